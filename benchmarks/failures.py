@@ -1,6 +1,7 @@
 """Images of shipped methods where they fail: ``python -m benchmarks.failures``.
 
-Writes docs/pictures/failures.png and prints PSNR beside that of the same scene without the cause.
+Writes docs/pictures/failures.png, failures_student.jpg and failures_sci.jpg (of data/deblur.h5 and
+data/sequence.h5), and prints PSNR beside that of the same scene without the cause.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from spike_zoo import load
+from spike_zoo import SpikeArchive, load
+from spike_zoo.media.coded_video import decode_video, encode_video
 from spike_zoo.media.pictures import contact_sheet, save_picture
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation import SpikeCamera, default_scenes
@@ -22,8 +24,9 @@ from spike_zoo.spikes import SpikeRecording
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PICTURE: Final = Path("docs/pictures/failures.png")
+FOLDER: Final = Path("docs/pictures")
 PLANES, CENTER, CUT = 201, 100, 95
+SPEEDS: Final = ("slow", "fast")
 METHODS: Final = {
     "tfi, mean of 9": "tfi",
     "tfi-aligned": "tfi-aligned",
@@ -50,8 +53,60 @@ def _spec(part: str) -> SceneSpec:
     return replace(next(spec for spec in specs if part in spec.name), noise="none", rate_scale=0.6)
 
 
+def student() -> None:
+    """Write the images of `ssdm-student` in a slow and in a fast exposure."""
+    images, captions = [], []
+    method = load("ssdm-student")
+    with SpikeArchive("data/deblur.h5") as archive:
+        for speed in SPEEDS:
+            name = next(name for name in archive.names("test") if speed in name)
+            planes, sharp = archive.image_index(name), archive.images(name)
+            middle = len(planes) // 2
+            truth = torch.from_numpy(sharp[middle]).movedim(-1, 0)[None] / 255
+            blurry = torch.from_numpy(archive.blur(name)[0]).movedim(-1, 0)
+            image = method.deblur(blurry, archive[name], int(planes[middle]))  # type: ignore[operator]
+            shown = {"blurry image": blurry[None] / 255, "ssdm-student": image}
+            for label, picture in shown.items():
+                captions.append(f"{speed}, {label}: {float(psnr(picture, truth)):.1f} dB")
+                images.append(picture[0, :, 160:, 64:288])
+            captions.append("ground truth")
+            images.append(truth[0, :, 160:, 64:288])
+    save_picture(
+        contact_sheet(images, captions, 3), FOLDER / "failures_student.jpg", overwrite=True
+    )
+
+
+def coding() -> None:
+    """Write images of `sci`, and of x265 with at most as many bits, in a slow and a fast scene."""
+    images, captions = [], []
+    method = load("sci")
+    codec = method.codec
+    with SpikeArchive("data/sequence.h5") as archive:
+        for speed in SPEEDS:
+            name = next(name for name in archive.names("test") if speed in name)
+            recording, planes = archive[name], archive.image_index(name).tolist()
+            truth = torch.from_numpy(archive.images(name))[:, None] / 255
+            uncoded = method.reconstruct(recording, planes)  # type: ignore[operator]
+            frames = (uncoded[:, 0] * 255).round().byte().numpy()
+            for quality in (0, 3):
+                data = codec.compress(recording, quality, 32)  # type: ignore[operator, union-attr]
+                coded = codec.reconstruct(codec.decompress(data))  # type: ignore[operator, union-attr]
+                videos = (encode_video(frames, "x265", qp) for qp in range(52))
+                video = next(video for video in videos if video.n_bytes <= len(data))
+                other = torch.from_numpy(decode_video(video))[:, None] / 255
+                for label, result in (("sci", coded), ("x265", other)):
+                    value = float(psnr(result, truth).mean())
+                    captions.append(f"{speed}, {len(data)} bytes\n{label}: {value:.1f} dB")
+                    images.append(result[len(planes) // 2])
+            captions.append("ground truth")
+            images.append(truth[len(planes) // 2])
+    save_picture(contact_sheet(images, captions, 5), FOLDER / "failures_sci.jpg", overwrite=True)
+
+
 def main() -> None:
-    """Write the picture and print the table."""
+    """Write the pictures and print the table."""
+    student()
+    coding()
     methods = {name: load(method) for name, method in METHODS.items()}
     methods["tfi, mean of 9"] = methods["tfi, mean of 9"].adjusted(average=9)  # type: ignore[operator]
     images, captions = [], []
@@ -67,8 +122,8 @@ def main() -> None:
             captions.append(f"{name}: {value:.1f} dB")
         images.append(truth[0])
         captions.append(condition)
-    save_picture(contact_sheet(images, captions, len(methods) + 1), PICTURE, overwrite=True)
-    print(PICTURE)
+    sheet = contact_sheet(images, captions, len(methods) + 1)
+    save_picture(sheet, FOLDER / "failures.png", overwrite=True)
 
 
 if __name__ == "__main__":

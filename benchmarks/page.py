@@ -30,28 +30,32 @@ class Method(NamedTuple):
     """A method of the page.
 
     Attributes:
-        rows: Names of its rows in the tables.
+        rows: Names of its rows in the tables; the last one is followed by the number of planes.
         parameters: Number of parameters.
         training: Training data and updates.
         options: Options of ``reconstruct``.
+        gpu: Milliseconds on a GPU, from experiments/gpu/README.md.
     """
 
     rows: tuple[str, ...]
     parameters: int
     training: str
     options: tuple[str, ...]
+    gpu: str = "not measured"
 
 
 _SCENES: Final = "600 simulated scenes of 234 photographs and of textures"
 METHODS: Final = {
-    "`tfp`, 41 planes": Method(("TFP, 41 planes",), 0, "", ("tfp",)),
+    "`tfp`, 41 planes": Method(("TFP, 41 planes", "TFP"), 0, "", ("tfp",)),
     "`tfi`, mean of 9": Method(
         ("TFI, mean of 9, not aligned", "TFI, mean of 9"), 0, "", ("tfi", "--average", "9")
     ),
     "`tfi-aligned`": Method(
         ("TFI, mean of 65 along the estimated flow", "tfi-aligned"), 0, "", ("tfi-aligned",)
     ),
-    "`plain`": Method(("plain",), 187_860, f"42,627 updates of 16 crops; {_SCENES}", ("plain",)),
+    "`plain`": Method(
+        ("plain",), 187_860, f"42,627 updates of 16 crops; {_SCENES}", ("plain",), "4.4"
+    ),
     "`stir-small`": Method(
         ("stir-small",),
         1_600_816,
@@ -69,6 +73,7 @@ class Column(NamedTuple):
     file: str
     table: str
     name: str
+    row_end: str = ""  # the rest of the names of rows
 
 
 _LONG, _ROBUST = "classical/table_long", "robustness/table"
@@ -97,6 +102,10 @@ SECTIONS: Final = {
     "Noise and defects": _conditions(
         "Noise and defects", "noise x 1", "noise x 4", "1 % dead", "1 % hot", "10 % lost"
     ),
+    "Number of planes": [
+        Column(f"{planes} planes", _ROBUST, "Number of planes", "test/psnr", f", {planes} planes")
+        for planes in (9, 21, 41, 81)
+    ],
 }
 
 INTRODUCTION: Final = """# Benchmark
@@ -107,11 +116,15 @@ better. On the web site a click on the heading of a column sorts a table. All sc
 [benchmark.json](benchmark.json) states record, archive and command of each. `make benchmark-page`
 writes this page.
 
+![PSNR against light, speed, noise, defects and number of planes](pictures/robustness.png)
+
+[Robustness](robustness.md) explains the curves and the conditions.
+
 """
 COSTS: Final = """
 Time: an image of 250 x 400 pixels on one core of a CPU, median of three after the first. Memory:
-what these images add to the process, with compiled loops.
-On GPUs: [measurements](../experiments/gpu/README.md)."""
+what these images add to the process, with compiled loops. GPU: the same image on an NVIDIA H200
+([measurements](../experiments/gpu/README.md#time)); `stir` took 243 ms in earlier code."""
 
 
 def filled(file: str, title: str, tables: Mapping[Path, list[FilledTable]]) -> FilledTable:
@@ -122,13 +135,14 @@ def filled(file: str, title: str, tables: Mapping[Path, list[FilledTable]]) -> F
 def values(tables: Mapping[Path, list[FilledTable]]) -> Iterator[dict[str, Any]]:
     """Yield each number with its origin."""
     for section, columns in SECTIONS.items():
-        for heading, file, title, name in columns:
+        for heading, file, title, name, row_end in columns:
             table = filled(file, title, tables)
             for method, (rows, *_) in METHODS.items():
-                row = next(row for row in rows if row in table.runs)
-                runs = table.runs[row]
-                if not runs:
+                names = (f"{row}{row_end}" for row in rows)
+                row = next((name for name in names if table.runs.get(name)), None)
+                if row is None:
                     continue
+                runs = table.runs[row]
                 yield {
                     "section": section,
                     "method": method,
@@ -144,13 +158,13 @@ def values(tables: Mapping[Path, list[FilledTable]]) -> Iterator[dict[str, Any]]
 def page(numbers: list[dict[str, Any]], costs: Mapping[str, Mapping[str, float]]) -> str:
     """Return the page."""
     lines = [
-        "| method | parameters | time (ms) | memory (MB) | trained on |",
-        "|---|---:|---:|---:|---|",
+        "| method | parameters | time (ms) | GPU (ms) | memory (MB) | trained on |",
+        "|---|---:|---:|---:|---:|---|",
     ]
-    for method, (_, parameters, training, _) in METHODS.items():
+    for method, (_, parameters, training, _, gpu) in METHODS.items():
         cost = costs[method]
         milliseconds = cost["milliseconds"]
-        measured = f"{milliseconds:.{int(milliseconds < 10)}f} | {cost['megabytes']:.0f}"
+        measured = f"{milliseconds:.{int(milliseconds < 10)}f} | {gpu} | {cost['megabytes']:.0f}"
         lines.append(f"| {method} | {parameters:,} | {measured} | {training or 'not trained'} |")
     lines.append(COSTS)
     cells = {(one["section"], one["method"], one["column"]): one["value"] for one in numbers}
@@ -164,24 +178,24 @@ def page(numbers: list[dict[str, Any]], costs: Mapping[str, Mapping[str, float]]
             c.heading: max(v for k, v in cells.items() if k[::2] == (section, c.heading))
             for c in columns
         }
-        for method in METHODS:
+        for method in dict.fromkeys(key[1] for key in cells if key[0] == section):
             texts = []
             for column in columns:
                 value = cells[section, method, column.heading]
                 text = f"{value:.3f}" if column.heading == "SSIM" else f"{value:.2f}"
                 texts.append(f"**{text}**" if value == best[column.heading] else text)
             lines.append(f"| {method} | {' | '.join(texts)} |")
-    lines += ["", "Curves and explanations: [robustness](robustness.md).", ""]
+    lines.append("")
     return INTRODUCTION + "\n".join(lines)
 
 
 WEIGHTS_INTRODUCTION: Final = """# Shipped weights
 
-Licence: MIT. `python -m spike_zoo info NAME` prints the same with the digest. The scores are those
-of the methods' pages; the photographs of the test scenes are in no training set.
+Licence: MIT. `python -m spike_zoo info NAME` prints the same with the digest of the weights. The
+scores are those of the methods' pages; the photographs of the test scenes are in no training set.
 
-| name | task | trained on | scores | known failures |
-|---|---|---|---|---|
+| name | task | trained on | data | scores | known failures |
+|---|---|---|---|---|---|
 """
 FAILURES: Final = """
 Failures of reconstruction methods ([code](../benchmarks/failures.py)). From top to bottom: a usual
@@ -189,12 +203,22 @@ scene, five planes after a scene cut, flicker by a factor of 3 with a period of 
 3 pixels per plane. Where `stir` corrects `tfi-aligned` by more than 0.5, it shows `tfi-aligned`.
 
 ![four methods and the ground truth in four conditions](pictures/failures.png)
+
+`ssdm-student` in a slow and in a fast exposure, which loses details:
+
+![blurry images, images of ssdm-student, and ground truth](pictures/failures_student.jpg)
+
+`sci` and x265 on its images with at most as many bytes, for 13 images of a slow and of a fast
+scene, at the lowest and at the highest quality. x265 has the higher PSNR except at the lowest
+quality in the slow scene.
+
+![images decoded by sci and by x265, and ground truth](pictures/failures_sci.jpg)
 """
 
 
 def weights_page() -> str:
     """Return the page of the shipped weights."""
-    fields = ("task", "training", "scores", "failures")
+    fields = ("task", "training", "data", "scores", "failures")
     lines = [
         " | ".join([f"| `{name}`", *(card[field] for field in fields)]) + " |"
         for name, card in weight_cards().items()

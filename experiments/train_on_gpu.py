@@ -6,7 +6,8 @@ of their own. On the CPU the same steps are computed without graphs, for tests.
 
     python -m experiments.train_on_gpu data/photographs.h5 --runs stir plain:3 --minutes 5
 
-`plain:3` makes three steps of this run per step of the others. An interrupted or finished command
+`plain:3` makes three steps of this run per step of the others. Every minute the state is saved and
+the PSNR on validation scenes printed: the curve over updates. An interrupted or finished command
 continues with the same arguments; the schedule then reaches its end after `--updates`.
 """
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.methods.stir import STIR
 
-SEED, WARMUP, CLIP_NORM = 0, 0.02, 1.0
+WARMUP, CLIP_NORM = 0.02, 1.0
 RATES = {"stir": 6e-4, "plain": 1e-3}  # learning rates
 SAVE_EVERY = 60.0  # seconds
 _TURNS: tuple[Callable[[Tensor], Tensor], ...] = (
@@ -105,7 +106,7 @@ class Run:
     """
 
     def __init__(
-        self, method: str, windows: Windows, updates: int, batch: int, side: int, seed: int = SEED
+        self, method: str, windows: Windows, updates: int, batch: int, side: int, seed: int = 0
     ) -> None:
         self.method, self.windows, self.updates, self.seed = method, windows, updates, seed
         self.device = windows.planes.device
@@ -254,32 +255,39 @@ def make_runs(
     """Return the prepared runs and their steps per round."""
     runs = {}
     for method, steps in requests.items():
-        file = options.out / f"{method}-{SEED}.ckpt"
+        file = options.out / f"{method}-{options.seed}.ckpt"
         known = torch.load(file, weights_only=True)["updates"] if file.exists() else steps * updates
-        run = Run(method, windows[method], known, options.batch, options.side)
+        run = Run(method, windows[method], known, options.batch, options.side, options.seed)
         run.restore(options.out)
         run.prepare()
         runs[run] = steps
     return runs
 
 
-def train(runs: Mapping[Run, int], until: float, out: Path) -> None:
-    """Train until all runs are finished or the time is over; save the state every minute."""
+def train(
+    runs: Mapping[Run, int], validation: Mapping[str, Windows], until: float, out: Path
+) -> None:
+    """Train until all runs are finished or the time is over; save and validate every minute."""
     saved = time.monotonic()
     while time.monotonic() < until and any(run.done < run.updates for run in runs):
         seconds_per_round(runs, 20)
         if time.monotonic() - saved > SAVE_EVERY:
             saved = time.monotonic()
-            for run in runs:
-                run.save(out)
-            losses = {run.method: (run.done, round(float(run.mean), 5)) for run in runs}
-            print(f"updates and loss: {losses}", flush=True)
+            _save_and_validate(runs, validation, out)
+    _save_and_validate(runs, validation, out)
+
+
+def _save_and_validate(
+    runs: Mapping[Run, int], validation: Mapping[str, Windows], out: Path
+) -> None:
     for run in runs:
         run.save(out)
+        progress = f"{run.method}: {run.done} of {run.updates} updates, loss {float(run.mean):.5f}"
+        print(f"{progress}, validation {run.psnr(validation[run.method]):.2f} dB", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the archive, train, and print the PSNR on validation scenes."""
+    """Read the archive and train."""
     start = time.monotonic()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archive", type=Path)
@@ -289,6 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--updates", type=int, help="rounds; default: as many as fit")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--side", type=int, default=96)
+    parser.add_argument("--seed", type=int, default=0, help="of weights, crops and flips")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     torch.backends.cudnn.benchmark = True
@@ -313,10 +322,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     round_time = seconds_per_round(runs, 5)
     rate = options.batch * sum(requests.values()) / round_time
     print(f"{rate:.0f} windows a second, {updates} rounds of {requests}", flush=True)
-    train(runs, start + 60 * options.minutes, options.out)
-    for run in runs:
-        psnr = run.psnr(val_windows[run.method])
-        print(f"{run.method}: {run.done} of {run.updates} updates, validation {psnr:.2f} dB")
+    train(runs, val_windows, start + 60 * options.minutes, options.out)
 
 
 if __name__ == "__main__":

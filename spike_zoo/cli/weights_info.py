@@ -32,7 +32,9 @@ def weights_facts(name: str, path: Path) -> dict[str, Any]:
     facts = {"path": str(path), "format": "safetensors", "bytes": path.stat().st_size}
     facts |= {key: stated.get(key) for key in ("class_path", "sha256", "config")}
     facts["values"] = sum(map(math.prod, shapes))
-    return facts | (weight_cards().get(name, {}) if name in shipped_weights() else {})
+    if name not in shipped_weights():
+        return facts
+    return facts | {"licence": "MIT"} | weight_cards().get(name, {})
 
 
 def weights_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
@@ -42,7 +44,8 @@ def weights_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
         "values": f"{facts['values']:,}",
         "sha256": str(facts["sha256"]),
     }
-    card = {key: facts[key] for key in ("task", "training", "scores", "failures") if key in facts}
+    fields = ("licence", "task", "training", "data", "scores", "failures")
+    card = {key: facts[key] for key in fields if key in facts}
     return "weights", lines | card
 
 
