@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import claims, evidence, page, reproduce_page
+from benchmarks import claims, evidence, page, reproduce_page, sci_ratio
 from spike_zoo.cli.main import main
 from spike_zoo.cli.weights_info import weight_cards
 from spike_zoo.tables import Result
@@ -69,6 +69,12 @@ def test_the_benchmark_page_states_the_numbers_of_the_committed_records() -> Non
     assert page.PAGE.read_text(encoding="utf-8") == text, "run make benchmark-page"
     assert page.WEIGHTS.read_text(encoding="utf-8") == page.weights_page(), "make benchmark-page"
     assert weight_cards().keys() == shipped_weights().keys()
+
+
+def test_the_notes_state_the_bits_of_sci_against_x265() -> None:
+    table = sci_ratio.table(ROOT / sci_ratio.RECORDS)
+    notes = (ROOT / "experiments/sci/NOTES.md").read_text(encoding="utf-8")
+    assert table in notes, "run python -m benchmarks.sci_ratio"
 
 
 def test_no_claim_is_counted_in_two_tables(tables: list[FilledTable]) -> None:

@@ -32,9 +32,7 @@ def weights_facts(name: str, path: Path) -> dict[str, Any]:
     facts = {"path": str(path), "format": "safetensors", "bytes": path.stat().st_size}
     facts |= {key: stated.get(key) for key in ("class_path", "sha256", "config")}
     facts["values"] = sum(map(math.prod, shapes))
-    if name not in shipped_weights():
-        return facts
-    return facts | {"licence": "MIT"} | weight_cards().get(name, {})
+    return facts | ({"licence": "MIT"} | weight_cards()[name] if name in shipped_weights() else {})
 
 
 def weights_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
@@ -45,8 +43,7 @@ def weights_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
         "sha256": str(facts["sha256"]),
     }
     fields = ("licence", "task", "training", "data", "scores", "failures")
-    card = {key: facts[key] for key in fields if key in facts}
-    return "weights", lines | card
+    return "weights", lines | {key: facts[key] for key in fields if key in facts}
 
 
 def weight_cards() -> dict[str, dict[str, str]]:

@@ -1,0 +1,51 @@
+"""Bits of the weights ``sci`` divided by those of x265 on its images, by speed.
+
+``python -m benchmarks.sci_ratio`` prints the table of experiments/sci/NOTES.md from the committed
+records.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from spike_zoo.metrics.rate import bd_rate
+from spike_zoo.training.stored import read_records
+
+RECORDS: Final = Path("experiments/sci/results/cpu/records.jsonl")
+ANCHORS: Final = {
+    "x265": "atc_sci_x265-0",
+    "x265 without B-frames": "atc_sci_x265_zero_latency-0",
+}
+PSNR: Final = {"slow": 29.2, "medium": 28.0, "fast": 28.0}  # of the ratio, in dB
+
+
+def table(path: Path = RECORDS) -> str:
+    """Return the table."""
+    records = read_records(path)
+
+    def curve(name: str, speed: str) -> list[tuple[float, float]]:
+        images = [image for image in records[name].images if speed in image["name"]]
+        points = [[(one[f"bpp_q{q}"], one[f"psnr_q{q}"]) for q in range(4)] for one in images]
+        return [tuple(point) for point in np.mean(points, axis=0).tolist()]
+
+    def bits(points: list[tuple[float, float]], psnr: float) -> float:
+        rates, values = zip(*sorted(points), strict=True)
+        return float(np.exp(PchipInterpolator(values, np.log(rates))(psnr)))
+
+    lines = ["| | slow, 29.2 dB | medium, 28 dB | fast, 28 dB | BD-rate: slow | medium | fast |"]
+    lines.append("|---|" + "---:|" * 6)
+    for label, anchor in ANCHORS.items():
+        own = {speed: curve("sci_gop_32-0", speed) for speed in PSNR}
+        other = {speed: curve(anchor, speed) for speed in PSNR}
+        ratios = [f"{bits(own[s], psnr) / bits(other[s], psnr):.2f}" for s, psnr in PSNR.items()]
+        rates = [f"{bd_rate(other[s], own[s], 'pchip').percent:+.0f} %" for s in PSNR]
+        lines.append(f"| {label} | {' | '.join([*ratios, *rates])} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table())
