@@ -66,10 +66,8 @@ def sample_backwards(
         of_moves: Output: gradients of the moves.
     """
     positions, corners = _buffers(columns[0], place)
-    slopes, stride = (
-        np.empty((4, positions.shape[1]), positions.dtype),
-        np.uint32(tables[0].shape[2]),
-    )
+    slopes = np.empty((4, positions.shape[1]), positions.dtype)
+    stride = np.uint32(tables[0].shape[2])
     for group in range(groups[0], groups[1]):
         image = tables[0][group].reshape(-1, tables[0].shape[3])
         of_image = tables[1][group].reshape(-1, tables[0].shape[3])

@@ -14,6 +14,7 @@ from spike_zoo.checkpoints.loading import load
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.analysis.fam import FAM
+from spike_zoo.methods.sci.codec.refinement import STEPS
 from spike_zoo.methods.sci.features.fem import FEM
 from spike_zoo.methods.sci.training.codec import RATES, CodingStageModule
 from spike_zoo.methods.sci.training.stage_module import StagedModule
@@ -38,14 +39,17 @@ class SCIBitstreamModule(CodingModule):
         gop: Features per group of pictures, the first of which is an I-frame.
         analysis: Name or path for :func:`spike_zoo.load` of stage ``"fam"``, whose analysis
             replaces that of ``weights``. It was not trained together with the codec.
+        effort: As ``compress --effort``, 0 to 3.
     """
 
     rates = RATES
 
-    def __init__(self, weights: str, gop: int = 8, analysis: str | None = None) -> None:
+    def __init__(
+        self, weights: str, gop: int = 8, analysis: str | None = None, effort: int = 0
+    ) -> None:
         super().__init__()
-        if gop < 1:
-            raise ConfigError(f"gop: 1 feature or more, got {gop}")
+        if gop < 1 or effort not in range(len(STEPS)):
+            raise ConfigError(f"gop: 1 feature or more; effort: 0 to 3; got {gop}, {effort}")
         self.save_hyperparameters()
         self.coder: CodingStageModule | None = None
 
@@ -68,6 +72,7 @@ class SCIBitstreamModule(CodingModule):
         if analysis is not None:
             coder.codec.fam = analysis_of(analysis, coder.codec.fem)
         coder.coding = replace(coder.coding, gop=self.hparams["gop"])
+        coder.effort = self.hparams["effort"]
         self.rate_points = coder.rate_points
         self.coder = coder.requires_grad_(False).eval().to(self.device)
 

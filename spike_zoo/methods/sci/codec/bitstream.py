@@ -121,18 +121,14 @@ def payloads(
     """
     coding = coding_of(codec)
     check_exact(codec)
-    device = next(codec.parameters()).device
     quality, remaining = header.quality, iter(features)
     for group in range(header.groups) if groups is None else groups:
-        frames, encoder = (
-            itertools.islice(remaining, header.group_length(group)),
-            rans.GroupEncoder(),
-        )
+        frames = itertools.islice(remaining, header.group_length(group))
+        encoder = rans.GroupEncoder()
         options: Any = {"estimation": codec.motion, "weight": codec.lambdas[quality]}
         if effort:
-            steps, weights = STEPS[effort], codec.lambdas
-            options["refine"] = partial(refined, steps=steps, weights=weights)
-        with exact_context(device):
+            options["refine"] = partial(refined, steps=STEPS[effort], weights=codec.lambdas)
+        with exact_context(next(codec.parameters()).device):
             for _ in encode_frames(coding, SymbolEncoder(encoder), frames, quality, **options):
                 pass
         yield encoder.finish()

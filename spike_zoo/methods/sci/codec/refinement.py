@@ -93,9 +93,8 @@ def refined(
             left = 1 - step / steps
             optimiser.param_groups[0]["lr"] = _RATE * left
             symbols = AnnealedSymbols(generator, max(_COLDEST, _WARMEST * left))
-            gradients = torch.autograd.grad(cost(symbols, UncodedLatent(*latents)), latents)
-            for latent, gradient in zip(latents, gradients, strict=True):
-                latent.grad = gradient
+            optimiser.zero_grad()
+            cost(symbols, UncodedLatent(*latents)).backward(inputs=latents)
             optimiser.step()
         with torch.no_grad():
             end = UncodedLatent(*(latent.detach() for latent in latents))

@@ -85,6 +85,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
     monitor_mode = "min"
     rates = RATES
     rate_points = tuple(range(QUALITIES))
+    effort = 0  #: refinement of I-frames in a test
     coding: CodingOptions
 
     def train_codec(self, row: StageSpec, arguments: Mapping[str, Any]) -> None:
@@ -152,7 +153,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
     def compress(self, prepared: PreparedRecording, point: int) -> CompressedRecording:
         """Encode a recording to payloads; the size is that of the complete file."""
         header = replace(prepared.header, quality=point)
-        groups = list(payloads(self.codec, prepared.features, header))
+        groups = list(payloads(self.codec, prepared.features, header, self.effort))
         n_payload = sum(len(payload) for payload in groups)
         return CompressedRecording(file_bytes(groups), (header, groups), n_payload, header.frames)
 

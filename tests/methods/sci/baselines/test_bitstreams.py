@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import spike_zoo
 from spike_zoo.checkpoints.loading import save_weights
@@ -54,16 +55,16 @@ def load_fam(path: str) -> Any:
     return module.codec.fam
 
 
-@pytest.mark.parametrize("gop", [1, 3])
+@pytest.mark.parametrize(("gop", "effort"), [(1, 0), (3, 0), (3, 1)])
 def test_bytes_and_images_equal_those_of_compress_and_decompress(
-    weights: str, gop: int, scene: CodedScene
+    weights: str, gop: int, effort: int, scene: CodedScene
 ) -> None:
-    row = SCIBitstreamModule(weights, gop=gop)
+    row = SCIBitstreamModule(weights, gop=gop, effort=effort)
     row.read_weights()
     assert row.rate_points == (0, 1, 2, 3)
     codec: Any = spike_zoo.load(weights)
-    bitstream = codec.codec.compress(recording(34), quality=2, gop=gop)
-    with torch.inference_mode():
+    bitstream = codec.codec.compress(recording(34), quality=2, gop=gop, effort=effort)
+    with torch.inference_mode(), FlopCounterMode(display=False):  # as in a test
         coded = row.compress(row.prepared(scene), 2)
         assert coded.n_bytes == len(bitstream)
         pictures = row.decompress(coded, scene)
@@ -104,5 +105,5 @@ def test_an_analysis_of_other_features_is_rejected(all_stage_files: dict[str, st
 def test_weights_without_a_codec_are_rejected(all_stage_files: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="is not of SCI with a codec"):
         SCIBitstreamModule(all_stage_files["fam"]).read_weights()
-    with pytest.raises(ConfigError, match="gop: 1 feature or more, got 0"):
+    with pytest.raises(ConfigError, match="gop: 1 feature or more; effort: 0 to 3; got 0, 0"):
         SCIBitstreamModule("sci", gop=0)
