@@ -65,8 +65,8 @@ def student() -> None:
             truth = torch.from_numpy(sharp[middle]).movedim(-1, 0)[None] / 255
             blurry = torch.from_numpy(archive.blur(name)[0]).movedim(-1, 0)
             image = method.deblur(blurry, archive[name], int(planes[middle]))  # type: ignore[operator]
-            shown = {"blurry image": blurry[None] / 255, "ssdm-student": image}
-            for label, picture in shown.items():
+            pictures = {"blurry image": blurry[None] / 255, "ssdm-student": image}
+            for label, picture in pictures.items():
                 captions.append(f"{speed}, {label}: {float(psnr(picture, truth)):.1f} dB")
                 images.append(picture[0, :, 160:, 64:288])
             captions.append("ground truth")
@@ -94,9 +94,10 @@ def coding() -> None:
                 videos = (encode_video(frames, "x265", qp) for qp in range(52))
                 video = next(video for video in videos if video.n_bytes <= len(data))
                 other = torch.from_numpy(decode_video(video))[:, None] / 255
-                for label, result in (("sci", coded), ("x265", other)):
+                sizes = {"sci": (coded, len(data)), "x265": (other, video.n_bytes)}
+                for label, (result, size) in sizes.items():
                     value = float(psnr(result, truth).mean())
-                    captions.append(f"{speed}, {len(data)} bytes\n{label}: {value:.1f} dB")
+                    captions.append(f"{speed}, {size} bytes\n{label}: {value:.1f} dB")
                     images.append(result[len(planes) // 2])
             captions.append("ground truth")
             images.append(truth[len(planes) // 2])

@@ -30,7 +30,7 @@ class Method(NamedTuple):
     """A method of the page.
 
     Attributes:
-        rows: Names of its rows in the tables; the last one is followed by the number of planes.
+        rows: Names of its rows in the tables; in "Number of planes", their beginnings.
         parameters: Number of parameters.
         training: Training data and updates.
         options: Options of ``reconstruct``.
@@ -92,6 +92,10 @@ def _conditions(table: str, *names: str) -> list[Column]:
     return [Column(name, _ROBUST, table, f"{name}, PSNR (dB)") for name in names]
 
 
+PLANES: Final = "Number of planes"
+CUT: Final = """Recordings are cut to this number of planes around the image. `tfp` averages all of
+them, `tfi` nine, `tfi-aligned` at most 65."""
+
 #: Heading of a section -> its columns.
 SECTIONS: Final = {
     "Three photographs": _by_speed("Per pixel and along the motion"),
@@ -102,17 +106,17 @@ SECTIONS: Final = {
     "Noise and defects": _conditions(
         "Noise and defects", "noise x 1", "noise x 4", "1 % dead", "1 % hot", "10 % lost"
     ),
-    "Number of planes": [
-        Column(f"{planes} planes", _ROBUST, "Number of planes", "test/psnr", f", {planes} planes")
+    PLANES: [
+        Column(f"{planes} planes", _ROBUST, PLANES, "test/psnr", f", {planes} planes")
         for planes in (9, 21, 41, 81)
     ],
 }
 
 INTRODUCTION: Final = """# Benchmark
 
-Reconstruction methods of this package by speed, light, noise and defects. PSNR is in dB; higher is
-better. On the web site a click on the heading of a column sorts a table. All scenes are
-[simulated](default-archives.md). The numbers are those of the committed records:
+Reconstruction methods of this package by speed, light, noise, defects and number of planes. PSNR is
+in dB; higher is better. On the web site a click on the heading of a column sorts a table. All
+scenes are [simulated](default-archives.md). The numbers are those of the committed records:
 [benchmark.json](benchmark.json) states record, archive and command of each. `make benchmark-page`
 writes this page.
 
@@ -172,6 +176,8 @@ def page(numbers: list[dict[str, Any]], costs: Mapping[str, Mapping[str, float]]
         file, title = columns[0].file, columns[0].table
         link = f"../experiments/{file.replace('/', '/results/')}.md"
         lines += ["", f"## {section}", "", f"[{title}]({link}): tests and claims.", ""]
+        if section == PLANES:
+            lines += [CUT, ""]
         lines.append("| method | " + " | ".join(column.heading for column in columns) + " |")
         lines.append("|---|" + "---:|" * len(columns))
         best = {
@@ -184,7 +190,8 @@ def page(numbers: list[dict[str, Any]], costs: Mapping[str, Mapping[str, float]]
                 value = cells[section, method, column.heading]
                 text = f"{value:.3f}" if column.heading == "SSIM" else f"{value:.2f}"
                 texts.append(f"**{text}**" if value == best[column.heading] else text)
-            lines.append(f"| {method} | {' | '.join(texts)} |")
+            label = method.partition(",")[0] if section == PLANES else method
+            lines.append(f"| {label} | {' | '.join(texts)} |")
     lines.append("")
     return INTRODUCTION + "\n".join(lines)
 
@@ -193,6 +200,7 @@ WEIGHTS_INTRODUCTION: Final = """# Shipped weights
 
 Licence: MIT. `python -m spike_zoo info NAME` prints the same with the digest of the weights. The
 scores are those of the methods' pages; the photographs of the test scenes are in no training set.
+Digests are the first 12 digits of the `data_sha256` of an archive or of its training split.
 
 | name | task | trained on | data | scores | known failures |
 |---|---|---|---|---|---|
@@ -204,7 +212,7 @@ scene, five planes after a scene cut, flicker by a factor of 3 with a period of 
 
 ![four methods and the ground truth in four conditions](pictures/failures.png)
 
-`ssdm-student` in a slow and in a fast exposure, which loses details:
+`ssdm-student` in a slow and in a fast exposure. In the fast one, details are lost:
 
 ![blurry images, images of ssdm-student, and ground truth](pictures/failures_student.jpg)
 

@@ -6,8 +6,8 @@ of their own. On the CPU the same steps are computed without graphs, for tests.
 
     python -m experiments.train_on_gpu data/photographs.h5 --runs stir plain:3 --minutes 5
 
-`plain:3` makes three steps of this run per step of the others. Every minute the state is saved and
-the PSNR on validation scenes printed: the curve over updates. An interrupted or finished command
+`plain:3` makes three steps of this run per step of the others. The PSNR on
+validation scenes is printed after each tenth of the updates. An interrupted or finished command
 continues with the same arguments; the schedule then reaches its end after `--updates`.
 """
 
@@ -135,6 +135,11 @@ class Run:
         shape = (self.updates, batch)
         columns = [torch.randint(n, shape, generator=generator, dtype=torch.int32) for n in most]
         return torch.stack(columns, -1).to(self.device)
+
+    @property
+    def tenth(self) -> int:
+        """The number of completed tenths of the updates."""
+        return 10 * self.done // self.updates
 
     def prepare(self) -> None:
         """Capture the step in a CUDA graph, after three updates without one, if more remain."""
@@ -267,23 +272,26 @@ def make_runs(
 def train(
     runs: Mapping[Run, int], validation: Mapping[str, Windows], until: float, out: Path
 ) -> None:
-    """Train until all runs are finished or the time is over; save and validate every minute."""
-    saved = time.monotonic()
-    while time.monotonic() < until and any(run.done < run.updates for run in runs):
-        seconds_per_round(runs, 20)
-        if time.monotonic() - saved > SAVE_EVERY:
-            saved = time.monotonic()
-            _save_and_validate(runs, validation, out)
-    _save_and_validate(runs, validation, out)
+    """Train until all runs are finished or the time is over; save the state every minute."""
 
-
-def _save_and_validate(
-    runs: Mapping[Run, int], validation: Mapping[str, Windows], out: Path
-) -> None:
-    for run in runs:
-        run.save(out)
+    def validate(run: Run) -> None:
         progress = f"{run.method}: {run.done} of {run.updates} updates, loss {float(run.mean):.5f}"
         print(f"{progress}, validation {run.psnr(validation[run.method]):.2f} dB", flush=True)
+
+    saved = time.monotonic()
+    while time.monotonic() < until and any(run.done < run.updates for run in runs):
+        tenths = {run: run.tenth for run in runs}
+        seconds_per_round(runs, 20)
+        for run, before in tenths.items():
+            if before < run.tenth < 10:
+                validate(run)
+        if time.monotonic() - saved > SAVE_EVERY:
+            saved = time.monotonic()
+            for run in runs:
+                run.save(out)
+    for run in runs:
+        run.save(out)
+        validate(run)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -25,7 +25,6 @@ from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.spikes import Take
 from spike_zoo.tasks import ReconstructionModule
 from spike_zoo.utils.files import shipped_weights
-from tests.conftest import ROOT
 
 #: Clip, ground truth, evaluated rows, PSNR and SSIM of the best classical method on them (TFI
 #: over 21 and over 9 planes, normalised by 1 / 0.6).
@@ -139,9 +138,9 @@ def psnr_gain_over_tfi(take: Take, scale: float, planes: list[int], reconstructe
     return reconstructed_psnr - tfi_psnr
 
 
-def test_a_committed_bitstream_of_sci_decodes_to_its_images() -> None:
+def test_a_committed_bitstream_of_sci_decodes_to_its_images(golden: Path) -> None:
     """It has affine and dense motion, content and interpolated frames. Decoding checks symbols."""
-    codec, golden = cast("Any", spike_zoo.load("sci")).codec, ROOT / "tests" / "golden"
+    codec = cast("Any", spike_zoo.load("sci")).codec
     images = codec.reconstruct(codec.decompress(golden / "weights_sci.sci"))[:, 0]
     stored = np.load(golden / "weights_sci.npz")["images"] / 255
     np.testing.assert_allclose(images.numpy(), stored, atol=0.01)

@@ -48,8 +48,10 @@ class SCIBitstreamModule(CodingModule):
         self, weights: str, gop: int = 8, analysis: str | None = None, effort: int = 0
     ) -> None:
         super().__init__()
-        if gop < 1 or effort not in range(len(STEPS)):
-            raise ConfigError(f"gop: 1 feature or more; effort: 0 to 3; got {gop}, {effort}")
+        if gop < 1:
+            raise ConfigError(f"gop: 1 feature or more, got {gop}")
+        if effort not in range(len(STEPS)):
+            raise ConfigError(f"effort: 0 to {len(STEPS) - 1}, got {effort}")
         self.save_hyperparameters()
         self.coder: CodingStageModule | None = None
 

@@ -94,6 +94,7 @@ def refined(
             optimiser.param_groups[0]["lr"] = _RATE * left
             symbols = AnnealedSymbols(generator, max(_COLDEST, _WARMEST * left))
             optimiser.zero_grad()
+            # tests count operations by FlopCounterMode, which does not support autograd.grad
             cost(symbols, UncodedLatent(*latents)).backward(inputs=latents)
             optimiser.step()
         with torch.no_grad():
