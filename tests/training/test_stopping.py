@@ -121,6 +121,7 @@ def _send(parent: int, signal_number: signal.Signals, target: str) -> None:
 @pytest.fixture
 def handlers() -> Iterator[dict[signal.Signals, Any]]:
     """Return the signal handlers before a test, and restore them after it."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
     before = {number: signal.getsignal(number) for number in HANDLED}
     yield before
     for number, handler in before.items():

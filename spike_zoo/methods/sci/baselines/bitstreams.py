@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import h5py
 import numpy as np
@@ -43,6 +43,7 @@ class SCIBitstreamModule(CodingModule):
     """
 
     rates = RATES
+    coder: CodingStageModule
 
     def __init__(
         self, weights: str, gop: int = 8, analysis: str | None = None, effort: int = 0
@@ -53,7 +54,6 @@ class SCIBitstreamModule(CodingModule):
         if effort not in range(len(STEPS)):
             raise ConfigError(f"effort: 0 to {len(STEPS) - 1}, got {effort}")
         self.save_hyperparameters()
-        self.coder: CodingStageModule | None = None
 
     def setup(self, stage: str) -> None:
         """Read the weights, and check the data."""
@@ -62,7 +62,7 @@ class SCIBitstreamModule(CodingModule):
 
     def read_weights(self) -> None:
         """Read the networks, if they are not read yet."""
-        if self.coder is not None:
+        if hasattr(self, "coder"):
             return
         weights, analysis = self.hparams["weights"], self.hparams["analysis"]
         coder = load(weights)
@@ -80,19 +80,15 @@ class SCIBitstreamModule(CodingModule):
 
     def prepared(self, scene: CodedScene) -> Any:  # noqa: ANN401  (the coder's own)
         """Return the features of a recording, which all qualities share."""
-        return self._coder.prepared(scene)
+        return self.coder.prepared(scene)
 
     def compress(self, prepared: Any, point: int) -> CompressedRecording:  # noqa: ANN401  (the coder's own)
         """Encode a recording; the size is that of the complete file."""
-        return self._coder.compress(prepared, point)
+        return self.coder.compress(prepared, point)
 
     def decompress(self, coded: CompressedRecording, scene: CodedScene) -> Tensor:
         """Return the decoded images at the planes of the scene's images."""
-        return self._coder.decompress(coded, scene)
-
-    @property
-    def _coder(self) -> CodingStageModule:
-        return cast("CodingStageModule", self.coder)
+        return self.coder.decompress(coded, scene)
 
 
 def analysis_of(weights: str, fem: FEM) -> FAM:

@@ -93,8 +93,7 @@ def refined(
             left = 1 - step / steps
             optimiser.param_groups[0]["lr"] = _RATE * left
             symbols = AnnealedSymbols(generator, max(_COLDEST, _WARMEST * left))
-            optimiser.zero_grad()
-            # tests count operations by FlopCounterMode, which does not support autograd.grad
+            optimiser.zero_grad()  # autograd.grad fails under FlopCounterMode, as in a test
             cost(symbols, UncodedLatent(*latents)).backward(inputs=latents)
             optimiser.step()
         with torch.no_grad():
