@@ -50,6 +50,7 @@ def _sizes() -> dict[str, int]:
         "package files": len(texts),
         "package classes": sum(isinstance(node, ast.ClassDef) for node in nodes),
         "test lines": sum(text.count("\n") for text in tests),
+        "words of SCI's page": len((PACKAGE / "methods/sci/README.md").read_text("utf-8").split()),
         "root entries": sum(path.name != "__pycache__" for path in PACKAGE.iterdir()),
         "command options": _options(),
         "required packages": len(project["dependencies"]),
