@@ -45,12 +45,13 @@ test-slow: setup ## run the slow tests: training, resuming killed runs, whole sw
 fuzz: setup ## read damaged and hostile files with every parser for SECONDS=600
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),600) $(ARGS)
 
-lint: setup ## check format, style, types, import layers and committed files
+lint: setup ## check sizes, format, style, types, import layers and committed files
+	$(PYTEST) tests/repo/test_budget.py
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -m 'repo and not slow'
+	$(PYTEST) -m 'repo and not slow' --ignore tests/repo/test_budget.py
 
 # --strict: a package that cannot be looked up is an error
 audit: setup $(STAMPS)/audit ## check the pinned versions for known vulnerabilities (needs the network)
