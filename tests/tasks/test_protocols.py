@@ -11,7 +11,6 @@ from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.tasks.protocols import (
     Classifies,
-    Compresses,
     Deblurs,
     Reconstructs,
     codec_from,
@@ -20,7 +19,7 @@ from spike_zoo.tasks.protocols import (
 from tests.helpers.codecs import SumsCodec, SumsModule
 from tests.helpers.modules import StripesModule
 
-ABILITIES = (Classifies, Compresses, Deblurs, Reconstructs)
+ABILITIES = (Classifies, Deblurs, Reconstructs)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +32,7 @@ ABILITIES = (Classifies, Compresses, Deblurs, Reconstructs)
         (StripesModule(), {Classifies}),
         (SSDMCascadeModule(), {Deblurs}),
         (SumsModule(), {Classifies}),
-        (SumsCodec(), {Compresses}),
+        (SumsCodec(), set()),
         (nn.Identity(), set()),
     ],
     ids=lambda value: type(value).__name__,
