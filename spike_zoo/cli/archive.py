@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 import numpy as np
 
 from spike_zoo.archive import ArchiveWriter, SpikeArchive, build_archive, verify_archive
+from spike_zoo.archive.joined import archive_files, open_archive
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.archive.layouts.exposures import ExposureRule
 from spike_zoo.archive.layouts.ground_truth import write_picture
@@ -87,7 +88,8 @@ def archive_build(
         fps: Planes per second of all recordings. Default: as for rate_scale.
         shards: Write only this part of the recordings, such as 3/16 for the third of sixteen parts
             of equal size, so that jobs on several machines write one archive each. Training reads
-            all of them with data.archive: 'data/part-*.h5'.
+            all of them with data.archive: 'data/part-*.h5', and raises an error if one is missing
+            or was built with other options.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for long-term storage.
     """
     part = _parse_shards(shards)
@@ -99,7 +101,7 @@ def archive_build(
     _report_renamed(takes.renamed)
     _warn_without_split(takes.without_split, source)
     if part is not None:
-        takes.keep_part(*part)
+        takes.keep_part(*part, local_path(source))
     with progress_bar("takes") as progress:
         build_archive(
             out,
@@ -111,6 +113,7 @@ def archive_build(
             overwrite=overwrite,
             generator=f"spike_zoo archive build --layout {layout}",
             origin=takes.origin,
+            part=takes.part,
             progress=progress,
         )
     if not is_quiet():
@@ -155,11 +158,13 @@ def archive_info(path: str, *, json: bool = False) -> None:
     """
     with SpikeArchive(path) as archive:
         facts = archive_facts(archive, None if json else _MAX_ROWS)
-        count = len(archive)
+        count, part = len(archive), archive.parts[0]
     if json:
         print(dumps(facts, indent=2))
         return
-    print(visible(f"{path}: archive of {count} recordings, {readable_bytes(facts['bytes'])}"))
+    of_build = f", part {part.number} of {part.count}" if part else ""
+    size = readable_bytes(facts["bytes"])
+    print(visible(f"{path}: archive of {count} recordings, {size}{of_build}"))
     for split, names in facts["splits"].items():
         print(visible(f"split {split}: {len(names)}"))
     _print_classes(facts)
@@ -251,12 +256,16 @@ def archive_verify(path: str, *, jobs: NonNegativeInt = 0) -> int:
     valid, else 1.
 
     Args:
-        path: The archive.
+        path: The archive, or a pattern such as 'data/part-*.h5' for all parts of one.
     """
-    findings = verify_archive(local_path(path), jobs=jobs)
+    files, findings = archive_files(path), []
+    for file in files:
+        findings += (own := verify_archive(local_path(file), jobs=jobs))
+        for finding in own:
+            print(visible(f"{file}: {finding}" if files[1:] else str(finding)))
     errors = sum(finding.severity == "error" for finding in findings)
-    for finding in findings:
-        print(visible(str(finding)))
+    if not errors and str(files[0]) != path:
+        open_archive(path).close()  # raises an error if parts are missing
     counts = {"error": errors, "warning": len(findings) - errors}
     listed = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items() if n]
     detail = f" ({', '.join(listed)})" if listed else ""

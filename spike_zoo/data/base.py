@@ -162,7 +162,7 @@ class ArchiveDataModule(LightningDataModule):
                     "tables need options, see experiments/*/needs*.yaml), or build one from your "
                     "recordings with 'python -m spike_zoo archive build'.",
                 )
-            self._archive = open_archive(files)
+            self._archive = open_archive(self.archive_path)
         return self._archive
 
     @property
