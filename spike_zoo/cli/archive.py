@@ -23,14 +23,13 @@ from spike_zoo.cli.console import echo, is_quiet, note
 from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import FormatError, UsageError, visible
 from spike_zoo.formats import write_recording
-from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.remote import local_path
 from spike_zoo.media.output import progress_bar
-from spike_zoo.utils.files import check_suffix
+from spike_zoo.utils.files import check_suffix, plain_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _Clips = Literal["base", "sreds", "recvidar", "momvidar", "bss"]
 _Exposures = Literal["gopro", "rsb", "usp"]
@@ -336,12 +335,25 @@ def archive_export(
                 f"{out} is one file, and {path} has {len(names)} recordings; choose one with "
                 f"--name, or give a folder (one whose name ends in {suffix} with a slash: {out}/)"
             )
+        _check_files(archive.path, names)
         for recording in names:
-            target = Path(out) if is_file else Path(out) / f"{recording}.{kind}"
+            target = Path(out) if is_file else Path(out) / f"{plain_name(recording)}.{kind}"
             _export(archive, recording, target, overwrite)
             echo(str(target))
             if not is_file and kind != "h5":
                 _export_images(archive, recording, Path(out), overwrite)
+
+
+def _check_files(path: Path, names: Sequence[str]) -> None:
+    """Raise FormatError if two recordings would be written to files of one name."""
+    recordings: dict[str, str] = {}
+    for name in names:
+        if (other := recordings.setdefault(plain_name(name), name)) != name:
+            raise FormatError.at(
+                path,
+                f"recordings {other!r} and {name!r} would both be written to files named "
+                f"{plain_name(name)}; export them to different folders with --name",
+            )
 
 
 def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> None:
@@ -349,7 +361,7 @@ def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> 
     if target.suffix.lower() in ARCHIVE_SUFFIXES:
         names = archive.label_names
         with ArchiveWriter(target, overwrite=overwrite, label_names=names) as writer:
-            writer.add(recording_name(name), archive.take(name))
+            writer.add(plain_name(name), archive.take(name))
         return
     is_raw, recording = target.suffix.lower() == ".dat", archive[name]
     check_data(archive.path, name, (SPIKES,))
@@ -360,16 +372,16 @@ def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> 
 
 def _export_images(archive: SpikeArchive, name: str, folder: Path, overwrite: bool) -> None:
     """Write the sharp and blurry images of one recording as pictures."""
-    take = archive.take(name)
+    take, own = archive.take(name), plain_name(name)
     check_data(archive.path, name, OF_IMAGES)
     if take.images is not None and take.image_index is not None:
         is_unique = len(np.unique(take.image_index)) == len(take.image_index)
         for number, plane in enumerate(take.image_index.tolist()):
             stem = f"{plane:06d}" if is_unique else f"{number:03d}-{plane:06d}"
-            write_picture(take.images[number], folder / name / stem, overwrite=overwrite)
-        echo(f"{folder / name}{os.sep} ({len(take.images)} sharp images, named by their planes)")
+            write_picture(take.images[number], folder / own / stem, overwrite=overwrite)
+        echo(f"{folder / own}{os.sep} ({len(take.images)} sharp images, named by their planes)")
     if take.blur is not None and take.blur_span is not None:
         for image, (first, past) in zip(take.blur, take.blur_span.tolist(), strict=True):
-            stem = name if len(take.blur) == 1 else f"{name}-{first:06d}"
+            stem = own if len(take.blur) == 1 else f"{own}-{first:06d}"
             picture = write_picture(image, folder / "blur" / stem, overwrite=overwrite)
             echo(f"{picture} (blurry, --exposure-start {first} --exposure-length {past - first})")

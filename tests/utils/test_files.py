@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -32,6 +32,7 @@ from spike_zoo.utils.files import (
     memory_map,
     natural_order,
     new_file,
+    plain_name,
     synchronise,
     temporary_path,
 )
@@ -325,3 +326,33 @@ def test_an_output_that_cannot_be_written_is_rejected_before_any_work(tmp_path: 
         check_absent(tmp_path / name)
         check_writable(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+_UNSAFE = [
+    *(
+        "..",
+        ".",
+        "",
+        "...",
+        "/",
+        "a/../../b",
+        "/etc/passwd",
+        "..\\..\\a",
+        "C:\\a",
+        "C:a",
+        "\\\\host\\a",
+    ),
+    *("a\0b", "a.", "a..", ".ssh", " ", "con\n", "-", "a" * 300, "." * 130 + "a", "a" * 119 + ".."),
+]
+
+
+@given(st.one_of(st.sampled_from(_UNSAFE), st.text(), st.text("./\\:a\0~")))
+def test_a_plain_name_is_one_part_of_a_path_on_every_system(text: str) -> None:
+    name = plain_name(text)
+    for system in (PurePosixPath, PureWindowsPath):
+        path = system("out") / name
+        assert (path.parent, path.name) == (system("out"), name)
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,120}", name)
+    assert not name.startswith(".")
+    assert not name.endswith(".")
+    assert plain_name(name) == name

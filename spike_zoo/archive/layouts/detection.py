@@ -23,9 +23,8 @@ from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import USUAL_SPLITS, Part
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats.hdf5_recording import is_archive
-from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
-from spike_zoo.utils.files import listed
+from spike_zoo.utils.files import listed, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -74,9 +73,9 @@ class DetectedTakes:
 
     def add(self, name: str, split: str | None, job: Callable[[], Take]) -> None:
         """Add a take; prefix its name with the split if another take has the same name."""
-        original, name = name, recording_name(name)
+        original, name = name, plain_name(name)
         if name in self.jobs and split is not None:
-            name = recording_name(f"{split}-{name}")
+            name = plain_name(f"{split}-{name}")
         if name in self.jobs:
             other = next((old for old, new in self.renamed.items() if new == name), name)
             raise FormatError(
@@ -264,5 +263,5 @@ def _recognise(source: Path) -> str:
 def _membership(path: Path, jobs: Container[str]) -> dict[str, list[str]]:
     """Return the splits of an archive in their order; a recording may be in several."""
     archive = SpikeArchive(path)
-    listed = {split: map(recording_name, archive.names(split)) for split in archive.splits()}
+    listed = {split: map(plain_name, archive.names(split)) for split in archive.splits()}
     return {split: [name for name in names if name in jobs] for split, names in listed.items()}
