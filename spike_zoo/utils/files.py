@@ -132,15 +132,16 @@ def content_sha256(files: Iterable[Path]) -> str:
 def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``, and rename it to ``path`` on success.
 
-    Missing folders are created. On any failure, including Ctrl-C, the temporary file and created
-    folders are removed, and an existing file at ``path`` is unchanged. Temporary files of killed
-    processes for the same target are removed first.
+    A symbolic link is followed. Missing folders are created. On any failure, including Ctrl-C, the
+    temporary file and created folders are removed, and an existing file at ``path`` is unchanged.
+    Temporary files of killed processes for the same target are removed first.
 
     Raises:
         ExistingFileError: If ``path`` exists and ``overwrite`` is off.
         UsageError: If ``path`` is a folder.
         RecordingError: If the folder cannot be created or written.
     """
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     check_absent(path, overwrite=overwrite)
     remove_leftovers(path)
     created: list[Path] = []

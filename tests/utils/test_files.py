@@ -152,6 +152,25 @@ def test_an_existing_target_is_rejected_before_any_work(tmp_path: Path) -> None:
         pytest.fail("the block must not run")
 
 
+def test_the_target_of_a_symbolic_link_is_written(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    for name in ("old.bin", "new.bin"):  # of an existing and of a missing file
+        link = tmp_path / name
+        link.symlink_to(f"disk/{name}")
+    (tmp_path / "disk/old.bin").write_bytes(b"old")
+    with (
+        pytest.raises(ExistingFileError, match=r"disk/old\.bin exists"),
+        new_file(tmp_path / "old.bin"),
+    ):
+        pytest.fail("the block must not run")
+    for name in ("old.bin", "new.bin"):
+        with new_file(tmp_path / name, overwrite=name == "old.bin") as temporary:
+            temporary.write_bytes(b"new")
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / "disk" / name).read_bytes() == b"new"
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["new.bin", "old.bin"]
+
+
 def test_a_target_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
     target = tmp_path / "clip.dat"
     with pytest.raises(ExistingFileError), new_file(target):
