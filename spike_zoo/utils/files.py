@@ -141,8 +141,8 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         UsageError: If ``path`` is a folder.
         RecordingError: If the folder cannot be created or written.
     """
-    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     check_absent(path, overwrite=overwrite)
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     remove_leftovers(path)
     created: list[Path] = []
     temporary = temporary_path(path)

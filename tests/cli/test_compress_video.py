@@ -141,7 +141,7 @@ def test_the_only_copy_is_not_clipped_and_clipped_pixels_of_others_are_reported(
     ("change", "message"),
     [
         ({"stride": "seven"}, "its description: stride: expected int, got 'seven'"),
-        ({"stride": None}, "stride: expected int, got None"),
+        ({"stride": None}, "the following arguments are required: stride"),
         ({"stride": 0}, "stride is 0, expected at least 1"),
         ({"first": -3}, "first is -3, expected at least 0"),
         ({"images": 2.5}, "images: expected int, got 2.5"),
@@ -151,7 +151,7 @@ def test_the_only_copy_is_not_clipped_and_clipped_pixels_of_others_are_reported(
         ({"fps": {}}, "fps: expected float | None, got {}"),
         ({"method": 5}, "method: expected str, got 5"),
         ({"codec": ["av1"]}, "codec: expected str, got ['av1']"),
-        ({"digest": None}, "digest: expected str, got None"),
+        ({"digest": None}, "the following arguments are required: digest"),
         ({"format": ["x"]}, "it can only be played"),
         ({"turn": 90}, "unknown key 'turn'"),
     ],

@@ -80,6 +80,7 @@ def test_a_recording_shows_every_method_its_planes_and_the_next_commands(
     assert str(tmp_path) not in html, "a page contains no local folders"
 
 
+@pytest.mark.filterwarnings("ignore:my street.dat")  # an incomplete plane
 @pytest.mark.parametrize("colour", ["", "--cfa RGGB"])
 def test_the_next_commands_read_the_recording_as_the_report_does(colour: str, zoo: Zoo) -> None:
     """A ``.dat`` that is turned, mirrored, cut and not flipped gives the images of the upright."""
