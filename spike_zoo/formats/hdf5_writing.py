@@ -33,6 +33,7 @@ from spike_zoo.formats.hdf5_recording import (
 )
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 from spike_zoo.spikes.pixel_maps import MAPS
+from spike_zoo.spikes.recording import positive_number
 from spike_zoo.utils.files import plain_name
 from spike_zoo.utils.signals import handled_signals
 
@@ -294,16 +295,18 @@ def _write_attributes(
         "sha256": digest,
     }
     for key in NUMBERS:
-        value = getattr(recording, key, meta.get(key))
+        value = getattr(recording, key, positive_number(key, meta.get(key)))
         if value is not None:
             fields[key] = np.float64(value)
-    if isinstance(meta.get("seed"), int | np.integer):
-        fields["seed"] = np.int64(meta["seed"])
+    seed = meta.get("seed")
+    if isinstance(seed, int | np.integer) and abs(seed) < 1 << 63:
+        fields["seed"] = np.int64(seed)
     fields |= {key: str(meta[key]) for key in TEXTS if key in meta}
-    stored_keys = {*fields, *NUMBERS, "seed", "name", "label", "label_name"}
-    further = {key: value for key, value in meta.items() if key not in stored_keys}
+    # sidecars may state a gain or a seed of another type, and keys that are not text
+    stored_keys = {*fields, "threshold", "rate_scale", "name", "label", "label_name"}
+    further = {key: meta[key] for key in sorted(meta.keys() - stored_keys)}
     if further:
-        fields["meta"] = json.dumps(further, sort_keys=True, default=_json_value)
+        fields["meta"] = json.dumps(further, skipkeys=True, default=_json_value)
     for key, value in fields.items():
         group.attrs[key] = _in_utf8(value) if isinstance(value, str) else value
 
