@@ -99,7 +99,7 @@ def test_the_next_commands_read_the_recording_as_the_report_does(colour: str, zo
     for command in commands:
         assert zoo("", *shlex.split(command)[3:]).code == 0
     for out, method in (("my street.png", "best"), ("my street.mp4", "fast")):
-        line = next(shlex.split(c) for c in commands if f"--out '{out}'" in c)
+        line = next(line for line in map(shlex.split, commands) if line[-1] == out)
         expected = f"{method}{Path(out).suffix}"
         own = line[line.index("--method") : line.index("--out")]
         cfa = colour.split()
