@@ -32,6 +32,7 @@ def build_archive(
     n_jobs: int = 1,
     cluster: str | None = None,
     origin: Path | None = None,
+    part: schema.Part | None = None,
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> Path:
@@ -49,6 +50,7 @@ def build_archive(
         cluster: A Dask cluster that makes the takes instead, see
             :func:`spike_zoo.utils.executor.run_tasks`; it must share the archive's folder.
         origin: An archive that is rewritten; parts of its root outside the schema are copied.
+        part: Place of this archive among those of one build, for :func:`open_archive`.
         progress: Called after each take with the number of finished takes and of all takes.
         options: Arguments of :class:`ArchiveWriter`: ``overwrite``, ``compression``,
             ``bit_layout``, ``generator``, ``label_names``.
@@ -94,6 +96,8 @@ def build_archive(
                 if progress is not None:
                     progress(done, len(tasks))
         _join(writer, folder, jobs, splits or {})
+        if part is not None:
+            writer.file.attrs[schema.PART] = str(part)
         if origin is not None:
             copy_unknown_root(writer.file, origin)
     return path

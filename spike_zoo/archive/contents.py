@@ -297,6 +297,16 @@ def split_names(file: Hdf5File, split: str) -> list[str]:
             raise file.error(inside, "has a name that is not UTF-8", "E10") from error
 
 
+def read_part(file: Hdf5File) -> schema.Part | None:
+    """Return the place of an archive among those of its build; None if it is the only one."""
+    text = read_attributes(file, "/").get(schema.PART)
+    part = schema.Part.parse(text)
+    if part is None and text is not None:
+        message = f"part is {str(text)[:80]!r}, expected K/N and a SHA-256; build the archive again"
+        raise FormatError(f"{file.path}: {message}", code="E01", path="/")
+    return part
+
+
 def read_label_names(file: Hdf5File) -> tuple[str, ...]:
     """Return the names of the classes by index, empty if there are none; raise FormatError E13."""
     with hdf5_errors(file.path, "/"):

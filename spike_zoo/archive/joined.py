@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
+import warnings
 from collections import OrderedDict
-from itertools import chain
+from dataclasses import replace
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,10 +19,12 @@ from spike_zoo.formats.remote import is_address
 from spike_zoo.utils.files import natural_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from spike_zoo.archive.schema import Finding, Part
 
 _MAX_OPEN: Final = 64  # files that are kept open
+_MAX_NAMED: Final = 5
 _BY_NAME: Final = (
     *("__getitem__", "facts", "read_packed", "images", "image", "image_index", "motion"),
     *("around_index", "image_motion", "blur", "blurry_image", "image_size", "picture_sizes"),
@@ -36,11 +40,27 @@ def open_archive(source: str | Path | Sequence[str | Path]) -> SpikeArchive:
 
     Raises:
         MissingFileError: If a file does not exist, or no file matches a pattern.
-        FormatError: If a file is not an archive, or two of them have a recording of one name or
-            different classes.
+        FormatError: If a file is not an archive, two of them have a recording of one name or
+            different classes, or the files of a pattern are parts of different builds or not all
+            parts of one (``archive build --shards``).
     """
-    files = archive_files(source)
-    return SpikeArchive(files[0]) if len(files) == 1 else JoinedArchive(files)
+    listed = [source] if isinstance(source, str | Path) else source
+    groups = list(map(_matching, listed))
+    files = list(chain.from_iterable(groups))
+    archive = SpikeArchive(files[0]) if len(files) == 1 else JoinedArchive(files)
+    parts = iter(archive.parts)
+    builds: dict[object, dict[str | Path, Part | None]] = {}
+    for item, group in zip(listed, groups, strict=True):
+        own = {file: next(parts) for file in group}
+        if not _is_pattern(item):
+            [(file, part)] = own.items()
+            builds.setdefault(part and part[1:], {})[file] = part
+        elif problem := _part_problem(own):
+            raise FormatError.at(item, problem)
+    for own in builds.values():  # files that are named may be some parts on purpose
+        if problem := _part_problem(own):
+            warnings.warn(f"{next(iter(own))}: {problem}", stacklevel=2)
+    return archive
 
 
 def archive_files(source: str | Path | Sequence[str | Path]) -> list[str | Path]:
@@ -49,8 +69,35 @@ def archive_files(source: str | Path | Sequence[str | Path]) -> list[str | Path]
     return list(chain.from_iterable(map(_matching, listed)))
 
 
+def _is_pattern(source: str | Path) -> bool:
+    is_magic = not is_address(source) and glob.has_magic(str(source))
+    return is_magic and not Path(source).exists()
+
+
+def _part_problem(parts: Mapping[str | Path, Part | None]) -> str | None:
+    """Describe why files are not all the parts of one build; None if they are, or are no parts."""
+    stated = {file: part for file, part in parts.items() if part is not None}
+    for (first, one), (file, other) in pairwise(stated.items()):
+        if one[1:] != other[1:]:
+            return (
+                f"{first} (part {one.number} of {one.count}) and {file} (part {other.number} of "
+                f"{other.count}) were built from other recordings or with other options; remove "
+                "the files of the older build, or list a pattern for the files of each build"
+            )
+    for part in list(stated.values())[:1]:
+        missing = sorted({*range(1, part.count + 1)} - {each.number for each in stated.values()})
+        if missing:
+            more = f" and {len(missing) - _MAX_NAMED} more" if missing[_MAX_NAMED:] else ""
+            return (
+                f"part {', '.join(map(str, missing[:_MAX_NAMED]))}{more} of {part.count} is "
+                f"missing; copy it, or write it with 'archive build --shards {missing[0]}/"
+                f"{part.count}' and the options of the others"
+            )
+    return None
+
+
 def _matching(source: str | Path) -> list[str | Path]:
-    if is_address(source) or not glob.has_magic(str(source)) or Path(source).exists():
+    if not _is_pattern(source):
         return [source if is_address(source) else Path(source)]
     names = glob.glob(str(source), recursive=True)  # noqa: PTH207  (also absolute)
     files = sorted(map(Path, names), key=natural_order)
@@ -71,18 +118,15 @@ class JoinedArchive(SpikeArchive):
         self._open: OrderedDict[int, None] = OrderedDict()
         self._where: dict[str, int] = {}
         self._splits: dict[str, list[str]] = {}
+        self._parts: list[Part | None] = []
         for number, path in enumerate(paths):
             archive = SpikeArchive(path)
             self._archives.append(archive)
             self._use(number)
+            self._parts += archive.parts
             for name in archive.names():
                 if name in self._where:
-                    other = self._archives[self._where[name]].path
-                    raise FormatError.at(
-                        archive.path,
-                        f"recording {name!r} is in {other} too; archives that are read as one "
-                        "need recordings of different names",
-                    )
+                    self._raise_of_same_name(name, number)
                 self._where[name] = number
             for split in archive.splits():
                 self._splits.setdefault(split, []).extend(archive.names(split))
@@ -93,11 +137,40 @@ class JoinedArchive(SpikeArchive):
                     archive.path, f"has other classes than {self._archives[0].path}"
                 )
 
+    def _raise_of_same_name(self, name: str, number: int) -> None:
+        first = self._where[name]
+        files = {self._archives[each].path: self._parts[each] for each in (first, number)}
+        advice = "archives that are read as one need recordings of different names"
+        if None not in files.values() and len(files) > 1:
+            advice = _part_problem(files) or advice
+        other = self._archives[first].path
+        raise FormatError.at(
+            self._archives[number].path, f"recording {name!r} is in {other} too; {advice}"
+        )
+
     @property
     def path(self) -> Path:
         """The folder that contains all files."""
         parents = [archive.path.absolute().parent for archive in self._archives]
         return Path(os.path.commonpath(parents))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(archive.size for archive in self._archives)
+
+    @property
+    def parts(self) -> list[Part | None]:
+        """Place of each file among those of its build (``archive build --shards``)."""
+        return self._parts
+
+    def verify(self) -> list[Finding]:
+        """Check all rules and checksums of each file; paths of findings start with the file."""
+        return [
+            replace(finding, path=f"{archive.path}: {finding.path}")
+            for archive in self._archives
+            for finding in archive.verify()
+        ]
 
     def close(self) -> None:
         """Close all files in this process."""

@@ -126,6 +126,11 @@ class SpikeArchive:
         """Names of the classes by class index; empty if the archive has none."""
         return contents.read_label_names(self._file)
 
+    @property
+    def parts(self) -> list[schema.Part | None]:
+        """Place of each file among those of its build (``archive build --shards``)."""
+        return [contents.read_part(self._file)]
+
     def __len__(self) -> int:
         return len(self._names_in_order)
 

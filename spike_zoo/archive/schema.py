@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
 
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AROUND", "AROUND_INDEX", "BLUR", "BLUR_SPAN", "CALIBRATION", "CONTENTS", "IMAGES",
     "IMAGE_INDEX", "KNOWN_ATTRIBUTES", "KNOWN_MEMBERS", "KNOWN_ROOT", "KNOWN_ROOT_ATTRIBUTES",
-    "LABEL", "LABELS", "LABEL_NAMES", "MOTION", "NAME_PATTERN", "OF_IMAGES", "PART_CODES",
+    "LABEL", "LABELS", "LABEL_NAMES", "MOTION", "NAME_PATTERN", "OF_IMAGES", "PART", "PART_CODES",
     "RECORDINGS", "REQUIRED", "SPIKES", "SPLITS", "USUAL_SPLITS",
-    "Finding", "counted", "finding_of", "label_names_problem", "part_problems",
+    "Finding", "Part", "counted", "finding_of", "label_names_problem", "part_problems",
     "rate_scale_problem", "values_problem",
 ]  # fmt: skip
 
@@ -48,6 +49,7 @@ BLUR_SPAN = "blur_span"
 LABELS = "labels"
 CONTENTS = "contents"
 LABEL_NAMES = "label_names"
+PART = "part"
 
 #: Large parts of a recording other than its spikes.
 OF_IMAGES = (IMAGES, BLUR, MOTION, AROUND)
@@ -57,7 +59,7 @@ PART_CODES = {
     **{MOTION: "E09", AROUND: "E09", AROUND_INDEX: "E09"},
 }
 KNOWN_ROOT = (RECORDINGS, SPLITS, CONTENTS)
-KNOWN_ROOT_ATTRIBUTES = ("schema", "schema_version", "created", "generator", LABEL_NAMES)
+KNOWN_ROOT_ATTRIBUTES = ("schema", "schema_version", "created", "generator", LABEL_NAMES, PART)
 KNOWN_ATTRIBUTES = (*REQUIRED, *OPTIONAL)
 _MAPS = ("boxes", "flow", "depth")
 KNOWN_MEMBERS = {
@@ -190,6 +192,24 @@ def label_names_problem(names: object) -> str | None:
         return f"label_names is {str(names)[:80]!r}, expected a JSON list of names"
     twice = [name for name, times in Counter(names).items() if times > 1]
     return f"label_names has {twice[0]!r} twice" if twice else None
+
+
+class Part(NamedTuple):
+    """Place of an archive among those of one build, the root attribute ``part``."""
+
+    number: int  #: from 1
+    count: int  #: archives of the build
+    digest: str  #: SHA-256 of the names, splits and options of the whole build
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count} {self.digest}"
+
+    @classmethod
+    def parse(cls, text: object) -> Self | None:
+        """Return the part that an attribute states; None if it is invalid."""
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9}) ([0-9a-f]{64})", str(text))
+        part = cls(int(match[1]), int(match[2]), match[3]) if match else None
+        return part if part and 1 <= part.number <= part.count else None
 
 
 @dataclass(frozen=True)

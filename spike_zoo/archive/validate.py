@@ -18,6 +18,7 @@ from spike_zoo.archive.contents import (
     read_integers,
     read_label,
     read_label_names,
+    read_part,
     split_names,
 )
 from spike_zoo.archive.schema import Finding, counted, finding_of
@@ -351,8 +352,9 @@ def _repeated(messages: list[str]) -> Iterator[Finding]:
 
 
 def _classes(file: Hdf5File, names: list[str]) -> Iterator[Finding]:
-    """Check the names of the classes, and that every label has a name (E13)."""
+    """Check the attribute part (E01), names of classes, and that every label has one (E13)."""
     try:
+        read_part(file)
         classes = read_label_names(file)
     except SpikeZooError as error:
         yield finding_of(error, "E13", "/", file)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spike_zoo.errors import SpikeZooError, UsageError, WeightsError, first_line
+from spike_zoo.utils.files import plain_name
 
 PREFIX = "wandb:"
 DEFAULT_ALIAS = "best"
@@ -57,7 +58,7 @@ def fetch_artifact(name: str, api: Any = None, folder: Path | None = None) -> Pa
         entries = remote.manifest.entries
         file = _file_among(entries, name)
         parts = (str(remote.entity), str(remote.project), str(remote.name))
-        place = (folder or artifact_folder()).joinpath(*map(_plain, parts))
+        place = (folder or artifact_folder()).joinpath(*map(plain_name, parts))
         return Path(remote.get_entry(file).download(root=str(place), skip_cache=True))
     except SpikeZooError:
         raise
@@ -85,8 +86,3 @@ def _file_among(entries: dict[str, Any], name: str) -> str:
             f"{', '.join(entries) or 'nothing'}"
         )
     return files[0]
-
-
-def _plain(text: str) -> str:
-    """Return a name with the characters that are safe in names of folders."""
-    return re.sub(r"[^\w.-]", "-", text).strip(".") or "-"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 import numpy as np
 
 from spike_zoo.archive import ArchiveWriter, SpikeArchive, build_archive, verify_archive
+from spike_zoo.archive.joined import archive_files, open_archive
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.archive.layouts.exposures import ExposureRule
 from spike_zoo.archive.layouts.ground_truth import write_picture
@@ -22,14 +23,13 @@ from spike_zoo.cli.console import echo, is_quiet, note
 from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import FormatError, UsageError, visible
 from spike_zoo.formats import write_recording
-from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.remote import local_path
 from spike_zoo.media.output import progress_bar
-from spike_zoo.utils.files import check_suffix
+from spike_zoo.utils.files import check_suffix, plain_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _Clips = Literal["base", "sreds", "recvidar", "momvidar", "bss"]
 _Exposures = Literal["gopro", "rsb", "usp"]
@@ -87,7 +87,8 @@ def archive_build(
         fps: Planes per second of all recordings. Default: as for rate_scale.
         shards: Write only this part of the recordings, such as 3/16 for the third of sixteen parts
             of equal size, so that jobs on several machines write one archive each. Training reads
-            all of them with data.archive: 'data/part-*.h5'.
+            all of them with data.archive: 'data/part-*.h5', and raises an error if one is missing
+            or was built with other options.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for long-term storage.
     """
     part = _parse_shards(shards)
@@ -99,7 +100,7 @@ def archive_build(
     _report_renamed(takes.renamed)
     _warn_without_split(takes.without_split, source)
     if part is not None:
-        takes.keep_part(*part)
+        takes.keep_part(*part, local_path(source))
     with progress_bar("takes") as progress:
         build_archive(
             out,
@@ -111,6 +112,7 @@ def archive_build(
             overwrite=overwrite,
             generator=f"spike_zoo archive build --layout {layout}",
             origin=takes.origin,
+            part=takes.part,
             progress=progress,
         )
     if not is_quiet():
@@ -155,11 +157,13 @@ def archive_info(path: str, *, json: bool = False) -> None:
     """
     with SpikeArchive(path) as archive:
         facts = archive_facts(archive, None if json else _MAX_ROWS)
-        count = len(archive)
+        count, part = len(archive), archive.parts[0]
     if json:
         print(dumps(facts, indent=2))
         return
-    print(visible(f"{path}: archive of {count} recordings, {readable_bytes(facts['bytes'])}"))
+    of_build = f", part {part.number} of {part.count}" if part else ""
+    size = readable_bytes(facts["bytes"])
+    print(visible(f"{path}: archive of {count} recordings, {size}{of_build}"))
     for split, names in facts["splits"].items():
         print(visible(f"split {split}: {len(names)}"))
     _print_classes(facts)
@@ -251,12 +255,16 @@ def archive_verify(path: str, *, jobs: NonNegativeInt = 0) -> int:
     valid, else 1.
 
     Args:
-        path: The archive.
+        path: The archive, or a pattern such as 'data/part-*.h5' for all parts of one.
     """
-    findings = verify_archive(local_path(path), jobs=jobs)
+    files, findings = archive_files(path), []
+    for file in files:
+        findings += (own := verify_archive(local_path(file), jobs=jobs))
+        for finding in own:
+            print(visible(f"{file}: {finding}" if files[1:] else str(finding)))
     errors = sum(finding.severity == "error" for finding in findings)
-    for finding in findings:
-        print(visible(str(finding)))
+    if not errors and str(files[0]) != path:
+        open_archive(path).close()  # raises an error if parts are missing
     counts = {"error": errors, "warning": len(findings) - errors}
     listed = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items() if n]
     detail = f" ({', '.join(listed)})" if listed else ""
@@ -327,12 +335,25 @@ def archive_export(
                 f"{out} is one file, and {path} has {len(names)} recordings; choose one with "
                 f"--name, or give a folder (one whose name ends in {suffix} with a slash: {out}/)"
             )
+        _check_files(archive.path, names)
         for recording in names:
-            target = Path(out) if is_file else Path(out) / f"{recording}.{kind}"
+            target = Path(out) if is_file else Path(out) / f"{plain_name(recording)}.{kind}"
             _export(archive, recording, target, overwrite)
             echo(str(target))
             if not is_file and kind != "h5":
                 _export_images(archive, recording, Path(out), overwrite)
+
+
+def _check_files(path: Path, names: Sequence[str]) -> None:
+    """Raise FormatError if two recordings would be written to files of one name."""
+    recordings: dict[str, str] = {}
+    for name in names:
+        if (other := recordings.setdefault(plain_name(name), name)) != name:
+            raise FormatError.at(
+                path,
+                f"recordings {other!r} and {name!r} would both be written to files named "
+                f"{plain_name(name)}; export them to different folders with --name",
+            )
 
 
 def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> None:
@@ -340,7 +361,7 @@ def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> 
     if target.suffix.lower() in ARCHIVE_SUFFIXES:
         names = archive.label_names
         with ArchiveWriter(target, overwrite=overwrite, label_names=names) as writer:
-            writer.add(recording_name(name), archive.take(name))
+            writer.add(plain_name(name), archive.take(name))
         return
     is_raw, recording = target.suffix.lower() == ".dat", archive[name]
     check_data(archive.path, name, (SPIKES,))
@@ -351,16 +372,16 @@ def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> 
 
 def _export_images(archive: SpikeArchive, name: str, folder: Path, overwrite: bool) -> None:
     """Write the sharp and blurry images of one recording as pictures."""
-    take = archive.take(name)
+    take, own = archive.take(name), plain_name(name)
     check_data(archive.path, name, OF_IMAGES)
     if take.images is not None and take.image_index is not None:
         is_unique = len(np.unique(take.image_index)) == len(take.image_index)
         for number, plane in enumerate(take.image_index.tolist()):
             stem = f"{plane:06d}" if is_unique else f"{number:03d}-{plane:06d}"
-            write_picture(take.images[number], folder / name / stem, overwrite=overwrite)
-        echo(f"{folder / name}{os.sep} ({len(take.images)} sharp images, named by their planes)")
+            write_picture(take.images[number], folder / own / stem, overwrite=overwrite)
+        echo(f"{folder / own}{os.sep} ({len(take.images)} sharp images, named by their planes)")
     if take.blur is not None and take.blur_span is not None:
         for image, (first, past) in zip(take.blur, take.blur_span.tolist(), strict=True):
-            stem = name if len(take.blur) == 1 else f"{name}-{first:06d}"
+            stem = own if len(take.blur) == 1 else f"{own}-{first:06d}"
             picture = write_picture(image, folder / "blur" / stem, overwrite=overwrite)
             echo(f"{picture} (blurry, --exposure-start {first} --exposure-length {past - first})")

@@ -29,6 +29,7 @@ from spike_zoo.utils.files import (
     listed,
     natural_order,
     new_file,
+    plain_name,
     weights_file,
 )
 
@@ -106,17 +107,18 @@ def find_units(
     units: dict[str, RecordingSource] = {}
     for file, item in recordings:
         stem = file.relative_to(root).with_suffix("")
-        label = stem if item is None else Path(item) if len(files) == 1 else stem / item
-        if _PLACE in str(label):
-            raise UsageError(f"{file}: rename it; {_PLACE} is the placeholder for names")
+        named = None if item is None else plain_name(item)
+        label = stem if named is None else Path(named) if len(files) == 1 else stem / named
+        if _PLACE in str(label) or ".." in label.parts:
+            raise UsageError(f"{file}: rename it; it cannot replace {_PLACE} in {out}")
         target = out.replace(_PLACE, label.as_posix())
         if Path(target).absolute() == file.absolute():  # the result of an earlier call
             continue
-        other = units.setdefault(target, RecordingSource(str(file), item, dat)).recording
-        if other != str(file):
+        source = RecordingSource(str(file), item, dat)
+        if (other := units.setdefault(target, source)) != source:
             raise UsageError(
-                f"{other} and {file} would both be written to {target}; process them separately, "
-                f"such as by the pattern {file.parent}/*{file.suffix}"
+                f"{other.label} and {source.label} would both be written to {target}; process them "
+                f"separately, such as by the pattern {file.parent}/*{file.suffix}, or by --name"
             )
     return units
 
@@ -158,7 +160,7 @@ def _run_unit(
     command: Callable[..., None], source: RecordingSource, out: str, options: dict[str, Any]
 ) -> tuple[str, str, str]:
     """Return the recording, its outcome (made, unchanged or failed), and the notes or the error."""
-    label, target = " ".join(filter(None, source[:2])), Path(out)
+    label, target = source.label, Path(out)
     finished = target.parent / _FINISHED / f"{target.name}.json"
     try:
         made_from = _description(command, source, options)

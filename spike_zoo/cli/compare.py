@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from spike_zoo.cli.console import echo, silenced_if_quiet
@@ -41,7 +42,8 @@ def compare(run: str, *, methods: list[str] | None = None) -> None:
                 "test", ["--config", str(config), *options, "--run_dir", str(target / config.stem)]
             )
     table(str(folder), out=str(target))
-    echo(f"pictures side by side: python -m spike_zoo report {folder} --out {target}/page.html")
+    options = shlex.join([str(folder), "--out", str(target / "page.html")])
+    echo(f"pictures side by side: python -m spike_zoo report {options}")
 
 
 def _options_of(folder: Path) -> list[str]:

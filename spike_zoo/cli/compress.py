@@ -12,7 +12,7 @@ from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import run_batch
 from spike_zoo.cli.console import echo, note, quiet, report_clipping, warn_of_filters
 from spike_zoo.cli.inputs import RecordingSource, SharedWork, chosen_rate_scale, load_method
-from spike_zoo.cli.options import CodedDat, Gop, NonNegativeInt, PositiveInt, Quality
+from spike_zoo.cli.options import DatOptions, Gop, NonNegativeInt, PositiveInt, Quality
 from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding.spl import codec as lossless_coding
 from spike_zoo.errors import UsageError
@@ -73,7 +73,7 @@ def compress(
     overwrite: bool = False,
     jobs: NonNegativeInt = 0,
     cluster: str | None = None,
-    **dat: Unpack[CodedDat],
+    **dat: Unpack[DatOptions],
 ) -> None:
     """Compress a recording. The suffix of the output selects the coder.
 

@@ -37,6 +37,11 @@ class RecordingSource(NamedTuple):
     stop: int | None = None
     planes: int | None = None  # expected number
 
+    @property
+    def label(self) -> str:
+        """File and name of the recording, for messages."""
+        return " ".join(filter(None, self[:2]))
+
     def open(self, **options: Any) -> SpikeRecording:
         """Return the recording."""
         recording = read_recording(self.recording, self.name, **self.dat, **options)

@@ -80,11 +80,7 @@ class DatFile(DatSize, total=False):
     allow_partial: bool
 
 
-class CodedDat(CalibratedDat, DatFile, total=False):
-    """Size and camera of a .dat file that may be incomplete."""
-
-
-class DatOptions(CodedDat, total=False):
+class DatOptions(CalibratedDat, DatFile, total=False):
     """All that a sidecar can state of the planes of a .dat file."""
 
     flip: bool | None

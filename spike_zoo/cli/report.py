@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
-from spike_zoo.cli.options import CalibratedDat, NonNegativeInt, PositiveInt
+from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.remote import is_address, local_path, stem_of
 from spike_zoo.pages.choices import split_settings
@@ -33,7 +33,7 @@ def report(
     device: str = "auto",
     trust: bool = False,
     overwrite: bool = False,
-    **dat: Unpack[CalibratedDat],
+    **dat: Unpack[DatOptions],
 ) -> None:
     """Write an HTML report of a recording, archive, bitstream or runs, in one file.
 

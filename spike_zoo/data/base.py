@@ -7,6 +7,7 @@ import operator
 from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import torch
@@ -158,11 +159,11 @@ class ArchiveDataModule(LightningDataModule):
                 raise MissingFileError.at(
                     missing,
                     f"there is no such archive. Make the default one with "
-                    f"'{self.simulate_command} --out {missing}' (other archives of the "
+                    f"'{self.simulate_command} --out {quote(str(missing))}' (other archives of the "
                     "tables need options, see experiments/*/needs*.yaml), or build one from your "
                     "recordings with 'python -m spike_zoo archive build'.",
                 )
-            self._archive = open_archive(files)
+            self._archive = open_archive(self.archive_path)
         return self._archive
 
     @property

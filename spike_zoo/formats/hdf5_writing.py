@@ -10,7 +10,6 @@ import math
 import re
 import signal
 import threading
-import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -34,6 +33,8 @@ from spike_zoo.formats.hdf5_recording import (
 )
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 from spike_zoo.spikes.pixel_maps import MAPS
+from spike_zoo.spikes.recording import positive_number
+from spike_zoo.utils.files import plain_name
 from spike_zoo.utils.signals import handled_signals
 
 if TYPE_CHECKING:
@@ -127,25 +128,9 @@ def _deferred_signals() -> Iterator[None]:
 
 def write_h5(recording: SpikeRecording, path: Path, *, fallback_name: str) -> None:
     """Write an archive of one recording, named ``meta["name"]`` or else ``fallback_name``."""
-    name = recording_name(str(recording.meta.get("name", fallback_name)))
+    name = plain_name(str(recording.meta.get("name", fallback_name)))
     with new_archive_file(path) as file:
         write_group(new_group(file, name), recording)
-
-
-def recording_name(text: str) -> str:
-    """Convert text to a name that the schema allows (E11).
-
-    Accents are removed; letters of other scripts become their code points, so that different names
-    remain different: ``naïve 1`` is ``naive_1``, ``\u8857`` is ``u8857``.
-    """
-    plain = [
-        char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char)
-    ]
-    ascii_text = "".join(
-        f"u{ord(char):x}" if char.isalnum() and not char.isascii() else char for char in plain
-    )
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", ascii_text)[:120].lstrip(".")
-    return name or "recording"
 
 
 def new_archive_file(path: Path, generator: str | None = None) -> OutputFile:
@@ -310,16 +295,18 @@ def _write_attributes(
         "sha256": digest,
     }
     for key in NUMBERS:
-        value = getattr(recording, key, meta.get(key))
+        value = getattr(recording, key, positive_number(key, meta.get(key)))
         if value is not None:
             fields[key] = np.float64(value)
-    if isinstance(meta.get("seed"), int | np.integer):
-        fields["seed"] = np.int64(meta["seed"])
+    seed = meta.get("seed")
+    if isinstance(seed, int | np.integer) and abs(seed) < 1 << 63:
+        fields["seed"] = np.int64(seed)
     fields |= {key: str(meta[key]) for key in TEXTS if key in meta}
-    stored_keys = {*fields, *NUMBERS, "seed", "name", "label", "label_name"}
-    further = {key: value for key, value in meta.items() if key not in stored_keys}
+    # sidecars may state a gain or a seed of another type, and keys that are not text
+    stored_keys = {*fields, "threshold", "rate_scale", "name", "label", "label_name"}
+    further = {key: meta[key] for key in sorted(meta.keys() - stored_keys)}
     if further:
-        fields["meta"] = json.dumps(further, sort_keys=True, default=_json_value)
+        fields["meta"] = json.dumps(further, skipkeys=True, default=_json_value)
     for key, value in fields.items():
         group.attrs[key] = _in_utf8(value) if isinstance(value, str) else value
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from dataclasses import asdict, dataclass, fields
+import math
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -11,8 +13,9 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from spike_zoo.errors import FormatError, MissingFileError
+from spike_zoo.errors import ConfigError, FormatError, MissingFileError
 from spike_zoo.media.frames import VideoFrames
+from spike_zoo.utils.yaml_files import parse_dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +42,15 @@ class CodedPictures:
     rate_scale: float
     fps: float | None = None  # planes per second of the camera
 
+    def __post_init__(self) -> None:
+        for name in ("images", "planes", "height", "width", "stride", "crf", "first"):
+            least = 0 if name in ("crf", "first") else 1
+            if not least <= getattr(self, name) < 1 << 31:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        for name, value in (("rate_scale", self.rate_scale), ("fps", self.fps)):
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} is {value}, expected a number > 0")
+
     def plane(self, number: int) -> int:
         """Return the plane of an image."""
         return self.first + self.stride * number
@@ -63,18 +75,19 @@ class CodedPictures:
             raise FormatError.at(
                 path, f"cannot be read as a video ({error}); copy the file again"
             ) from error
-        try:
+        content = None
+        with contextlib.suppress(ValueError, RecursionError):
             content = json.loads(comment)
-            values = {field.name: content[field.name] for field in fields(cls)}
-            if content["format"] != FORMAT:
-                raise ValueError(content["format"])
-        except (ValueError, KeyError, TypeError) as error:
+        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
             raise FormatError.at(
                 path,
                 "an MP4 without the description that 'compress --out X.mp4' stores, so its "
                 "planes are unknown; it can only be played",
-            ) from error
-        return cls(**values)
+            )
+        try:
+            return parse_dataclass(cls, content, "its description")
+        except ConfigError as error:
+            raise FormatError.at(path, f"{error}; compress the recording again") from error
 
 
 def read_pictures(path: str | Path) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -86,5 +99,8 @@ def read_pictures(path: str | Path) -> Iterator[tuple[int, NDArray[np.float32]]]
         )
     for number, frame in enumerate(frames.read(0, metadata.images)):
         pixels = frame[: metadata.height, : metadata.width, 0]
+        if pixels.shape != (metadata.height, metadata.width):
+            stated = f"{metadata.height}x{metadata.width}, which its description states"
+            raise FormatError.at(path, f"images of {pixels.shape}, not {stated}; compress it again")
         image = np.asarray(pixels[None] / 255, np.float32)
         yield metadata.plane(number), image

@@ -13,7 +13,7 @@ from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.camera import attach_maps
 from spike_zoo.formats.hdf5_recording import is_archive
-from spike_zoo.formats.recording import detect_format
+from spike_zoo.formats.recording import RECORDING_SUFFIXES, detect_format
 from spike_zoo.media import Page
 from spike_zoo.pages.bitstream import add_rates, bitstream_page
 from spike_zoo.pages.scene import (
@@ -23,6 +23,7 @@ from spike_zoo.pages.scene import (
     scene_of_archive,
     scene_of_file,
 )
+from spike_zoo.utils.files import entries_below
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,7 @@ def report_of(source: Path, choices: Choices) -> Page:
     _check_center(scene, choices)
     page = Page(heading, "A spike recording: one bit per pixel and plane, and its reconstructions.")
     _add_scene(page, scene, _load_methods(choices, scene), choices)
-    _add_next_steps(page, source, choices, name)
+    _add_next_steps(page, source, choices, name, colour=recording.cfa is not None)
     return page
 
 
@@ -80,14 +81,23 @@ def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
         methods = _load_methods(choices, scenes[0])
         for scene in scenes:
             _add_scene(page, scene, methods, choices, named=len(names) > 1)
-    _add_next_steps(page, source, choices, names[0])
+    has_filters = scenes[0].recording.cfa is not None
+    _add_next_steps(page, source, choices, names[0], colour=has_filters)
     return page
 
 
 def _report_of_runs(source: Path, heading: str, choices: Choices) -> Page:
     from spike_zoo.pages.runs import add_places, find_runs, runs_page
 
-    runs = find_runs(source)
+    try:
+        runs = find_runs(source)
+    except MissingFileError as error:
+        files = (file for file in entries_below(source) if file.suffix in RECORDING_SUFFIXES)
+        if (file := next(files, None)) is None:
+            raise
+        raise UsageError(
+            f"{source}: a folder of recordings, not of runs; a report shows one, such as {file}"
+        ) from error
     page = runs_page(source, heading, runs)
     if choices.scenes:
         _add_best(page, runs, choices)
@@ -172,29 +182,30 @@ def _load_methods(choices: Choices, scene: ReportScene) -> list[LabelledMethod]:
     )
 
 
-def _add_next_steps(page: Page, source: Path, choices: Choices, name: str | None = None) -> None:
-    """Add example commands for a recording; options that describe it are repeated in them."""
-    options = {key: choices.dat.get(key) for key in ("height", "width")}
-    options |= {"name": name, "start": choices.start, "stop": choices.stop}
+def _add_next_steps(
+    page: Page, source: Path, choices: Choices, name: str | None = None, *, colour: bool = False
+) -> None:
+    """Add example commands for a recording; all options that describe it are repeated in them."""
+    stated = {"name": name, "start": choices.start or None, "stop": choices.stop}
+    stated |= {"rate_scale": choices.rate_scale, **choices.dat}
     words = [shlex.quote(str(source))]
-    words += [f"--{option} {shlex.quote(str(value))}" for option, value in options.items() if value]
-    if choices.rate_scale is not None:
-        words.append(f"--rate-scale {choices.rate_scale:g}")
-    coded, stem = " ".join(words), shlex.quote(source.stem)
-    camera = choices.dat.get("camera")
-    arguments = f"{coded} --camera {shlex.quote(str(camera))}" if camera else coded
-    _add_commands(
-        page,
-        [
-            ("a video", f"reconstruct {arguments} --method tfi --average 9 --out {stem}.mp4"),
-            ("the best picture", f"reconstruct {arguments} --method stir --out {stem}.png"),
-            ("a small file", f"compress {coded} --out {stem}.sci"),
-            (
-                "a report of other methods",
-                f"report {arguments} --methods tfi tfstp stir-small sci --out {stem}-methods.html",
-            ),
-        ],
-    )
+    for option, value in stated.items():
+        if value is not None:
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            words.append(f"--{option.replace('_', '-')} {shlex.quote(text)}")
+    arguments, stem = " ".join(words), shlex.quote(source.stem)
+    is_colour = colour or choices.dat.get("cfa") is not None
+    fast, best, others = "tfi", "stir", "tfi tfstp stir-small sci"
+    if is_colour:
+        fast, best, others = "tfi-colour", "tfi-aligned-colour", "tfp-colour ssl-csc"
+    rows = [
+        ("a video", f"reconstruct {arguments} --method {fast} --average 9 --out {stem}.mp4"),
+        ("the best picture", f"reconstruct {arguments} --method {best} --out {stem}.png"),
+        ("a report of other methods", f"report {arguments} --methods {others} --out {stem}-2.html"),
+    ]
+    if not is_colour:  # it codes grey images
+        rows.append(("a small file", f"compress {arguments} --out {stem}-small.mp4"))
+    _add_commands(page, rows)
 
 
 def _add_next_steps_of_runs(page: Page, checkpoint: str | None) -> None:

@@ -137,7 +137,7 @@ def _arguments_of(run: RecordedRun) -> str:
     verb = "test" if is_test else "fit"
     saved = None if run.folder is None else run.folder / CONFIG_FILENAME
     if saved is None or not saved.is_file():
-        configs = " ".join(f"--config {config}" for config in result.configs)
+        configs = " ".join(f"--config {quote(config)}" for config in result.configs)
         return f"{verb} {configs} --seed_everything {result.seed}"
     weights = f" --ckpt_path {quote(result.checkpoint)}" if is_test and result.checkpoint else ""
     return f"{verb} --config {quote(str(saved))}{weights} --run_dir NEW"

@@ -15,6 +15,7 @@ from spike_zoo.tasks.base import TaskModule, all_gather_objects
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.training.csv_logger import write_rows
 from spike_zoo.training.result import PER_IMAGE_FILENAME, PREDICTIONS_FILENAME
+from spike_zoo.utils.files import plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -136,7 +137,7 @@ class PredictionFiles(BasePredictionWriter):
                 self._rows.append({"name": origin.name, "plane": origin.plane, **values})
             if image is not None:
                 plane = number if origin.plane is None else origin.plane
-                path = self.folder / f"{origin.name}-{plane:06d}.png"
+                path = self.folder / f"{plain_name(origin.name)}-{plane:06d}.png"
                 save_picture(image.float(), path, overwrite=True, is_result=True)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

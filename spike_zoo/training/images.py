@@ -27,7 +27,7 @@ from spike_zoo.training.result import (
     RECONSTRUCTIONS,
     TRUTHS,
 )
-from spike_zoo.utils.files import new_file
+from spike_zoo.utils.files import new_file, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +79,7 @@ class SampleImages(EvaluationCallback):
         if not trainer.testing or TRUTH not in sample.pictures:
             return  # nothing to compare between runs
         for kind, caption in {RECONSTRUCTIONS: RECONSTRUCTION, TRUTHS: TRUTH}.items():
-            path = self.folder / kind / f"{sample.stem}.png"
+            path = self.folder / kind / f"{plain_name(sample.stem)}.png"
             save_picture(sample.pictures[caption].float(), path, overwrite=True)
 
     def _number(self, batches: Sequence[int | float], batch_idx: int) -> int | None:

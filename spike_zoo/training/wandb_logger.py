@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 import warnings
 from argparse import Namespace
@@ -205,7 +206,7 @@ class SafeWandbLogger(WandbLogger):
         run = _start_locally(arguments, "offline")
         warnings.warn(
             f"W&B is offline for this run ({reason}). The run continues; upload it later with: "
-            f"wandb sync {Path(run.dir).parent}",
+            f"wandb sync {shlex.quote(str(Path(run.dir).parent))}",
             stacklevel=2,
         )
         return run

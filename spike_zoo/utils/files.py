@@ -15,7 +15,9 @@ import platform
 import re
 import secrets
 import shutil
+import unicodedata
 import warnings
+from itertools import filterfalse
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING, Any
 
@@ -56,6 +58,26 @@ def natural_order(path: str | PurePath) -> tuple[Any, ...]:
     """
     parts = (re.split(r"(\d+)", part) for part in PurePath(path).parts)
     return [[int(t) if odd % 2 else t for odd, t in enumerate(part)] for part in parts], str(path)
+
+
+def plain_name(text: str) -> str:
+    """Convert text of a file, such as the name of a recording, to a name for files and folders.
+
+    The result has 1 to 120 letters A to Z, digits, dots, underscores and hyphens, without a dot at
+    either end, so that it leads to no other folder; the schema of archives allows it (E11). Accents
+    are removed; letters of other scripts become their code points, so that different names remain
+    different: ``naïve 1`` is ``naive_1``, ``\u8857`` is ``u8857``.
+
+    Example:
+        >>> plain_name("scene-7.b"), plain_name("../a/b"), plain_name("..")
+        ('scene-7.b', '_a_b', 'recording')
+    """
+    plain = filterfalse(unicodedata.combining, unicodedata.normalize("NFKD", text))
+    ascii_text = "".join(
+        f"u{ord(char):x}" if char.isalnum() and not char.isascii() else char for char in plain
+    )
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", ascii_text).lstrip(".")[:120].rstrip(".")
+    return name or "recording"
 
 
 def is_companion(name: str) -> bool:
@@ -110,9 +132,9 @@ def content_sha256(files: Iterable[Path]) -> str:
 def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``, and rename it to ``path`` on success.
 
-    Missing folders are created. On any failure, including Ctrl-C, the temporary file and created
-    folders are removed, and an existing file at ``path`` is unchanged. Temporary files of killed
-    processes for the same target are removed first.
+    A symbolic link is followed. Missing folders are created. On any failure, including Ctrl-C, the
+    temporary file and created folders are removed, and an existing file at ``path`` is unchanged.
+    Temporary files of killed processes for the same target are removed first.
 
     Raises:
         ExistingFileError: If ``path`` exists and ``overwrite`` is off.
@@ -120,6 +142,7 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         RecordingError: If the folder cannot be created or written.
     """
     check_absent(path, overwrite=overwrite)
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     remove_leftovers(path)
     created: list[Path] = []
     temporary = temporary_path(path)

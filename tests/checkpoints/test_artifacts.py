@@ -45,7 +45,7 @@ def test_the_name_selects_the_version(name: str, requested: str, tmp_path: Path)
     artefacts = Artefacts({"best.ckpt": None})
     path = fetch_artifact(name, artefacts, tmp_path)
     assert artefacts.requested == [requested]
-    assert path == tmp_path / "me" / "zoo" / "full-0-v3" / "best.ckpt"
+    assert path == tmp_path / "me" / "zoo" / "full-0_v3" / "best.ckpt"
 
 
 @pytest.mark.parametrize("name", ["wandb:full-0", "wandb:a/b/c/d", "wandb:me/zoo/full:a:b"])

@@ -15,6 +15,7 @@ from spike_zoo.cli.archive import readable_bytes
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.media.image_files import read_image
 from spike_zoo.spikes import SpikeRecording
+from spike_zoo.utils.files import plain_name
 from tests.helpers.archives import add_annotations, make_take, write_archive, write_takes
 from tests.helpers.limits import largest_file
 from tests.helpers.streams import random_spikes
@@ -167,6 +168,35 @@ def test_exported_images_equal_those_of_the_archive(zoo: Zoo) -> None:
         np.testing.assert_array_equal(read_image(file), image)
     blurry = read_image(Path("out/blur/take0.tif"))  # floats
     np.testing.assert_array_equal(blurry, SpikeArchive(path).blur("take0")[0])
+
+
+@pytest.mark.parametrize("name", ["..", "...", "..\\..\\a", "C:a", "a b", ".a", "a."])
+@pytest.mark.parametrize("format", ["dat", "h5"])
+def test_files_of_names_outside_the_schema_are_in_the_folder(
+    name: str, format: str, zoo: Zoo
+) -> None:
+    with h5py.File(write_archive(Path("a.h5"), takes=2), "r+") as file:
+        file.move("recordings/take0", f"recordings/{name}")
+    assert zoo(f"archive export a.h5 deep/out/ --format {format}").code == 0
+    assert zoo("compress a.h5 --name * --out deep/res/{name}.spl --jobs 1").code == 0
+    line = "reconstruct a.h5 --name * --method tfi --out deep/res/{name}/ --jobs 1"
+    assert zoo(line).code == 0
+    assert sorted(path.name for path in Path("deep").iterdir()) == ["out", "res"]
+    own = plain_name(name)
+    assert Path(f"deep/out/{own}.{format}").is_file()
+    assert Path(f"deep/res/{own}.spl").is_file()
+    assert {path.name for path in Path("deep/res").glob("*/")} >= {own, "take1"}
+
+
+def test_recordings_whose_files_would_have_one_name_are_rejected(zoo: Zoo) -> None:
+    with h5py.File(write_archive(Path("a.h5"), takes=2), "r+") as file:
+        file.move("recordings/take0", "recordings/a b")
+        file.move("recordings/take1", "recordings/a_b")
+    for line in ("archive export a.h5 out/", "compress a.h5 --name * --out out/{name}.spl"):
+        result = zoo(f"{line} --overwrite")
+        assert result.code in (1, 2)
+        assert "would both be written to" in result.err
+        assert not Path("out").exists()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

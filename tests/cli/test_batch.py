@@ -111,6 +111,9 @@ def test_names_with_dots_and_placeholders(zoo: Zoo) -> None:
     Path("clips/two.npz").rename("clips/{name}.npz")
     result = zoo("compress clips --out made/{name}.spl --jobs=1")
     assert (result.code, "clips/{name}.npz: rename it" in result.err) == (2, True)
+    write_recording(random_spikes(12, 8, 16), Path("clips/...npz"))
+    result = zoo("compress clips/...npz --out made/{name}/x.spl --jobs=1")
+    assert (result.code, "clips/...npz: rename it" in result.err) == (2, True)
 
 
 def test_a_recording_that_grows_while_it_is_compressed_is_rejected(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,19 @@ from spike_zoo import SpikeRecording
 from spike_zoo.formats import write_recording
 from spike_zoo.media.coded_pictures import CodedPictures, read_pictures
 from spike_zoo.media.pictures import load_picture, to_bytes
-from spike_zoo.media.video import save_video
+from spike_zoo.media.video import VideoWriter, save_video
 from spike_zoo.testing import pattern_take
 from tests.helpers.streams import random_spikes
 
 if TYPE_CHECKING:
     from tests.helpers.commands import Zoo
+
+
+def _write_video(path: Path, comment: str) -> None:
+    with VideoWriter(path, 25, comment=comment) as video:
+        for _ in range(2):
+            video.write(np.zeros((1, 45, 61)))
+
 
 X265 = "compress street.npz --codec x265 --method tfi --out"
 
@@ -127,3 +135,51 @@ def test_the_only_copy_is_not_clipped_and_clipped_pixels_of_others_are_reported(
     assert "of the pixels are clipped or just white at a rate scale of 0.44" in result.err
     result = zoo(f"reconstruct {clip} --method tfi-aligned --rate-scale 0.6 --out b.png")
     assert "clipped" not in result.err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stride": "seven"}, "its description: stride: expected int, got 'seven'"),
+        ({"stride": None}, "the following arguments are required: stride"),
+        ({"stride": 0}, "stride is 0, expected at least 1"),
+        ({"first": -3}, "first is -3, expected at least 0"),
+        ({"images": 2.5}, "images: expected int, got 2.5"),
+        ({"width": 10**400}, "width is 1000"),
+        ({"planes": []}, "planes: expected int, got []"),
+        ({"rate_scale": math.nan}, "rate_scale is nan, expected a number > 0"),
+        ({"fps": {}}, "fps: expected float | None, got {}"),
+        ({"method": 5}, "method: expected str, got 5"),
+        ({"codec": ["av1"]}, "codec: expected str, got ['av1']"),
+        ({"digest": None}, "the following arguments are required: digest"),
+        ({"format": ["x"]}, "it can only be played"),
+        ({"turn": 90}, "unknown key 'turn'"),
+    ],
+)
+def test_descriptions_of_wrong_types_and_values_are_rejected(
+    change: dict[str, Any], message: str, zoo: Zoo
+) -> None:
+    description = CodedPictures("tfi", "", "av1", 35, 0, 7, 2, 80, 45, 61, 0.6)
+    content = json.loads(description.as_text()) | change
+    _write_video(Path("a.mp4"), json.dumps(content))
+    for line in ("info a.mp4", "decompress a.mp4 --out images"):
+        result = zoo(line)
+        assert (result.code, result.err.count("\n")) == (1, 1)
+        assert result.err.startswith("error: a.mp4: ")
+        assert message in result.err
+
+
+@pytest.mark.parametrize("comment", ["[]", "5", '"text"', "[" * 100_000, "", "{}"])
+def test_videos_without_a_description_are_rejected(comment: str, zoo: Zoo) -> None:
+    _write_video(Path("a.mp4"), comment)
+    result = zoo("info a.mp4")
+    assert result.code == 1
+    assert "it can only be played" in result.err
+
+
+def test_images_smaller_than_stated_are_rejected(zoo: Zoo) -> None:
+    text = CodedPictures("tfi", "", "av1", 35, 0, 7, 2, 80, 450, 61, 0.6).as_text()
+    _write_video(Path("a.mp4"), text)
+    result = zoo("decompress a.mp4 --out images")
+    assert result.code == 1
+    assert "not 450x61, which its description states" in result.err

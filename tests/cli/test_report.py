@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,8 +76,44 @@ def test_a_recording_shows_every_method_its_planes_and_the_next_commands(
     assert html.count("<h2>Pictures</h2>") == 1
     part, (pictures, _) = report("street.npz", f"{QUICK} --start 40")
     assert all(int(moment.split()[1]) >= 40 for moment in pictures["moments"])
-    assert "compress street.npz --start 40 --out street.sci" in part
+    assert "compress street.npz --start 40 --out street-small.mp4" in part
     assert str(tmp_path) not in html, "a page contains no local folders"
+
+
+@pytest.mark.filterwarnings("ignore:my street.dat")  # an incomplete plane
+@pytest.mark.parametrize("colour", ["", "--cfa RGGB"])
+def test_the_next_commands_read_the_recording_as_the_report_does(colour: str, zoo: Zoo) -> None:
+    """A ``.dat`` that is turned, mirrored, cut and not flipped gives the images of the upright."""
+    upright = pattern_take(0, planes=81, height=32, width=48).recording
+    write_recording(upright, "street.npz")
+    planes = np.rot90(upright[:].astype(bool), axes=(1, 2))[:, :, ::-1]  # (T, 48, 32) as stored
+    stored = SpikeRecording.from_planes(planes)
+    file = write_recording(stored, "my street.dat", flip=False)
+    file.write_bytes(file.read_bytes() + b"1")
+    options = f"--height 48 --width 32 --flip false --mirror --rotate 90 --start 5 {colour}"
+    options += " --allow-partial --rate-scale 0.6 --out page.html"
+    assert zoo(f"report {options} {QUICK}", "my street.dat").code == 0
+    html = Path("page.html").read_text(encoding="utf-8")
+    commands = [unescape(text) for text in re.findall(r"python -m spike_zoo [^<]+", html)]
+    assert len(commands) == (3 if colour else 4)
+    for command in commands:
+        assert zoo("", *shlex.split(command)[3:]).code == 0
+    for out, method in (("my street.png", "best"), ("my street.mp4", "fast")):
+        line = next(line for line in map(shlex.split, commands) if line[-1] == out)
+        expected = f"{method}{Path(out).suffix}"
+        own = line[line.index("--method") : line.index("--out")]
+        cfa = colour.split()
+        arguments = ["--start", "5", "--rate-scale", "0.6", *cfa, *own, "--out", expected]
+        assert zoo("reconstruct street.npz", *arguments).code == 0
+        assert Path(out).read_bytes() == Path(expected).read_bytes()
+
+
+def test_a_recording_of_a_folder_is_named(zoo: Zoo) -> None:
+    write_recording(np.ones((9, 4, 8), bool), "clips/deep/a.npz")
+    result = zoo("report clips")
+    assert result.code == 2
+    assert "clips: a folder of recordings, not of runs" in result.err
+    assert "such as clips/deep/a.npz" in result.err
 
 
 def test_an_archive_is_measured_against_its_ground_truth(clips_archive: Path, report: Make) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import signal
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -48,6 +50,23 @@ def test_all_metadata_of_a_take_is_read_back(tmp_path: Path) -> None:
     assert reread.meta == meta | {"name": "clip"}
     third = read_recording(write_recording(reread, tmp_path / "copy.h5"))
     assert third.meta == reread.meta
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [{"gain": value} for value in ("2 dB", "", -1, {"red": 2}, [1])]
+    + [{"seed": value} for value in ("a", 10**30, 0.5)]
+    + [{"site": {1: [2], "b": 3}}, {"day": date(2020, 1, 1)}, {"days": {date(2020, 1, 1): 3}}],
+)
+def test_metadata_of_any_type_are_written_and_read_back(
+    meta: dict[str, Any], tmp_path: Path
+) -> None:
+    recording = SpikeRecording.from_planes(SPIKES, meta=meta)
+    reread = read_recording(write_recording(recording, tmp_path / "clip.h5"))
+    [(key, value)] = meta.items()
+    if key in ("gain", "seed"):
+        assert reread.meta[key] == value
+    assert key in reread.meta
 
 
 @pytest.mark.parametrize(

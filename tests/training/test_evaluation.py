@@ -81,12 +81,12 @@ def test_predictions_without_a_plane_are_numbered(
     indices: list[int] | None, tmp_path: Path
 ) -> None:
     writer: Any = PredictionFiles(tmp_path)
-    images, batch = torch.full((2, 1, 12, 16), 0.5), {"name": ["street", "street"]}
+    images, batch = torch.full((2, 1, 12, 16), 0.5), {"name": ["../street", "../street"]}
     for number in range(1 if indices else 4):
         writer.write_on_batch_end(None, BlurryInputModule(), images, indices, batch, number, 0)
     files = sorted(path.name for path in tmp_path.iterdir())
     first = 6 if indices else 0
-    assert files == [f"street-{number:06d}.png" for number in range(first, 8)]
+    assert files == [f"_street-{number:06d}.png" for number in range(first, 8)]
 
 
 def test_a_sample_may_have_several_images(tmp_path: Path) -> None:

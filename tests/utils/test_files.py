@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -32,6 +32,7 @@ from spike_zoo.utils.files import (
     memory_map,
     natural_order,
     new_file,
+    plain_name,
     synchronise,
     temporary_path,
 )
@@ -149,6 +150,25 @@ def test_an_existing_target_is_rejected_before_any_work(tmp_path: Path) -> None:
     target.write_bytes(b"old")
     with pytest.raises(ExistingFileError, match=r"clip\.dat exists"), new_file(target):
         pytest.fail("the block must not run")
+
+
+def test_the_target_of_a_symbolic_link_is_written(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    for name in ("old.bin", "new.bin"):  # of an existing and of a missing file
+        link = tmp_path / name
+        link.symlink_to(f"disk/{name}")
+    (tmp_path / "disk/old.bin").write_bytes(b"old")
+    with (
+        pytest.raises(ExistingFileError, match=r"old\.bin exists"),
+        new_file(tmp_path / "old.bin"),
+    ):
+        pytest.fail("the block must not run")
+    for name in ("old.bin", "new.bin"):
+        with new_file(tmp_path / name, overwrite=name == "old.bin") as temporary:
+            temporary.write_bytes(b"new")
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / "disk" / name).read_bytes() == b"new"
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["new.bin", "old.bin"]
 
 
 def test_a_target_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
@@ -325,3 +345,33 @@ def test_an_output_that_cannot_be_written_is_rejected_before_any_work(tmp_path: 
         check_absent(tmp_path / name)
         check_writable(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+_UNSAFE = [
+    *(
+        "..",
+        ".",
+        "",
+        "...",
+        "/",
+        "a/../../b",
+        "/etc/passwd",
+        "..\\..\\a",
+        "C:\\a",
+        "C:a",
+        "\\\\host\\a",
+    ),
+    *("a\0b", "a.", "a..", ".ssh", " ", "con\n", "-", "a" * 300, "." * 130 + "a", "a" * 119 + ".."),
+]
+
+
+@given(st.one_of(st.sampled_from(_UNSAFE), st.text(), st.text("./\\:a\0~")))
+def test_a_plain_name_is_one_part_of_a_path_on_every_system(text: str) -> None:
+    name = plain_name(text)
+    for system in (PurePosixPath, PureWindowsPath):
+        path = system("out") / name
+        assert (path.parent, path.name) == (system("out"), name)
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,120}", name)
+    assert not name.startswith(".")
+    assert not name.endswith(".")
+    assert plain_name(name) == name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
@@ -19,12 +20,11 @@ from spike_zoo.archive.layouts.folders import (
 )
 from spike_zoo.archive.layouts.sreds import SREDS_PARTS, find_sreds, is_sreds
 from spike_zoo.archive.reader import SpikeArchive
-from spike_zoo.archive.schema import USUAL_SPLITS
+from spike_zoo.archive.schema import USUAL_SPLITS, Part
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats.hdf5_recording import is_archive
-from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
-from spike_zoo.utils.files import listed
+from spike_zoo.utils.files import listed, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -43,6 +43,7 @@ class DetectedTakes:
     origin: Path | None = None  #: the source archive, if the source is an archive
     #: original names of recordings -> their names in the archive, if these differ
     renamed: dict[str, str] = field(default_factory=dict)
+    part: Part | None = None  #: place of these takes among those of one build
 
     @property
     def without_split(self) -> list[str]:
@@ -50,11 +51,17 @@ class DetectedTakes:
         in_splits = {name for names in self.splits.values() for name in names}
         return [name for name in self.jobs if name not in in_splits]
 
-    def keep_part(self, number: int, parts: int) -> None:
+    def keep_part(self, number: int, parts: int, source: Path) -> None:
         """Keep only one of several parts of equal size; parts are counted from 1."""
         names = list(self.jobs)
         if len(names) < parts:
             raise UsageError(f"--shards: {len(names)} recordings cannot fill {parts} parts")
+        # arguments of the readers are files and options; the source may have other parent folders
+        readers = {name: getattr(job, "args", ()) for name, job in self.jobs.items()}
+        files = [arg for args in readers.values() for arg in args if isinstance(arg, Path)]
+        sizes = [file.stat().st_size for file in files]
+        text = repr((readers, self.splits, sizes)).replace(f"'{source}", "'")
+        self.part = Part(number, parts, hashlib.sha256(text.encode()).hexdigest())
         edges = [len(names) * k // parts for k in (number - 1, number)]
         kept = dict.fromkeys(names[slice(*edges)])
         self.jobs = {name: self.jobs[name] for name in kept}
@@ -66,9 +73,9 @@ class DetectedTakes:
 
     def add(self, name: str, split: str | None, job: Callable[[], Take]) -> None:
         """Add a take; prefix its name with the split if another take has the same name."""
-        original, name = name, recording_name(name)
+        original, name = name, plain_name(name)
         if name in self.jobs and split is not None:
-            name = recording_name(f"{split}-{name}")
+            name = plain_name(f"{split}-{name}")
         if name in self.jobs:
             other = next((old for old, new in self.renamed.items() if new == name), name)
             raise FormatError(
@@ -211,6 +218,11 @@ def find_takes(
     if chosen == "archive":
         found.origin = source
         found.splits = found.splits or _membership(source, found.jobs)
+        found.part = SpikeArchive(source).parts[0]
+        if found.part and (stated, split) != (Camera(), None):  # no longer of the same options
+            text = f"{found.part}{stated}{split}".partition(" ")[2]
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            found.part = found.part._replace(digest=digest)
     return found
 
 
@@ -251,5 +263,5 @@ def _recognise(source: Path) -> str:
 def _membership(path: Path, jobs: Container[str]) -> dict[str, list[str]]:
     """Return the splits of an archive in their order; a recording may be in several."""
     archive = SpikeArchive(path)
-    listed = {split: map(recording_name, archive.names(split)) for split in archive.splits()}
+    listed = {split: map(plain_name, archive.names(split)) for split in archive.splits()}
     return {split: [name for name in names if name in jobs] for split, names in listed.items()}

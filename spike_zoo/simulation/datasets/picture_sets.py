@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from spike_zoo.errors import MissingFileError, UsageError
-from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.simulation.datasets.labelled_sets import (
     find_caltech,
     find_cifar,
@@ -23,7 +22,7 @@ from spike_zoo.simulation.kinds.labelled import LabelledPicture, labelled_drifts
 from spike_zoo.simulation.kinds.recipes import ArchiveRequest
 from spike_zoo.simulation.scenes.drifting import DRIFT_PLANES, DRIFT_SIMULATOR, DriftSpec
 from spike_zoo.simulation.scenes.photographs import SPLITS
-from spike_zoo.utils.files import content_sha256
+from spike_zoo.utils.files import content_sha256, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,7 +45,7 @@ class PictureSet:
 
     def out(self, folder: Path) -> str:
         """Return the default path of the archive, named after the data set or the folder."""
-        return f"data/{self.name or recording_name(folder.resolve().name)}.h5"
+        return f"data/{self.name or plain_name(folder.resolve().name)}.h5"
 
 
 def _drifting(
@@ -144,7 +143,7 @@ def _metadata(
 ) -> dict[str, Any]:
     """Return the metadata of an archive: options and a digest of the pictures and their names."""
     items = [item for some in splits.values() for item in some]
-    names = [recording_name(item.name) for item in items]
+    names = [plain_name(item.name) for item in items]
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
         raise UsageError.at(folder, f"two pictures would make {repeated[0]!r}; rename one of them")

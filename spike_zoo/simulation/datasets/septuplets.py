@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from spike_zoo.errors import FormatError, MediaError, MissingFileError
-from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.media.pictures import load_grey
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
 from spike_zoo.simulation.kinds.takes import FPS, simulated_meta
 from spike_zoo.spikes import Take
+from spike_zoo.utils.files import plain_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ class Septuplet:
     @property
     def name(self) -> str:
         """Name of the recording, from video and clip."""
-        return recording_name(f"{self.group}-{self.folder.name}")
+        return plain_name(f"{self.group}-{self.folder.name}")
 
     @property
     def group(self) -> str:

@@ -14,7 +14,6 @@ import torch
 from torch.nn import functional
 
 from spike_zoo.errors import MediaError, UsageError
-from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.media.frames import find_footage
 from spike_zoo.nn.warp import sampling_grid, warp
 from spike_zoo.simulation.camera.exposure import EXPOSURE_MARGIN, RATIO, ExposurePlanes
@@ -22,6 +21,7 @@ from spike_zoo.simulation.camera.spike_camera import ssdm_camera
 from spike_zoo.simulation.kinds.takes import simulated_meta
 from spike_zoo.simulation.scenes.photographs import SPLITS
 from spike_zoo.simulation.scenes.textures import GREY
+from spike_zoo.utils.files import plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -135,7 +135,7 @@ def footage_takes(video: str, footage: Footage) -> dict[str, dict[str, Callable[
         stem = "-".join(rest if named_split else [first, *rest])
         for group in footage.groups(len(source)):
             middle = group * EXPOSED_FRAMES + EXPOSED_FRAMES // 2
-            name = recording_name(f"{stem}-{middle:06d}")
+            name = plain_name(f"{stem}-{middle:06d}")
             if name in names:
                 raise UsageError(f"{video}: two videos would make {name!r}; rename one of them")
             names.add(name)

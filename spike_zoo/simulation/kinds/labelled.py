@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.simulation.scenes.drifting import DriftSpec, simulate_drift
+from spike_zoo.utils.files import plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -83,7 +83,7 @@ def labelled_drifts(
     for picture in pictures:
         for motion in range(motions):
             place = np.random.SeedSequence([seed, zlib.crc32(picture.name.encode()), motion])
-            name = recording_name(f"{picture.name}-motion-{motion}")
+            name = plain_name(f"{picture.name}-motion-{motion}")
             spec = DriftSpec(name=name, seed=int(place.generate_state(1)[0]), **values)
             drifts.append(LabelledDrift(picture, spec))
     return drifts

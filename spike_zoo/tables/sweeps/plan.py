@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import yaml
@@ -164,7 +165,7 @@ def check_files(spec: SweepSpec, runs: Sequence[PlannedRun]) -> None:
             path = missing[0]
             raise MissingFileError(
                 f"{spec.path}: {path}: there is no such archive. Make it with 'python -m "
-                f"spike_zoo {spec.archives.get(path) or 'simulate'} --out {path}', or as "
+                f"spike_zoo {spec.archives.get(path) or 'simulate'} --out {quote(path)}', or as "
                 "docs/data.md states",
                 path=path,
             )
