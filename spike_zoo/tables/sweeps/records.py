@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import ConfigError, SpikeZooError
 from spike_zoo.training.initial_weights import weights_sha256
-from spike_zoo.training.provenance import config_hash, differences
+from spike_zoo.training.provenance import OF_FITS, config_hash, differences
 from spike_zoo.training.result import FILENAME, RunResult
 from spike_zoo.training.stored import read_records, store_record
 
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 FAILURE_FILENAME = "failure.txt"
 OUTPUT_FILENAME = "output.txt"
 CHECKPOINTS = "checkpoints"
-
-#: Options of the trainer that have no effect on the result of a run without training.
-_OF_FITS = (
-    *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time"),
-    *("limit_train_batches", "limit_val_batches", "num_sanity_val_steps"),
-    *("val_check_interval", "check_val_every_n_epoch"),
-    *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
-)
 
 
 @dataclass(frozen=True)
@@ -198,7 +190,7 @@ def _is_valid(run: PlannedRun, record: RunResult) -> bool:
         return False
     if run.data_sha256 is not None and record.data_sha256 != run.data_sha256:
         return False
-    ignored = () if run.is_fit else [f"trainer.{name}" for name in _OF_FITS]
+    ignored = () if run.is_fit else OF_FITS
     is_same = record.config_hash == config_hash(run.config, record.begins_with) or not differences(
         record.config, run.config, run.defaults, apart_from=ignored
     )
