@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from spike_zoo.errors import ExistingFileError, FormatError, UsageError
 from spike_zoo.training.provenance import OF_FITS, differences
 from spike_zoo.training.result import FILENAME, PREDICTIONS_FILENAME, RunResult
-from spike_zoo.utils.files import lock, new_file
+from spike_zoo.utils.files import new_file, open_locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -141,14 +141,7 @@ def check_same_test(
 def lock_of(run_dir: Path) -> IO[bytes] | None:
     """Lock a run's folder until the returned file is closed; None if another process holds it."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    path = run_dir / LOCK_FILENAME
-    while lock(file := path.open("ab")):
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
-        file.close()  # its last holder removed it before it was locked
-    file.close()
-    return None
+    return open_locked(run_dir / LOCK_FILENAME)
 
 
 @contextlib.contextmanager

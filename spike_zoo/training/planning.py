@@ -88,7 +88,7 @@ def plan_of(verb: str, config: Any, parser: LightningArgumentParser) -> Plan:  #
 
 
 def _recorded_names(file: Path) -> list[str]:
-    """Return the name of a configuration in records; for that of a run the names that it records."""
+    """Return the name of a configuration in records, or the names that a run's own one records."""
     if file.name == CONFIG:
         with contextlib.suppress(SpikeZooError):  # not of a run, or the run has no record
             return RunResult.read(file.parent).configs

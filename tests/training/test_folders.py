@@ -98,12 +98,12 @@ def test_a_run_that_cannot_start_leaves_no_folder(mistake: str, tmp_path: Path) 
 def test_a_lock_file_that_is_removed_before_it_is_locked_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lock_after_removal(file: IO[bytes]) -> bool:
+    def lock_after_removal(file: IO[bytes], *, wait: bool) -> bool:
         (tmp_path / ".lock").unlink()
         monkeypatch.undo()
-        return lock(file)
+        return lock(file, wait=wait)
 
-    monkeypatch.setattr(folders, "lock", lock_after_removal)
+    monkeypatch.setattr("spike_zoo.utils.files.lock", lock_after_removal)
     held = folders.lock_of(tmp_path)
     assert held is not None
     with held:

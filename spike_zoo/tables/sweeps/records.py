@@ -14,6 +14,7 @@ from spike_zoo.training.initial_weights import weights_sha256
 from spike_zoo.training.provenance import OF_FITS, config_hash, differences
 from spike_zoo.training.result import FILENAME, RunResult
 from spike_zoo.training.stored import read_records, store_record
+from spike_zoo.utils.locks import file_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,7 +81,7 @@ class PlannedRun:
         recorded = record.begins_with.get(key, {}).get("sha256")
         current = source_record.checkpoint_sha256 if source_record is not None else None
         if file.is_file():
-            current = _weights_sha256(file, file.stat().st_mtime_ns)
+            current = _weights_sha256(file, file_version(file))
         if source is None or (recorded is not None and current is not None):
             return recorded is None or current is None or recorded == current
         source_dir = str(source_record.config.get("run_dir")) if source_record else None
@@ -198,6 +199,6 @@ def _is_valid(run: PlannedRun, record: RunResult) -> bool:
 
 
 @lru_cache
-def _weights_sha256(file: Path, changed: int) -> str:
-    """Return the digest of a file's weights, cached until the modification time changes."""
+def _weights_sha256(file: Path, version: tuple[int, ...]) -> str:
+    """Return the digest of a file's weights, cached until the file changes."""
     return weights_sha256(file)
