@@ -192,7 +192,12 @@ def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str
     apart_from = (_CALLBACKS, ARCHIVE, *(f"trainer.{name}" for name in longer))
     changed = differences(recorded, config, defaults, apart_from=apart_from)
     if changed:
-        raise _changed(run_dir, changed)
+        shorter = [
+            f"--trainer.{name} {before[name]}"
+            for name in ("max_epochs", "max_steps")
+            if _length(now.get(name)) < _length(before.get(name)) < math.inf
+        ]
+        raise _changed(run_dir, changed, " ".join(shorter))
     if before.get("callbacks") != now.get("callbacks"):
         print(f"{run_dir}: resumed with other trainer.callbacks than at its start")
     for name in longer:
@@ -221,12 +226,14 @@ def check_same_data(run_dir: Path, now: RunStart) -> None:
         raise _changed(run_dir, changed)
 
 
-def _changed(run_dir: Path, changed: list[str]) -> ConfigError:
+def _changed(run_dir: Path, changed: list[str], options: str = "") -> ConfigError:
+    """Return the error for other settings; the options restore those of a longer run."""
+    advice = f"Add {options}. Or: " if options else ""
     return ConfigError.at(
         run_dir,
         f"contains a run with other settings, so it cannot be resumed: {'; '.join(changed)}. "
-        f"Choose another --run_dir (there --ckpt_path {run_dir / FOLDER / LAST} continues from "
-        "its weights), or remove the folder.",
+        f"{advice}Choose another --run_dir (there --ckpt_path {run_dir / FOLDER / LAST} continues "
+        "from its weights), or remove the folder.",
     )
 
 

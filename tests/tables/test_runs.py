@@ -210,6 +210,16 @@ def test_a_sweep_that_cannot_be_used_is_rejected_with_the_reason() -> None:
         runs_of_sweep("lab/zoo/abc123", SweepApi([foreign]))
 
 
+def test_a_test_of_the_weights_of_a_listed_fit_is_no_second_row(tmp_path: Path) -> None:
+    fit = make_result(metrics={"train/total": 0.1, "test/psnr": 30.0}, checkpoint_sha256="1")
+    fit.write(tmp_path / "result.json")
+    test = replace(fit, metrics={"test/psnr": 30.0}, config={**fit.config, "verbose": True})
+    test.write(tmp_path / "test" / "result.json")
+    assert [run.folder for run in collect_runs([tmp_path])] == [tmp_path]
+    replace(test, data_sha256="2" * 64).write(tmp_path / "test" / "result.json")
+    assert len(collect_runs([tmp_path])) == 2
+
+
 def test_a_stored_run_has_the_folder_of_its_pictures(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "full-0"
     run.mkdir(parents=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import warnings
 from dataclasses import dataclass, field, replace
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 FAILURE_FILENAME = "failure.txt"
 OUTPUT_FILENAME = "output.txt"
 CHECKPOINTS = "checkpoints"
+_NAME_PARAMETERS = ("config", "seed_everything")  # parameters that are always part of a run's name
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,14 @@ class PlannedRun:
     def output(self) -> Path:
         """The file with the printed output of the run."""
         return self.run_dir / OUTPUT_FILENAME
+
+
+def run_name(variant: str, seed: int | None, point: Mapping[str, Any]) -> str:
+    """Return the name of a run in its sweep: variant, seed and a digest of the other parameters."""
+    parameters = {key: value for key, value in point.items() if key not in _NAME_PARAMETERS}
+    text = json.dumps(parameters, sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{variant}-{seed}{f'-{digest}' if parameters else ''}"
 
 
 def with_origins(runs: Sequence[PlannedRun], earlier: Sequence[PlannedRun]) -> list[PlannedRun]:
