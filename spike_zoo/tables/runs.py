@@ -77,9 +77,10 @@ class RecordedRun:
         them does not depend on its own seed.
         """
         origins = self.result.begins_with
-        weights = ((key, one.get("seed", one.get("sha256"))) for key, one in origins.items())
-        own = None if origins and not self.has_trained else self.result.seed
-        return own, self.result.data_sha256, *sorted(weights)
+        weights = {key: one.get("seed", one.get("sha256")) for key, one in origins.items()}
+        is_test = bool(weights) and None not in weights.values() and not self.has_trained
+        own = None if is_test else self.result.seed
+        return own, self.result.data_sha256, *sorted(weights.items())
 
     @property
     def data(self) -> Mapping[str, Any]:

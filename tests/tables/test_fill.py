@@ -76,6 +76,9 @@ def test_a_seed_of_initial_weights_is_counted_once(tmp_path: Path) -> None:
     runs.append(make_run("full", 99.0, 5, begins_with=runs[0].result.begins_with))
     table = filled(tmp_path, runs)
     assert (cell(table)["count"], cell(table)["mean"]) == (2, 31)
+    unknown = {"ckpt_path": {"sha256": None, "recipe": "r"}}  # in records of earlier versions
+    tests = [make_run("full", 30.0, seed, begins_with=unknown) for seed in (0, 1)]
+    assert cell(filled(tmp_path, tests))["count"] == 2
 
 
 def test_seeds_with_equal_results_do_not_show_the_noise(tmp_path: Path) -> None:
