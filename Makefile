@@ -69,7 +69,7 @@ data/%.h5: | $(STAMPS)/setup
 experiments/%.safetensors: | $(STAMPS)/setup
 	$(RUN) file $@
 
-ablation-table: setup ## run the missing rows of METHOD under PROFILE (smoke, cpu, long, longer, gpu, paper), then its table
+ablation-table: setup ## run the missing rows of METHOD (or all) under PROFILE (smoke, cpu, long, longer, gpu, paper), then its table
 	$(RUN) ablation-table $(METHOD) --profile $(PROFILE) $(ARGS)
 
 smoke-tables: setup ## run a table of each kind from scratch with tiny runs (minutes), and check them; ALL=1: every table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 PAGE: Final = ROOT / "docs" / "reproduce.md"
 #: The part of the page that this script writes.
 TABLES: Final = re.compile(r"(?<=<!-- tables -->\n).*(?=<!-- end of tables -->)", re.DOTALL)
-_HEAD: Final = ("row", "metric", "published", "ours", "seeds", "recordings")
+_HEAD: Final = ("row", "metric", "published", "ours", "difference", "seeds", "recordings")
 
 
 def page_of(tables: Mapping[Path, Sequence[FilledTable]], page: str) -> str:
@@ -54,7 +55,7 @@ def _section(path: Path, tables: Sequence[FilledTable]) -> Iterator[str]:
             "Command": f"`{command}`, [all rows]({folder}/results/{path.stem}.md)",
         }
         yield from (f"### {table.title}", "")
-        repeated = [name for name, text in facts.items() if text == before.get(name)]
+        repeated = [name for name in facts if name != "Command" and facts[name] == before.get(name)]
         yield from (f"- **{name}**: {facts[name]}" for name in facts if name not in repeated)
         yield from [f"- **{', '.join(repeated)}**: as above."] if repeated else []
         yield ""
@@ -99,14 +100,20 @@ def _values(table: FilledTable) -> Iterator[list[str]]:
         recordings = {image["name"] for run in table.runs[row.name] for image in run.images}
         for name, value in row.published.items():
             column, cell = columns[name], table.cells.loc[(row.name, name), :]
-            ours, seeds = "not measured", ""
+            ours, seeds, difference = "not measured", "", cell["mean"] - value
             if cell["count"] and table.is_exact(row.name, column):
                 ours = column.text(cell["mean"])
             elif cell["count"]:
                 ours, seeds = measured_text(column, cell), f"{cell['count']:.0f}"
             count = "" if column.is_cost else f"{len(recordings) or ''}"
-            texts = row.name, column.heading, published_text(column, value), ours, seeds, count
-            yield [*texts]
+            texts = row.name, column.heading, published_text(column, value), ours
+            yield [*texts, _signed(column, difference), seeds, count]
+
+
+def _signed(column: Column, difference: float) -> str:
+    """Format a difference with its sign; empty if it is not known."""
+    text = "" if math.isnan(difference) else column.text(abs(difference))
+    return f"{'-' if difference < 0 else '+'}{text}" if text else ""
 
 
 def _differences(table: FilledTable) -> Iterator[list[str]]:
@@ -122,6 +129,7 @@ def _differences(table: FilledTable) -> Iterator[list[str]]:
                 column.heading,
                 f"+{published_text(column, claim.reported)}",
                 "not measured" if ours is None else f"{ours:+.2f}",
+                "" if ours is None else _signed(column, ours - claim.reported),
                 f"{result.seeds or ''}",
                 f"{result.recordings.count}" if result.recordings else "",
             ]

@@ -43,8 +43,7 @@ def differences(committed: RunResult, again: RunResult) -> Iterator[str]:
     """Yield the differences between the two runs' settings."""
     if committed.data_sha256 != again.data_sha256:
         yield f"data {str(committed.data_sha256)[:12]} then, {str(again.data_sha256)[:12]} now"
-    if committed.config_hash != again.config_hash:
-        yield from settings(committed.config, again.config, defaults={})
+    yield from settings(committed.config, again.config, defaults={})
     for name in sorted(committed.versions.keys() & again.versions.keys()):
         if committed.versions[name] != again.versions[name]:
             yield f"{name} {committed.versions[name]} then, {again.versions[name]} now"

@@ -10,14 +10,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import math
 import os
 import re
 import shlex
 import signal
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE
@@ -25,7 +27,11 @@ from typing import Any, Final
 
 import yaml
 
-from spike_zoo.tables.sweeps.spec import read_needs
+from spike_zoo.tables.sweeps.points import SEED, expand_command, only_points, points_of
+from spike_zoo.tables.sweeps.records import run_name
+from spike_zoo.tables.sweeps.spec import needed_first, read_needs, read_sweep
+from spike_zoo.training.result import variant_and_profile
+from spike_zoo.training.stored import RECORDS_FILENAME, read_records
 from spike_zoo.utils.cores import usable_cores
 from spike_zoo.utils.files import new_file
 
@@ -35,7 +41,11 @@ ZOO: Final = (sys.executable, "-m", "spike_zoo")
 DEFAULT_ARCHIVE: Final = "data/scenes.h5"
 TESTED: Final = "data/motion.h5"  # archive of the records of weights that train_on_gpu trains
 MINUTES_OF_A_WEEK: Final = 10_080
-SMOKE_OPTIONS: Final = ("--profile", "smoke", "--only", "seed_everything=0", "--jobs", "0")
+SMOKE: Final = "smoke"  # profile of tiny runs
+ONLY: Final = "seed_everything=0"  # the runs of that profile
+SMOKE_OPTIONS: Final = ("--profile", SMOKE, "--only", ONLY, "--jobs", "0")
+SECONDS_OF_A_SMOKE_RUN: Final = 10.0  # on one core; most of it is the start of Python and PyTorch
+ALL: Final = "all"  # in place of the names of methods
 
 
 class Jobs:
@@ -172,29 +182,64 @@ class Jobs:
     def table(self, method: str, profile: str, options: Sequence[str] = ()) -> int:
         """Run the missing rows of a method's ablation and render its table; 1 if runs failed.
 
-        The tables of other methods that ``needs.yaml`` names come first. Archives are simulated
-        only for runs that are not finished.
+        The tables of other methods that ``needs.yaml`` names come first, except under the profile
+        smoke, which runs the sweep that ``smoke.yaml`` lists for the method. Archives are simulated
+        only for runs that are not finished. Those and the weights of the profile smoke are tiny,
+        and are removed at the end.
         """
-        others = read_needs(of_profile(method, "needs", profile)).tables
-        sized = SMOKE_OPTIONS if profile == "smoke" else ("--profile", profile)
+        if profile == SMOKE:
+            self.make_tiny()
+        needs = read_needs(of_profile(method, "needs", profile))
+        others = needs.tables if profile != SMOKE else {}
+        sized = SMOKE_OPTIONS if profile == SMOKE else ("--profile", profile)
         plans = []
         for name, why in [*others.items(), (method, "")]:
             reason = f", because {why}" if why else ""
             print(f"plan of the table of {name}, profile {profile}{reason}:", flush=True)
-            sweep = (*sized, *options, of_profile(name, "sweep", profile))
-            paths = needed_files(sweep)
+            file = sweep_of(name, profile)
+            sweep = (*sized, *options, file)
+            paths = self.planned(file, profile) if self.dry_run else needed_files(sweep)
             missing = [path for path in paths if not Path(path).is_file()]
             print(f"files to make: {', '.join(missing) or 'none'}", flush=True)
-            plans.append((name, sweep, paths))
+            plans.append((name, sweep, paths, missing))
         worst = 0
-        for name, sweep, paths in plans:
-            for path in paths:
-                self.file(path)
-            worst = max(worst, self.call(*ZOO, "sweep", *sweep))
-            if worst > 1:
-                sys.exit(worst)
-            self.run(*ZOO, "table", "--profile", profile, of_profile(name, "table", profile))
+        try:
+            for name, sweep, paths, _ in plans:
+                for path in paths:
+                    self.file(path)
+                worst = max(worst, self.call(*ZOO, "sweep", *sweep))
+                if worst > 1:
+                    sys.exit(worst)
+                self.run(*ZOO, "table", "--profile", profile, of_profile(name, "table", profile))
+        finally:
+            self.remove_tiny(path for plan in plans for path in plan[-1])
         return worst
+
+    def planned(self, sweep: Path, profile: str) -> list[str]:
+        """Print number and time of a sweep's runs, without loading PyTorch; return their files.
+
+        Runs are finished if a record has their name; the sweep itself also compares settings.
+        """
+        runs = runs_without_record(sweep, profile)
+        seconds = [usual_seconds(variant, profile) for variant, _ in runs]
+        known = [value for value in seconds if value is not None]
+        cores = usable_cores() if profile == SMOKE else 1
+        estimate = ", no record of them has a time" if runs else ""
+        if known:
+            minutes = statistics.fmean(known) * len(runs) / cores / 60
+            estimate = f", about {math.ceil(minutes)} min and the time of the files to make"
+        print(f"{sweep}: {len(runs)} runs to do{estimate}", flush=True)
+        return files_of([command for _, command in runs])
+
+    def make_tiny(self) -> None:
+        """Make archives and weights in the size of the profile smoke."""
+        self.simulate = ("--size", "small")
+        self.fit_options = ("--config", "configs/profiles/smoke.yaml")
+
+    def remove_tiny(self, paths: Iterable[str]) -> None:
+        """Remove archives and weights that were made for tiny runs."""
+        for path in paths if self.fit_options and not self.dry_run else ():
+            Path(path).unlink(missing_ok=True)
 
     def demo(self, options: Sequence[str] = ()) -> None:
         """Train a small network, compare it with baselines, and write a video and a page."""
@@ -228,8 +273,7 @@ class Jobs:
         sweeps = [str(path) for path in smoke_sweeps(every=every)]
         os.environ["SMOKE_SWEEPS"] = " ".join(sweeps)
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        self.simulate = ("--size", "small")
-        self.fit_options = ("--config", "configs/profiles/smoke.yaml")
+        self.make_tiny()
         files = {path for sweep in sweeps for path in needed_files((*SMOKE_OPTIONS, sweep))}
         missing = [path for path in sorted(files) if not Path(path).is_file()]
         pytest = (sys.executable, "-m", "pytest", "-q")
@@ -244,8 +288,7 @@ class Jobs:
                 self.run(*ZOO, "table", "--profile", "smoke", table)
             self.run(*pytest, "tests/rendered/smoke_tables.py")
         finally:
-            for path in missing:
-                Path(path).unlink(missing_ok=True)
+            self.remove_tiny(missing)
 
     def gpu(self, names: Sequence[str], minutes: float) -> None:
         """Measure on the GPU, then run ``sweep_gpu.yaml`` and the stages for some minutes.
@@ -279,11 +322,43 @@ def needed_files(sweep: Sequence[object]) -> list[str]:
         code = zoo(["sweep", "--dry-run", *map(str, sweep)])
     if code:
         sys.exit(code)
-    commands = [*map(shlex.split, printed.getvalue().splitlines())]
+    return files_of([*map(shlex.split, printed.getvalue().splitlines())])
+
+
+def files_of(commands: Sequence[Sequence[str]]) -> list[str]:
+    """Return the archives and the weights of experiments that commands read."""
     weights = {value for command in commands for value in options_of(command)} & {
         *recipes("weights")
     }
     return sorted({*filter(None, map(archive_of, commands)), *weights})
+
+
+def runs_without_record(sweep: Path, profile: str) -> list[tuple[str, list[str]]]:
+    """Return variant and command of the runs of a sweep, and of those it needs, without a record.
+
+    Commands are expanded, but not parsed, which needs no PyTorch.
+    """
+    environment = {**os.environ, "PROFILE": profile}
+    missing = []
+    for spec in needed_first(read_sweep(sweep)):
+        records = read_records(spec.path.parent / "results" / profile / RECORDS_FILENAME)
+        for point in only_points(points_of(spec), ONLY if profile == SMOKE else None):
+            command = expand_command(spec, point, environment)
+            files = [part.partition("=")[2] for part in command if part.startswith("--config=")]
+            variant, _ = variant_and_profile(files)
+            if run_name(variant, point.get(SEED, 0), point) not in records:
+                missing.append((variant, command))
+    return missing
+
+
+def usual_seconds(variant: str, profile: str) -> float | None:
+    """Return the median time of a variant's committed records; None without a record."""
+    if profile == SMOKE:
+        return SECONDS_OF_A_SMOKE_RUN
+    files = EXPERIMENTS.glob(f"*/results/{profile}/{RECORDS_FILENAME}")
+    results = [stored.result for file in files for stored in read_records(file).values()]
+    seconds = [result.wall_seconds for result in results if result.variant == variant]
+    return statistics.median(seconds) if seconds else None
 
 
 def options_of(command: Sequence[str]) -> Iterator[str]:
@@ -319,6 +394,13 @@ def smoke_sweeps(*, every: bool) -> list[Path]:
     if every:
         return [EXPERIMENTS / name / "sweep.yaml" for name in methods()]
     return [Path(path) for path in load(EXPERIMENTS / "smoke.yaml")]
+
+
+def sweep_of(method: str, profile: str) -> Path:
+    """Return the sweep of a method under a profile; that of ``smoke.yaml`` for tiny runs."""
+    listed = smoke_sweeps(every=False) if profile == SMOKE else []
+    own = [path for path in listed if path.parent.name == method]
+    return own[0] if own else of_profile(method, "sweep", profile)
 
 
 def last_commit_with(path: str) -> str:
@@ -407,7 +489,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.job in of_names and not names:
         parser.error(f"{parsed.job} needs a name")
     if parsed.job == "ablation-table":
-        return max(work.table(name, parsed.profile, options) for name in names or methods())
+        known = methods()
+        if not names or {*names} - {*known, ALL}:
+            parser.error(f"METHOD must be one of {', '.join(known)}; METHOD={ALL} runs every table")
+        listed = known if ALL in names else names
+        return max(work.table(name, parsed.profile, options) for name in listed)
     if parsed.job == "gpu":
         work.gpu(names or methods(), parsed.minutes)
     elif parsed.job == "demo":

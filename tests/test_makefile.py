@@ -118,10 +118,7 @@ def test_the_makefile_and_its_jobs_name_no_method() -> None:
 
 @pytest.mark.parametrize(
     "file",
-    [  # the others have up to 90 runs to plan
-        pytest.param(file, marks=() if "classical" in file.parts else pytest.mark.slow)
-        for file in NEEDS
-    ],
+    NEEDS,
     ids=lambda file: f"{file.parent.name}-{file.stem}",
 )
 def test_a_table_simulates_its_archives_and_makes_the_tables_it_needs(
@@ -139,7 +136,7 @@ def test_a_table_simulates_its_archives_and_makes_the_tables_it_needs(
 
 
 def test_a_table_whose_runs_are_finished_needs_no_archive(
-    methods: Path, capfd: pytest.CaptureFixture[str]
+    methods: Path,
 ) -> None:
     """Archives were simulated for minutes, although no run was to be done."""
     for name in ("classical", "colour"):
@@ -147,9 +144,45 @@ def test_a_table_whose_runs_are_finished_needs_no_archive(
             ROOT / "experiments" / name / "results", methods / f"experiments/{name}/results"
         )
     printed = _plan(methods, "colour")
-    assert "plan of the table of colour, profile cpu:\nfiles to make: none" in printed
+    assert "sweep.yaml: 0 runs to do\nfiles to make: none" in printed
     assert "simulate --" not in printed
-    assert "to do" in capfd.readouterr().err
+
+
+def test_a_table_needs_the_name_of_a_method(methods: Path) -> None:
+    for names in ([], ["unknown"]):
+        command = [sys.executable, "experiments/run.py", "ablation-table", *names]
+        done = subprocess.run(command, cwd=methods, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "METHOD must be one of classical, colour" in done.stderr
+        assert "METHOD=all runs every table" in done.stderr
+    printed = _plan(methods, "all", "--profile", "smoke")
+    assert len(re.findall(r"plan of the table of \w+", printed)) == len(
+        list(methods.glob("experiments/*/sweep.yaml"))
+    )
+
+
+def test_a_plan_states_the_time_of_committed_records_without_loading_torch(methods: Path) -> None:
+    results = ROOT / "experiments" / "stir" / "results"
+    shutil.copytree(results, methods / "experiments/stir/results")
+    records = methods / "experiments/stir/results/cpu/records.jsonl"
+    lines = records.read_text().splitlines()
+    records.write_text("\n".join(line for line in lines if '"name":"full-1"' not in line) + "\n")
+    code = "import runpy, sys; sys.argv[1:] = ['ablation-table', 'stir', '--dry-run']\n"
+    code += "try: runpy.run_path('experiments/run.py', run_name='__main__')\n"
+    code += "finally: print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=methods, capture_output=True, text=True, check=False
+    )
+    assert "experiments/stir/sweep.yaml: 1 runs to do, about" in done.stdout
+    assert done.stdout.endswith("False\n")
+
+
+def test_tiny_runs_make_and_remove_tiny_files(methods: Path) -> None:
+    printed = _plan(methods, "stir", "--profile", "smoke")
+    assert "--size small --out data/default.h5" in printed
+    assert "experiments/classical/sweep.yaml" not in printed, "tables of other methods"
+    printed = _plan(methods, "sci", "--profile", "smoke")
+    assert "experiments/sci/sweep_codec.yaml: 4 runs to do" in printed
 
 
 def test_an_archive_is_made_only_if_it_is_missing_and_its_command_is_known(methods: Path) -> None:

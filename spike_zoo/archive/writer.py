@@ -44,6 +44,7 @@ from spike_zoo.formats.hdf5_writing import (
 )
 from spike_zoo.spikes.take import Take
 from spike_zoo.utils.files import new_file
+from spike_zoo.utils.locks import changed_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +69,7 @@ class ArchiveWriter:
 
     Data are written to a temporary file in the same folder, which is renamed at the end of the
     block. After an error the temporary file is removed and an existing archive is unchanged.
+    Programs that append to one archive wait for each other; readers do not wait.
 
     Args:
         path: The archive.
@@ -118,8 +120,12 @@ class ArchiveWriter:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            replace = self.overwrite or self.append
-            temporary = stack.enter_context(new_file(self.path, overwrite=replace))
+            new = (
+                changed_file(self.path)
+                if self.append
+                else new_file(self.path, overwrite=self.overwrite)
+            )
+            temporary = stack.enter_context(new)
             stack.callback(self._write_table, temporary)  # runs after the file below is closed
             if self.append:
                 self._copy_existing(temporary)

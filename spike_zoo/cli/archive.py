@@ -27,6 +27,7 @@ from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.remote import local_path
 from spike_zoo.media.output import progress_bar
 from spike_zoo.utils.files import check_suffix, plain_name
+from spike_zoo.utils.locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,12 +97,18 @@ def archive_build(
     if (exposure_start, exposure_length) != (None, None):
         rule = ExposureRule(exposure_start, exposure_length)
     camera: dict[str, Any] = {"rate_scale": rate_scale, "fps": fps, **dat}
-    takes = find_takes(local_path(source), layout=layout, split=split, exposure=rule, **camera)
-    _report_renamed(takes.renamed)
-    _warn_without_split(takes.without_split, source)
-    if part is not None:
-        takes.keep_part(*part, local_path(source))
-    with progress_bar("takes") as progress:
+    place = local_path(source)
+    is_rewritten = place.resolve() == Path(out).resolve()
+    # from reading to replacing, nobody appends to an archive that is rewritten
+    with (
+        locked(place) if is_rewritten else contextlib.nullcontext(),
+        progress_bar("takes") as progress,
+    ):
+        takes = find_takes(place, layout=layout, split=split, exposure=rule, **camera)
+        _report_renamed(takes.renamed)
+        _warn_without_split(takes.without_split, source)
+        if part is not None:
+            takes.keep_part(*part, place)
         build_archive(
             out,
             takes.jobs,

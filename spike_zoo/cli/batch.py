@@ -32,6 +32,7 @@ from spike_zoo.utils.files import (
     plain_name,
     weights_file,
 )
+from spike_zoo.utils.locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -163,28 +164,41 @@ def _run_unit(
     label, target = source.label, Path(out)
     finished = target.parent / _FINISHED / f"{target.name}.json"
     try:
-        made_from = _description(command, source, options)
-        before: dict[str, Any] = {}
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            before = json.loads(finished.read_text(encoding="utf-8"))
-        if before and target.exists():
-            other = sorted(key for key in made_from if made_from[key] != before.get(key))
-            is_intact = before.get(_RESULT) == _result_sha256(target)
-            if is_intact and not other:
+        with locked(finished):
+            made_from = _description(command, source, options)
+            if _is_unchanged(out, finished, made_from, overwrite=options["overwrite"]):
                 return label, "unchanged", ""
-            if not options["overwrite"]:
-                reason = f"and its {' and '.join(other)} changed" if other else "and has changed"
-                raise ExistingFileError(
-                    f"{out} exists already, {reason}; --overwrite replaces it", path=out
-                )
-        with collected_notes() as notes:
-            command(source.recording, out=out, name=source.name, **options, **source.dat)
-        with new_file(finished, overwrite=True) as part:
-            facts = made_from | {_RESULT: _result_sha256(target)}
-            part.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            with collected_notes() as notes:
+                command(source.recording, out=out, name=source.name, **options, **source.dat)
+            with new_file(finished, overwrite=True) as part:
+                facts = made_from | {_RESULT: _result_sha256(target)}
+                text = json.dumps(facts, indent=1, sort_keys=True)
+                part.write_text(f"{text}\n", encoding="utf-8")
     except (SpikeZooError, OSError) as error:
         return label, "failed", str(error)
     return label, "made", "; ".join(notes)
+
+
+def _is_unchanged(
+    out: str, finished: Path, made_from: Mapping[str, str], *, overwrite: bool
+) -> bool:
+    """Return whether a result exists and was made from the same inputs.
+
+    Raises:
+        ExistingFileError: If it was made from other inputs, or changed, and must not be replaced.
+    """
+    before: dict[str, Any] = {}
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        before = json.loads(finished.read_text(encoding="utf-8"))
+    if not before or not Path(out).exists():
+        return False
+    other = sorted(key for key in made_from if made_from[key] != before.get(key))
+    if before.get(_RESULT) == _result_sha256(Path(out)) and not other:
+        return True
+    if overwrite:
+        return False
+    reason = f"and its {' and '.join(other)} changed" if other else "and has changed"
+    raise ExistingFileError(f"{out} exists already, {reason}; --overwrite replaces it", path=out)
 
 
 def _result_sha256(target: Path) -> str:

@@ -37,6 +37,7 @@ def compare(run: str, *, methods: list[str] | None = None) -> None:
     from spike_zoo.training.trainer import run_trainer  # loads torch: after cheap checks
 
     for config in configs:
+        (target / config.stem / "test" / FILENAME).unlink(missing_ok=True)  # may be of other images
         with silenced_if_quiet():
             run_trainer(
                 "test", ["--config", str(config), *options, "--run_dir", str(target / config.stem)]

@@ -8,6 +8,7 @@ import importlib
 import inspect
 import json
 import os
+import shlex
 import sys
 import traceback
 import warnings
@@ -31,7 +32,6 @@ PROGRAM = "spike-zoo"
 INTERRUPTED, TERMINATED, INVALID, USAGE, FAULT = 130, 143, 1, 2, 70
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # full disk, read-only file system
 
-_RESUMES = "; --run_dir FOLDER --ckpt_path last resumes the run"
 EVERYWHERE = ("--debug", "--quiet")  # options of all commands, at any position
 _ARCHIVE = {
     name: f"spike_zoo.cli.archive:archive_{name}" for name in ("build", "info", "verify", "export")
@@ -238,6 +238,12 @@ def as_parsed(arguments: Sequence[str], types: Mapping[str, Any]) -> list[str]:
     return parsed
 
 
+def _resumes() -> str:
+    """Return how to resume an interrupted fit, whose folder is in the environment."""
+    folder = os.environ.get("SPIKE_ZOO_RUN_DIR", "FOLDER")
+    return f"; --run_dir {shlex.quote(folder)} --ckpt_path last resumes the run"
+
+
 def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     """Return the exit code and the message of an error."""
     is_interrupt = isinstance(error, KeyboardInterrupt)
@@ -245,9 +251,9 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     if expected is not None:
         return expected.exit_code, f"error: {_message_of(expected)}"
     if type(error).__name__ == "SIGTERMException":  # a SystemExit of Lightning
-        return TERMINATED, f"terminated{_RESUMES}"
+        return TERMINATED, f"terminated{_resumes()}"
     if is_interrupt or isinstance(error.__context__, KeyboardInterrupt):
-        resumes = _RESUMES if list(arguments[:1]) == ["fit"] else ""
+        resumes = _resumes() if list(arguments[:1]) == ["fit"] else ""
         return INTERRUPTED, f"interrupted{resumes}"  # Lightning turns it into an exit with 1
     is_pipe = any(isinstance(fault, BrokenPipeError) for fault in (error, error.__context__))
     if is_pipe and is_closed(1):  # else the pipe to another process broke

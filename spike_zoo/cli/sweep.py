@@ -164,6 +164,12 @@ def _stages(
     if without_row:
         names = ", ".join(path.name for path in without_row)
         echo(f"note: no row of a table shows {names}", sys.stderr)
+    for spec in (spec for spec in specs if spec.early_terminate):
+        echo(
+            f"note: {spec.path}: early_terminate is not applied: here all runs run to their end; "
+            "'wandb agent' applies it",
+            sys.stderr,
+        )
     if only:
         _check_only(specs[-1], only)
     points = {spec.path: only_points(points_of(spec), only) for spec in specs}

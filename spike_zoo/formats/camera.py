@@ -11,6 +11,7 @@ import numpy as np
 from spike_zoo.errors import FormatError, GeometryError, MissingFileError
 from spike_zoo.formats.arrays import format_errors
 from spike_zoo.spikes.pixel_maps import MAPS, PixelMaps
+from spike_zoo.utils.locks import file_version
 from spike_zoo.utils.yaml_files import read_yaml
 
 if TYPE_CHECKING:
@@ -41,13 +42,13 @@ def attach_maps(recording: SpikeRecording, camera: str | Path | None, source: Pa
     if not path.is_file():
         raise MissingFileError.at(path, f"there is no such file; it has the maps of {camera}")
     try:
-        recording.maps = _read(path, path.stat().st_mtime_ns)
+        recording.maps = _read(path, file_version(path))
     except GeometryError as error:
         raise GeometryError.at(source, f"{path}: {error}") from error
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, modified: int) -> PixelMaps:
+def _read(path: Path, version: tuple[int, ...]) -> PixelMaps:
     """Read maps once per version of the file; live views open a recording per picture."""
     with (
         format_errors(path),

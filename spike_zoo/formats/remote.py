@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from spike_zoo.errors import MissingFileError, RecordingError, UsageError, first_line
-from spike_zoo.utils.files import NOT_WRITABLE, lock, new_file
+from spike_zoo.utils.files import NOT_WRITABLE, new_file
+from spike_zoo.utils.locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +24,6 @@ CACHE_VARIABLE: Final = "SPIKE_ZOO_CACHE"
 LIMIT_VARIABLE: Final = "SPIKE_ZOO_CACHE_GB"
 _LIMIT: Final = 50.0
 _SIDECAR: Final = ".yaml"
-_LOCK: Final = ".lock"
 _SECONDS_PER_LINE: Final = 2.0  # between two lines about progress
 #: Keys of fsspec's facts about a file that change with its content.
 _VERSION: Final = (
@@ -78,10 +78,8 @@ def local_path(path: str | Path) -> Path:
     place, mark, query = inside.partition("?")
     name = Path(unquote(place) if path.startswith("http") else place).name
     folder = _cache() / hashlib.sha256(f"{path} {version}".encode()).hexdigest()[:20]
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / name
-    with (folder / _LOCK).open("ab") as held:
-        lock(held, wait=True)  # processes of one run copy a file once
+    with locked(target):  # processes of one run copy a file once
         if not target.is_file():
             _fetch(system, inside, target, path, facts.get("size"))
         _fetch_sidecar(system, f"{place}{_SIDECAR}{mark}{query}", target, path)
@@ -216,7 +214,7 @@ def _make_room(kept: Path) -> None:
 def _usage(folder: Path) -> tuple[float, int, Path] | None:
     """Return time of last use, size and path of a copy; None while it is being made or removed."""
     try:
-        files = [(file, file.stat()) for file in folder.iterdir() if file.name != _LOCK]
+        files = [(file, file.stat()) for file in folder.iterdir() if file.suffix != ".lock"]
     except OSError:
         return None
     if not files or any(file.suffix == ".part" for file, _ in files):

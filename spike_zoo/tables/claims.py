@@ -21,10 +21,11 @@ _OUTLIER_LEVEL: Final = 0.01  # ISO 5725-2
 NOISE_RULE: Final = (
     "A difference is within noise if it is smaller than t · s · sqrt(1/n₁ + 1/n₂): s is the "
     "standard deviation over seeds, pooled over all rows of the file with the same data and two "
-    "seeds or more, and t the two-sided 95 % point of Student's distribution with the degrees of "
-    "freedom of s. "
+    "seeds or more whose results differ, and t the two-sided 95 % point of Student's distribution "
+    "with the degrees of freedom of s. "
     "A row whose variance is an outlier (Cochran's test at 1 %, ISO 5725-2) has its own s. "
-    "Where no row has two seeds the result is 'one seed'. Parameters and MACs have no noise. "
+    "Where no row has two such seeds the noise is unknown: the result is 'one seed', or not "
+    "applicable if there are several seeds. Parameters and MACs have no noise. "
     "'No seeds' are methods without training and fixed weights: the paired t-test over the "
     "recordings of the test set decides, or the difference itself if there are no values of two "
     "recordings; for BD-rates, the test is of jackknife pseudo-values. For other rows "
@@ -284,12 +285,15 @@ def _over_recordings(
 def _not_applicable(
     claim: Claim, column: Column, rows: tuple[Sample, Sample], above: Sample | None
 ) -> str:
-    """Return why a claim cannot be tested: diverged rows, or rows that are not above another."""
+    """Return why a claim cannot be tested: diverged or equal seeds, or rows not above another."""
     names = (claim.row, claim.other or claim.row)
     named = zip((*names, str(claim.above)), (*rows, above), strict=True)
     diverged = [name for name, one in named if one is not None and math.isnan(one.mean)]
     if diverged:
         return f"{', '.join(dict.fromkeys(diverged))} diverged"
+    noisy = [sample for sample in rows if sample.freedom < math.inf]
+    if noisy and all(math.isnan(one.deviation) and one.count > 1 for one in noisy):
+        return "all seeds have the same result, so the noise is unknown"
     if above is None:
         return ""
     worse = [

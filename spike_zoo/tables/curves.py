@@ -64,8 +64,9 @@ class Line:
 
     @property
     def is_finite(self) -> bool:
-        """Whether all points are finite, so that no run diverged."""
-        return all(math.isfinite(value) for point in self.points for value in point)
+        """Whether all points are finite, also of single recordings, so that no run diverged."""
+        curves = self.points, *self.recordings.values()
+        return all(math.isfinite(value) for curve in curves for point in curve for value in point)
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,8 @@ class FilledCurve:
             for other in self.lines
             if other.row in trained and not other.is_published
         ]
-        spread = pool((len(r.values), r.deviation) for r in rates if r.deviation is not None)
+        # equal seeds have unknown noise
+        spread = pool((len(r.values), r.deviation) for r in rates if r.deviation)
         noise = {
             row: spread if row in trained else (0.0, math.inf) for row in (line.row, anchor.row)
         }

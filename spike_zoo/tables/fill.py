@@ -19,7 +19,7 @@ from spike_zoo.tables.claims import (
 )
 from spike_zoo.tables.columns import COSTS, Column
 from spike_zoo.tables.curves import BD_RATE, METHODS, NAMES, FilledCurve, fill_curves
-from spike_zoo.tables.notes import notes_of, warnings_of
+from spike_zoo.tables.notes import differences_of, notes_of, warnings_of
 from spike_zoo.tables.runs import RecordedRun, configurations_of, newest_configuration
 from spike_zoo.tables.spec import Claim, TableSpec, missing_result
 
@@ -106,13 +106,14 @@ def _without_claims(spec: TableSpec, candidates: Sequence[RecordedRun]) -> Fille
     repeats = 0
     for row in spec.rows:
         own = [run for run in candidates if run.is_of(row, row.archive or spec.archive)]
-        groups = configurations_of(own)
+        groups = configurations_of([run for run in own if not run.unfinished])
         chosen = newest_configuration(groups)
         first: dict[tuple[object, ...], RecordedRun] = {}
         for run in chosen:
-            result = run.result
-            first.setdefault((result.seed, result.config_hash, result.data_sha256), run)
-        used[row.name] = list(first.values())
+            first.setdefault(run.seed, run)
+        finished = {run.result.seed for run in chosen}
+        lost = [run for run in own if run.unfinished and run.result.seed not in finished]
+        used[row.name] = [*first.values(), *lost]
         repeats += len(chosen) - len(first)
         others[row.name] = [run for group in groups if group is not chosen for run in group]
     return FilledTable(
@@ -200,7 +201,7 @@ def _claim_results(table: FilledTable, tables: Sequence[FilledTable]) -> tuple[C
     results = []
     for claim in table.spec.claims:
         if claim.anchor is not None:
-            results.append(_bd_rate_result(claim, table))
+            results.append(_unless(_incomparable(claim, table), _bd_rate_result(claim, table)))
             continue
         than = claim.than or claim.by
         other = None if claim.limit is not None else claim.other or claim.row
@@ -208,18 +209,50 @@ def _claim_results(table: FilledTable, tables: Sequence[FilledTable]) -> tuple[C
         data = {run.result.data_sha256 for run in compared}
         first = _by_recording(table.runs[claim.row], columns[claim.by])
         second = _by_recording(table.runs[other], columns[than]) if other else claim.limit or 0.0
-        results.append(
-            evaluate_claim(
-                claim,
-                columns[claim.by],
-                sample(claim.row, claim.by, data),
-                sample(other, than, data),
-                sample(claim.above, claim.by, data),
-                than=columns[than] if claim.than else None,
-                paired=paired_differences(first, second),
-            )
+        result = evaluate_claim(
+            claim,
+            columns[claim.by],
+            sample(claim.row, claim.by, data),
+            sample(other, than, data),
+            sample(claim.above, claim.by, data),
+            than=columns[than] if claim.than else None,
+            paired=paired_differences(first, second),
         )
+        reason = "" if columns[claim.by].is_cost else _incomparable(claim, table)
+        if result.result is not Result.NOT_APPLICABLE:
+            reason = reason or _unpaired(claim, first, second)
+        results.append(_unless(reason, result))
     return tuple(results)
+
+
+def _incomparable(claim: Claim, table: FilledTable) -> str:
+    """Return why the rows of a claim cannot be compared; empty if they can."""
+    names = filter(None, (claim.row, claim.other, claim.anchor, claim.above))
+    runs = {name: table.runs[name] for name in names}
+    differences = differences_of(table.spec, runs, of_claim=True)
+    return "; ".join(f"{what}: {groups}" for what, groups in differences)
+
+
+def _unpaired(claim: Claim, first: Mapping[str, float], second: Mapping[str, float] | float) -> str:
+    """Return why two rows with values of recordings cannot be paired; empty if they can."""
+    others = {} if isinstance(second, int | float) else second
+    if claim.other and first and others and first.keys() != others.keys():
+        return "measured on different recordings"
+    named = {claim.row: first, claim.other or claim.row: others}
+    lost = [
+        f"{name} of {row}"
+        for row, values in named.items()
+        for name, value in values.items()
+        if not math.isfinite(value)
+    ]
+    return f"images without a finite value: {', '.join(lost)}" if lost else ""
+
+
+def _unless(reason: str, tested: ClaimResult) -> ClaimResult:
+    """Return a result as it is without a reason, otherwise as not applicable."""
+    if not reason or tested.result is Result.NOT_MEASURED:
+        return tested
+    return ClaimResult(tested.claim, Result.NOT_APPLICABLE, tested.text, detail=reason)
 
 
 def _by_recording(runs: Sequence[RecordedRun], column: Column) -> dict[str, float]:
@@ -229,19 +262,20 @@ def _by_recording(runs: Sequence[RecordedRun], column: Column) -> dict[str, floa
 
 
 def _pooled(tables: Sequence[FilledTable], column: Column, data: set[str | None]) -> Spreads:
-    """Pool the deviations over seeds in a column, over all rows with two seeds or more.
+    """Pool the deviations over seeds in a column, over all rows with two different seeds or more.
 
-    Only rows that were tested on one of the archives with the digests ``data`` count. A row with
+    Only rows that were tested on the archives with the digests ``data`` count. A row with
     an outlying variance is not pooled and keeps its own.
     """
     groups: dict[tuple[int, ...], tuple[int, float]] = {}
     for table in tables:
         for other in filter(column.is_same_as, table.spec.columns):
             for row, runs in table.runs.items():
-                if data.isdisjoint(run.result.data_sha256 for run in runs):
+                if not {run.result.data_sha256 for run in runs} <= data:
                     continue
                 cell = table.cells.loc[(row, other.name), :]
-                if not (math.isnan(cell["deviation"]) or table.is_exact(row, other)):
+                # equal results of all seeds do not show the noise
+                if cell["deviation"] > 0 and not table.is_exact(row, other):
                     groups[table.key(row)] = int(cell["count"]), cell["deviation"]
     own = {key: groups.pop(key) for key in outliers(groups)}
     return {(): pool(groups.values())} | {key: pool([group]) for key, group in own.items()}
@@ -261,5 +295,5 @@ def _bd_rate_result(claim: Claim, table: FilledTable) -> ClaimResult:
     if len(signs) > 1 and {tested.result for tested in results.values()} <= decided:
         values = ", ".join(f"{NAMES[method]} {rate.text}" for method, rate in rates.items())
         detail = f"{values}: the interpolation decides"
-        return replace(result, result=Result.NOT_APPLICABLE, detail=detail)
+        return _unless(detail, result)
     return replace(result, detail=reason) if reason else result

@@ -23,25 +23,38 @@ _MAX_NAMES = 4  # rows that a note lists
 
 def warnings_of(spec: TableSpec, runs: RunsByRow) -> Iterator[str]:
     """Yield the reasons why the rows of a table, with their runs, cannot be compared."""
-    data = _rows_by(runs, lambda run: _short(run.result.data_sha256))
-    if spec.one_data and len(data) > 1:
-        yield f"The rows were measured on different data and cannot be compared: {_listed(data)}."
-    for images in _differing_images(runs):
-        yield (
-            "The rows were measured on different images of the same data and cannot be compared: "
-            f"{_listed(images)}."
-        )
-    profiles = _rows_by(runs, lambda run: run.result.profile or "none")
-    if len(profiles) > 1:
-        yield (
-            f"The rows mix profiles and cannot be compared: {_listed(profiles)}. "
-            "--profile takes the runs of one."
-        )
+    for what, groups in differences_of(spec, runs):
+        yield f"The rows were {what} and cannot be compared: {groups}."
     leaked = _rows_by(
         runs, lambda run: run.train_split is not None and run.train_split == run.test_split
     )
     if True in leaked:
         yield f"Tested on the scenes of their training: {_few(leaked[True])}."
+
+
+def differences_of(
+    spec: TableSpec, runs: RunsByRow, *, of_claim: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Yield what differs between the runs of rows that should be equal, and the groups of rows.
+
+    Rows that a claim compares (``of_claim``) must have the same test images also in tables of
+    several data.
+    """
+    states = _rows_by(runs, lambda run: run.unfinished)
+    if states.keys() - {""}:
+        lost = {state: names for state, names in states.items() if state}
+        yield "made by runs of which some did not finish", _listed(lost)
+    data = _rows_by(runs, lambda run: _short(run.result.data_sha256))
+    if spec.one_data and len(data) > 1:
+        yield "measured on different data", _listed(data)
+    for images in _differing_images(runs, by_data=not of_claim):
+        yield "measured on different images", _listed(images)
+    profiles = _rows_by(runs, lambda run: run.result.profile or "none")
+    if len(profiles) > 1:
+        yield (
+            "made under different profiles",
+            f"{_listed(profiles)}; --profile takes the runs of one",
+        )
 
 
 def notes_of(spec: TableSpec, runs: RunsByRow, repeats: int, others: RunsByRow) -> Iterator[str]:
@@ -143,11 +156,15 @@ def _arguments_of(run: RecordedRun) -> str:
     return f"{verb} --config {quote(str(saved))}{weights} --run_dir NEW"
 
 
-def _differing_images(runs: RunsByRow) -> Iterator[dict[str, list[str]]]:
-    """Yield test images -> names of rows, for each archive with differing test images."""
+def _differing_images(runs: RunsByRow, *, by_data: bool) -> Iterator[dict[str, list[str]]]:
+    """Yield test images -> names of rows, for each archive with differing test images.
+
+    Without ``by_data`` the images of all archives must be the same.
+    """
 
     def images(run: RecordedRun) -> tuple[str | None, int | None, str | None]:
-        return run.result.data_sha256, run.result.images, run.result.images_sha256
+        archive = run.result.data_sha256 if by_data else None
+        return archive, run.result.images, run.result.images_sha256
 
     by_archive = defaultdict[str | None, dict[tuple[int, str], list[str]]](dict)
     for (archive, count, digest), names in _rows_by(runs, images).items():

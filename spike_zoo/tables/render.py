@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from spike_zoo.tables.fill import FilledTable
 
 NOTES = "NOTES.md"  # in the folder of the table file
+DIRTY_NOTE = (
+    "A commit with '-dirty' had changes that were not committed, for example records or documents; "
+    "'unknown' is a run outside of the repository. The records state the complete configuration."
+)
 DIFFERENT_NOTE = "† other data or another profile than most rows."
 _CURVE_FIELDS = ("curve", "x", "y", "x published", "y published")
 _RATE_FIELDS = (
@@ -95,6 +99,8 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
         lines += ["", *(f"{note}  " for note in all_notes(table)), ""]
     results = [result for table in tables for result in table.claims]
     lines += [NOISE_RULE, ""] if results else []
+    if any("-dirty" in line for line in lines):
+        lines += [DIRTY_NOTE, ""]
     if remaining := false_discoveries(results):
         lines += [remaining, ""]
     file = tables[0].spec.file if tables else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import statistics
 from collections import defaultdict
@@ -15,7 +16,7 @@ from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.tables.columns import plain_column
 from spike_zoo.tables.spec import DEFAULT_COLUMNS, CurveSpec, Row, TableSpec
 from spike_zoo.training.initial_weights import recipe, settings
-from spike_zoo.training.provenance import INCIDENTAL_KEYS, digest_of, leaves
+from spike_zoo.training.provenance import digest_of, leaves
 from spike_zoo.training.result import FILENAME, RunResult
 from spike_zoo.training.stored import RECORDS_FILENAME, StoredRecord, read_records
 from spike_zoo.utils.files import entries_below, shipped_weights
@@ -41,9 +42,13 @@ class RecordedRun:
     place: int = 0  #: index of the searched path that contains the record
     images: ImageMetrics = ()  #: ``name``, ``plane``, ``rate_scale`` and metrics of each test image
     source: str = ""  #: name of the record's origin in notes
+    #: state of a run that did not finish, as W&B names it; its results count as diverged
+    unfinished: str = ""
 
     def value(self, column: Column) -> float | None:
         """Return the run's value of a column; None if the run has no value."""
+        if self.unfinished:
+            return None if column.is_cost else math.nan
         if column.is_grouped:
             values = list(chain.from_iterable(column.by_recording(self.images).values()))
             return statistics.fmean(values) if values else None
@@ -63,6 +68,19 @@ class RecordedRun:
             if (value := condition_of(name, spec.condition)) is not None:
                 points[value] += values
         return tuple((value, statistics.fmean(points[value])) for value in sorted(points))
+
+    @property
+    def seed(self) -> tuple[object, ...]:
+        """Identity of the run among those of its configuration: seed, data and initial weights.
+
+        Initial weights are identified by the seed of their training, or by their digest. A test of
+        them does not depend on its own seed.
+        """
+        origins = self.result.begins_with
+        weights = {key: one.get("seed", one.get("sha256")) for key, one in origins.items()}
+        is_test = bool(weights) and None not in weights.values() and not self.has_trained
+        own = None if is_test else self.result.seed
+        return own, self.result.data_sha256, *sorted(weights.items())
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -93,12 +111,15 @@ class RecordedRun:
         return self.is_trained and not is_fixed
 
     @property
+    def has_trained(self) -> bool:
+        """Whether this run trained."""
+        return any(name.startswith("train/") for name in self.result.metrics)
+
+    @property
     def train_split(self) -> str | None:
         """The split on which this run trained; None for a run without training."""
-        has_trained = any(name.startswith("train/") for name in self.result.metrics)
-        return (
-            self.data.get("train_split", "train") if has_trained and self.result.archive else None
-        )
+        is_known = self.has_trained and self.result.archive
+        return self.data.get("train_split", "train") if is_known else None
 
     @property
     def test_split(self) -> str | None:
@@ -156,7 +177,7 @@ def collect_runs(places: Iterable[str | Path]) -> list[RecordedRun]:
     """Read every ``result.json`` and ``records.jsonl`` at or below the given paths, in their order.
 
     A run that is also stored in the ``records.jsonl`` of its sweep is returned once, with its
-    folder.
+    folder. A test that repeats the one of a listed fit is left out.
     """
     runs: dict[str, RecordedRun] = {}
     listed = [Path(place) for place in places]
@@ -174,7 +195,16 @@ def collect_runs(places: Iterable[str | Path]) -> list[RecordedRun]:
         raise MissingFileError(
             f"{names}: no {FILENAME} below, so it holds no runs; run fit or test first"
         )
-    return list(runs.values())
+    fits = {_tested(run.result) for run in runs.values() if run.has_trained}
+    return [run for run in runs.values() if run.has_trained or _tested(run.result) not in fits]
+
+
+def _tested(record: RunResult) -> str:
+    """Return the identity of a test: weights and settings of the model, data and images."""
+    trainer = record.config.get("trainer") or {}
+    model = record.variant, record.checkpoint_sha256, record.config.get("model")
+    images = record.data_sha256, record.images_sha256, trainer.get("precision")
+    return json.dumps((*model, *images), default=str)
 
 
 def _runs_of_file(file: Path, place: int) -> Iterator[RecordedRun]:
@@ -187,24 +217,40 @@ def _runs_of_file(file: Path, place: int) -> Iterator[RecordedRun]:
 
 
 def runs_of_sweep(path: str, api: Any = None) -> list[RecordedRun]:  # noqa: ANN401  (wandb has no hints)
-    """Read the finished runs of a W&B sweep."""
+    """Read the runs of a W&B sweep; at least one must have finished."""
     if len(list(filter(None, path.split("/")))) != 3:
         raise UsageError(f"--sweep {path}: give entity/project/sweep, as W&B's page shows it")
     if api is None:
         import wandb
 
         api = wandb.Api()
-    finished = [run for run in api.sweep(path).runs if run.state == "finished"]
-    if not finished:
+    listed = list(api.sweep(path).runs)
+    if all(run.state != "finished" for run in listed):
         raise MissingFileError(f"{path}: no run of this sweep has finished")
-    runs = []
-    for run in finished:
+    runs: list[RecordedRun] = []
+    for run in sorted(listed, key=lambda run: run.state != "finished"):
+        if run.state != "finished":
+            runs.append(_unfinished(run, runs[0].result))
+            continue
         try:
             result = RunResult.from_summary(dict(run.summary), getattr(run, "config", None))
         except FormatError as error:
             raise FormatError(f"{path}, run {run.name}: {error.message}") from error
         runs.append(RecordedRun(result))
     return runs
+
+
+def _unfinished(run: Any, usual: RunResult) -> RecordedRun:  # noqa: ANN401  (wandb has no hints)
+    """Return a run without results; what it did not state is that of a finished run."""
+    config = (getattr(run, "config", None) or {}).get("config") or usual.config
+    stated = {
+        "variant": getattr(run, "group", None) or usual.variant,
+        "configs": [],
+        "seed": config.get("seed_everything"),
+    }
+    stated |= {name: run.summary[name] for name in stated if name in run.summary}
+    result = replace(usual, **stated, config=config, metrics={}, curves={}, costs={})
+    return RecordedRun(result, source=str(run.name), unfinished=run.state)
 
 
 def table_of_runs(runs: Sequence[RecordedRun]) -> TableSpec:
@@ -240,8 +286,7 @@ def configurations_of(runs: Sequence[RecordedRun]) -> list[list[RecordedRun]]:
     for describe in (settings, recipe):  # recipes import the classes, which takes seconds
         groups = {}
         for run in runs:
-            described = {k: v for k, v in describe(run.result).items() if k not in INCIDENTAL_KEYS}
-            groups.setdefault(digest_of(described), []).append(run)
+            groups.setdefault(digest_of(describe(run.result)), []).append(run)
         if len(groups) < 2:
             break
     return list(groups.values())

@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from spike_zoo.utils.files import new_file
+from spike_zoo.utils.locks import changed_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +28,8 @@ class AppendingWriter(ExperimentWriter):
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         path = Path(self.metrics_file_path)
-        write_rows(path, _read_rows(path), fieldnames)
+        with changed_file(path) as part:
+            write_rows(part, _read_rows(path), fieldnames)
 
 
 class AppendingCSVLogger(CSVLogger):

@@ -107,6 +107,11 @@ def configure_loggers(given: Any, folder: Path) -> None:  # noqa: ANN401  (parse
                 "logger from the configuration"
             )
         if "save_dir" in arguments:
+            stated = arguments["save_dir"]
+            if stated is not None and not folder.absolute().is_relative_to(Path(stated).absolute()):
+                print(
+                    f"{name}: writes into {folder}, as all loggers; save_dir {stated} is not used"
+                )
             arguments["save_dir"] = str(folder)
         if arguments.get("name") == "lightning_logs":  # Lightning's default
             arguments["name"] = ""

@@ -7,14 +7,15 @@ import itertools
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from spike_zoo.errors import ExistingFileError, FormatError, UsageError
+from spike_zoo.training.provenance import OF_FITS, differences
 from spike_zoo.training.result import FILENAME, PREDICTIONS_FILENAME, RunResult
-from spike_zoo.utils.files import lock, new_file
+from spike_zoo.utils.files import new_file, open_locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ LOCK_FILENAME = ".lock"  # locked during training
 RUN_DIR_VARIABLE = "SPIKE_ZOO_SWEEP_RUN_DIR"
 FOLDER, LAST = "checkpoints", "last.ckpt"  # folder of checkpoints, and the last one
 START_FILENAME = "start.json"
+ARCHIVE = "data.init_args.archive"  # the path may differ: the data are compared by checksum
 #: Files that a run writes before training or evaluation starts.
 CONFIG = "config.yaml"
 _INITIAL_FILES = {CONFIG, "hparams.yaml", START_FILENAME}
@@ -109,26 +111,37 @@ def check_no_predictions(out: Path) -> None:
         )
 
 
-def check_same_model(out: Path, model: Mapping[str, Any]) -> None:
-    """Raise ExistingFileError if the folder contains the evaluation of another model."""
-    if (out / FILENAME).exists() and RunResult.read(out).config["model"] != model:
+def check_same_test(
+    out: Path, start: RunStart, config: dict[str, Any], defaults: Mapping[str, Any]
+) -> None:
+    """Raise ExistingFileError if the folder contains the test of other settings, data or weights.
+
+    Newer weights in the same checkpoint, of a fit that became longer, are accepted.
+    """
+    if not (out / FILENAME).exists():
+        return
+    record = RunResult.read(out)
+    before = RunStart(record.data_sha256, record.begins_with)
+    paths = [{k: one.get("path") for k, one in s.begins_with.items()} for s in (before, start)]
+    now = replace(start, begins_with=before.begins_with) if paths[0] == paths[1] else start
+    has_data = record.data_sha256 and start.data_sha256
+    ignored = (*OF_FITS, ARCHIVE) if has_data else OF_FITS
+    changed = [
+        *before.changes(now),
+        *differences(record.config, config, defaults, apart_from=ignored),
+    ]
+    if changed:
         raise ExistingFileError.at(
             out,
-            "contains the result of another model; choose another --run_dir, or remove the folder",
+            f"contains the result of another test: {'; '.join(changed)}. Choose another --run_dir, "
+            "or remove the folder",
         )
 
 
 def lock_of(run_dir: Path) -> IO[bytes] | None:
     """Lock a run's folder until the returned file is closed; None if another process holds it."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    path = run_dir / LOCK_FILENAME
-    while lock(file := path.open("ab")):
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
-        file.close()  # its last holder removed it before it was locked
-    file.close()
-    return None
+    return open_locked(run_dir / LOCK_FILENAME)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
@@ -15,7 +16,7 @@ from spike_zoo.training.provenance import (
     leaves,
     plain_numbers,
 )
-from spike_zoo.training.result import FILENAME, RunResult
+from spike_zoo.training.result import RunResult
 from spike_zoo.utils.files import weights_file
 
 if TYPE_CHECKING:
@@ -46,17 +47,16 @@ def existing_weights(text: str) -> Path | None:
 
 
 def checkpoint_identity(path: Path) -> dict[str, Any]:
-    """Return the identity of a checkpoint: ``path``, ``sha256`` of its weights and ``recipe``.
+    """Return the identity of a checkpoint: ``path``, ``sha256`` of its weights, ``recipe``, seed.
 
-    ``recipe`` is the digest of the record in the folder of the checkpoint's run; None without a
-    record.
+    ``recipe`` is the digest of the record in the folder of the checkpoint's run. Without a record
+    it is None, and there is no ``seed``.
     """
-    record = path.parent.parent / FILENAME
-    try:
-        recipe = recipe_digest(RunResult.read(record)) if record.is_file() else None
-    except SpikeZooError:  # a damaged record leaves only the digest of the weights
-        recipe = None
-    return {"path": str(path), "sha256": weights_sha256(path), "recipe": recipe}
+    identity = {"path": str(path), "sha256": weights_sha256(path), "recipe": None}
+    with contextlib.suppress(SpikeZooError):  # without a valid record only the digest is known
+        record = RunResult.read(path.parent.parent)
+        identity |= {"recipe": recipe_digest(record), "seed": record.seed}
+    return identity
 
 
 def relative_to_cwd(path: str) -> str:

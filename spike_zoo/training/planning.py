@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from spike_zoo.errors import ConfigError, MissingFileError, UsageError
+from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError, UsageError
 from spike_zoo.training.configs import recorded_name
-from spike_zoo.training.folders import RUN_DIR_VARIABLE
+from spike_zoo.training.folders import CONFIG, RUN_DIR_VARIABLE
 from spike_zoo.training.initial_weights import CKPT_PATH, INIT_FROM, MODEL
 from spike_zoo.training.provenance import argument_defaults, config_hash, leaves
-from spike_zoo.training.result import FILENAME, variant_and_profile
+from spike_zoo.training.result import FILENAME, RunResult, variant_and_profile
 from spike_zoo.utils.files import shipped_weights
 
 if TYPE_CHECKING:
@@ -80,10 +81,18 @@ class Plan:
 def plan_of(verb: str, config: Any, parser: LightningArgumentParser) -> Plan:  # noqa: ANN401  (Namespace)
     """Return the plan of a parsed command line, before placeholders are replaced."""
     content = dumped(parser, config)
-    files = [recorded_name(str(path)) for path in config.config or []]
+    files = [name for path in config.config or [] for name in _recorded_names(Path(str(path)))]
     variant, profile = variant_and_profile(files)
     seed = config.seed_everything
     return Plan(verb, files, content, config_hash(content), variant, profile, seed)
+
+
+def _recorded_names(file: Path) -> list[str]:
+    """Return the name of a configuration in records, or the names that a run's own one records."""
+    if file.name == CONFIG:
+        with contextlib.suppress(SpikeZooError):  # not of a run, or the run has no record
+            return RunResult.read(file.parent).configs
+    return [recorded_name(str(file))]
 
 
 def dumped(parser: LightningArgumentParser, config: Any, **options: bool) -> dict[str, Any]:  # noqa: ANN401  (Namespace)

@@ -22,20 +22,30 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "kornia", "numpy", "h5py")
-#: Keys of a configuration without effect on numbers, such as output folders and logging.
+#: Dotted keys of a configuration without effect on numbers beyond rounding: output folders,
+#: logging, machine and speed. Runs that differ only in these keys are the same run.
 INCIDENTAL = (
     *("run_dir", "config", "ckpt_path", "verbose", "test_after_fit", "weights_only"),
     "init_strict",  # may reject a run, but does not change its numbers
-)
-INCIDENTAL_TRAINER = (
-    *("logger", "default_root_dir", "enable_checkpointing", "enable_progress_bar"),
-    *("enable_model_summary", "log_every_n_steps"),
+    *("trainer.logger", "trainer.default_root_dir", "trainer.enable_checkpointing"),
+    *("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.log_every_n_steps"),
+    *("trainer.enable_autolog_hparams", "trainer.profiler", "trainer.detect_anomaly"),
+    *("trainer.accelerator", "trainer.benchmark", "trainer.deterministic"),
+    *("data.init_args.workers", "model.init_args.cache_dir"),
 )
 #: Keys that affect numbers only if set; records of earlier versions do not contain them.
 OPTIONAL = ("compile", "init_from")
+#: Dotted keys without effect on the result of a run without training.
+OF_FITS = tuple(
+    f"trainer.{name}"
+    for name in (
+        *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time"),
+        *("limit_train_batches", "limit_val_batches", "num_sanity_val_steps"),
+        *("val_check_interval", "check_val_every_n_epoch"),
+        *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
+    )
+)
 _NAMED_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-#: Dotted keys without effect on numbers that digests of earlier records include.
-INCIDENTAL_KEYS = ("data.init_args.workers", "model.init_args.cache_dir")
 HIDDEN = "(hidden)"
 _SECRET_NAME = re.compile(r"(api_?key|password|passwd|secret|token|credentials?)$", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")  # user:token@ before the host of an address
@@ -67,16 +77,17 @@ def commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def effective_config(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a configuration that affects numbers, without ``INCIDENTAL`` keys."""
-    effective = {
-        key: value
-        for key, value in config.items()
-        if key not in INCIDENTAL and (value or key not in OPTIONAL)
+def effective_config(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the part of a configuration that affects numbers, without ``INCIDENTAL`` keys.
+
+    ``prefix`` is the dotted key of the part with a dot, as ``"trainer."``.
+    """
+    keys = {name: f"{prefix}{name}" for name in config}
+    return {
+        name: effective_config(value, f"{keys[name]}.") if isinstance(value, dict) else value
+        for name, value in config.items()
+        if keys[name] not in INCIDENTAL and (value or keys[name] not in OPTIONAL)
     }
-    if isinstance(trainer := effective.get("trainer"), dict):
-        effective["trainer"] = {k: v for k, v in trainer.items() if k not in INCIDENTAL_TRAINER}
-    return effective
 
 
 def config_hash(
@@ -118,9 +129,8 @@ def differences(
 
     Parameters that were added since, and have their default (``defaults``), are no difference.
     """
-    ignored = {*INCIDENTAL_KEYS, *apart_from}
     before, now = (
-        {key: value for key, value in leaves(effective_config(config)) if key not in ignored}
+        {key: value for key, value in leaves(effective_config(config)) if key not in apart_from}
         for config in (recorded, wanted)
     )
     changes = [

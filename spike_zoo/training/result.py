@@ -31,6 +31,9 @@ COST_FIELDS = ("macs", "image_size", "seconds_per_image")
 #: Pair of numbers, as a point of a curve or a size, which json.dumps writes on four lines.
 _PAIR = re.compile(r"\[\n\s*([^\s,\[\]{}]+),\n\s*([^\s,\[\]{}]+)\n\s*\]")
 
+#: Texts in place of numbers in the summaries of W&B.
+_NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+
 Curve = tuple[tuple[float, float], ...]
 
 
@@ -78,7 +81,7 @@ class RunResult:
     checkpoint: str | None = None  #: the tested checkpoint
     checkpoint_sha256: str | None = None  #: digest of the weights in ``checkpoint``
     #: dotted key of the configuration -> checkpoint of initial weights, as ``path``, ``sha256`` of
-    #: the weights and ``recipe`` of the run that trained them
+    #: the weights, and ``recipe`` and ``seed`` of the run that trained them
     begins_with: dict[str, dict[str, Any]] = field(default_factory=dict)
     finished: str | None = None  #: end of the run, UTC
     images: int | None = None  #: number of images that the metrics are averaged over
@@ -137,7 +140,7 @@ class RunResult:
         metrics = {
             name: float(value)
             for name, value in summary.items()
-            if "/" in name and isinstance(value, int | float)
+            if "/" in name and (isinstance(value, int | float) or value in _NOT_FINITE)
         }
         known = {*cls.__dataclass_fields__, *COST_FIELDS}
         content = {name: value for name, value in summary.items() if name in known}
@@ -221,5 +224,6 @@ def variant_and_profile(files: list[str]) -> tuple[str, str | None]:
         elif path.parent.parent.name == "profiles":  # of a method: profiles/cpu/student.yaml
             method_profile = path.parent.name
         elif path.parent.name != "loggers":
-            variant = path.stem
+            # the configuration of a run that wrote no record
+            variant = path.parent.name or path.stem if path.name == "config.yaml" else path.stem
     return variant, profile or method_profile

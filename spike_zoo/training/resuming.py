@@ -21,7 +21,7 @@ from spike_zoo.errors import ConfigError, FormatError, MissingFileError, Weights
 from spike_zoo.nn.schedules import RunSchedule
 from spike_zoo.training.checkpoints import LOG_STEP, PREVIOUS_LAST, STEPPED
 from spike_zoo.training.csv_logger import keep_rows_before
-from spike_zoo.training.folders import FOLDER, LAST, RunStart, check_no_earlier_fit
+from spike_zoo.training.folders import ARCHIVE, FOLDER, LAST, RunStart, check_no_earlier_fit
 from spike_zoo.training.initial_weights import CKPT_PATH
 from spike_zoo.training.provenance import differences
 from spike_zoo.utils.files import shipped_weights
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from lightning import LightningModule, Trainer
 
 _CALLBACKS = "trainer.callbacks"  # may differ in a resumed run, which prints a note
-_ARCHIVE = "data.init_args.archive"  # the path may differ: the data are compared by checksum
 _SCHEDULED = {"lr", "momentum", "betas"}  # options of an optimiser that schedules change
 _PROGRESS = {"last_epoch", "schedulers"}  # constructor arguments that are not settings
 
@@ -190,10 +189,15 @@ def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str
         for name in ("max_epochs", "max_steps")
         if _length(now.get(name)) > _length(before.get(name))
     ]
-    apart_from = (_CALLBACKS, _ARCHIVE, *(f"trainer.{name}" for name in longer))
+    apart_from = (_CALLBACKS, ARCHIVE, *(f"trainer.{name}" for name in longer))
     changed = differences(recorded, config, defaults, apart_from=apart_from)
     if changed:
-        raise _changed(run_dir, changed)
+        shorter = [
+            f"--trainer.{name} {before[name]}"
+            for name in ("max_epochs", "max_steps")
+            if _length(now.get(name)) < _length(before.get(name)) < math.inf
+        ]
+        raise _changed(run_dir, changed, " ".join(shorter))
     if before.get("callbacks") != now.get("callbacks"):
         print(f"{run_dir}: resumed with other trainer.callbacks than at its start")
     for name in longer:
@@ -222,12 +226,14 @@ def check_same_data(run_dir: Path, now: RunStart) -> None:
         raise _changed(run_dir, changed)
 
 
-def _changed(run_dir: Path, changed: list[str]) -> ConfigError:
+def _changed(run_dir: Path, changed: list[str], options: str = "") -> ConfigError:
+    """Return the error for other settings; the options restore those of a longer run."""
+    advice = f"Add {options}. Or: " if options else ""
     return ConfigError.at(
         run_dir,
         f"contains a run with other settings, so it cannot be resumed: {'; '.join(changed)}. "
-        f"Choose another --run_dir (there --ckpt_path {run_dir / FOLDER / LAST} continues from "
-        "its weights), or remove the folder.",
+        f"{advice}Choose another --run_dir (there --ckpt_path {run_dir / FOLDER / LAST} continues "
+        "from its weights), or remove the folder.",
     )
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 from spike_zoo.errors import FormatError
 from spike_zoo.training.result import FILENAME, PER_IMAGE_FILENAME, RunResult
-from spike_zoo.utils.files import lock, new_file
+from spike_zoo.utils.locks import changed_file, file_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,29 +65,25 @@ def read_per_image(folder: Path) -> ImageMetrics:
 
 def read_records(path: Path) -> Mapping[str, StoredRecord]:
     """Read a ``records.jsonl``: name of a run -> its record; empty if the file does not exist."""
-    return _read(path, path.stat().st_mtime_ns) if path.is_file() else {}
+    return _read(path, file_version(path)) if path.is_file() else {}
 
 
 def store_record(path: Path, name: str, folder: Path) -> None:
-    """Add the record of a run to a ``records.jsonl``; an older record of this name is replaced.
-
-    The folder is locked, so that several processes can store records.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        lock(descriptor, wait=True)
-        records = {**read_records(path), name: StoredRecord.of_run(folder)}
-        with new_file(path, overwrite=True) as part:
-            lines = (records[key].as_line(key) + "\n" for key in sorted(records))
-            part.write_text("".join(lines), encoding="utf-8")
-    finally:
-        os.close(descriptor)
+    """Add the record of a run to a ``records.jsonl``; an older record of this name is replaced."""
+    with changed_file(path) as part:
+        before = _parsed(path) if path.is_file() else {}
+        records = {**before, name: StoredRecord.of_run(folder)}
+        lines = (records[key].as_line(key) + "\n" for key in sorted(records))
+        part.write_text("".join(lines), encoding="utf-8")
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, changed: int) -> Mapping[str, StoredRecord]:
-    """Read a file; the result is cached until the modification time changes."""
+def _read(path: Path, version: tuple[int, ...]) -> Mapping[str, StoredRecord]:
+    """Read a file; the result is cached until the file changes."""
+    return _parsed(path)
+
+
+def _parsed(path: Path) -> dict[str, StoredRecord]:
     records = {}
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         source = f"{path}, line {number}"

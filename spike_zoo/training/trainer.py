@@ -131,8 +131,6 @@ class ZooCLI(LightningCLI):
                 self._use_checkpoint(checkpoint, config, parser)
             elif verb == "fit" and not is_child():
                 folders.check_no_earlier_fit(self.run_dir)
-            if verb in ("validate", "test") and not is_child():
-                folders.check_same_model(self.out, dumped(parser, config)["model"])
 
     def _use_checkpoint(
         self, checkpoint: Path | None, config: Namespace, parser: LightningArgumentParser
@@ -146,9 +144,7 @@ class ZooCLI(LightningCLI):
         is_of_run = checkpoint.resolve().parent == (self.run_dir / FOLDER).resolve()
         self.resumes = is_fit and is_of_run
         if self.resumes:
-            content, stated = dumped(parser, config), dumped(parser, config, skip_default=True)
-            defaults = defaults_of(content, stated)
-            self.is_longer = resuming.check_unchanged(self.run_dir, content, defaults)
+            self.is_longer = resuming.check_unchanged(self.run_dir, *_settings(parser, config))
         elif config.init_from is not None:
             raise UsageError(
                 "--init_from starts with a new optimiser, --ckpt_path resumes an old one; give one "
@@ -207,6 +203,9 @@ class ZooCLI(LightningCLI):
             self.start = folders.RunStart(
                 getattr(self.datamodule, "data_sha256", None), self._origins()
             )
+            if subcommand in ("validate", "test") and not is_child():
+                settings = _settings(self._parser(subcommand), self.config[subcommand])
+                folders.check_same_test(self.out, self.start, *settings)
             super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
@@ -373,6 +372,15 @@ class ZooCLI(LightningCLI):
             callbacks.append(resuming.SettingsOfThisRun())
         callbacks += [WarnOfConstantImages(), self.clock, self.stopper, checkpoints.ExactResume()]
         return [*callbacks, pictures, *rates, *checkpointing]
+
+
+def _settings(
+    parser: LightningArgumentParser,
+    config: Any,  # noqa: ANN401  (Namespace)
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return parsed arguments as plain values, and those of them that are defaults."""
+    content = dumped(parser, config)
+    return content, defaults_of(content, dumped(parser, config, skip_default=True))
 
 
 def _as_list(value: Any) -> list[Any]:  # noqa: ANN401  (Trainer's unions)

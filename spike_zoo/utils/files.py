@@ -148,7 +148,7 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     temporary = temporary_path(path)
     try:
         try:
-            _make_folders(path.parent, created)
+            make_folders(path.parent, created)
             temporary.touch(exist_ok=False)
             mode = temporary.stat().st_mode
         except OSError as error:
@@ -168,7 +168,7 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             if temporary.exists():
                 temporary.unlink()
         if not path.exists():
-            _remove_empty(created)
+            remove_empty(created)
 
 
 def synchronise(file: IO[bytes]) -> None:
@@ -202,6 +202,19 @@ def lock(file: IO[bytes] | int, *, wait: bool = False) -> bool:
     return True
 
 
+def open_locked(path: Path, *, wait: bool = False) -> IO[bytes] | None:
+    """Create a lock file and lock it until it is closed; None if another process holds it."""
+    while True:
+        file = path.open("ab")
+        if not lock(file, wait=wait):
+            file.close()
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()  # its last holder removed it before it was locked
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """Create a hard link to a file, or a copy if the file system has no hard links."""
     try:
@@ -224,10 +237,10 @@ def memory_map(file: int) -> mmap.mmap | None:
 def temporary_path(path: Path) -> Path:
     """Return a unique temporary name in the target's folder, with process and machine."""
     process = f"{os.getpid()}-{secrets.token_hex(4)}@{_MACHINE}"
-    return path.with_name(f".{_short_name(path)}.{process}.part")
+    return path.with_name(f".{short_name(path)}.{process}.part")
 
 
-def _short_name(path: Path) -> str:
+def short_name(path: Path) -> str:
     """Return the name of a file, with a checksum in place of the end of a long name."""
     name = os.fsencode(path.name)
     if len(name) <= _LONG_NAME:
@@ -241,7 +254,7 @@ def remove_leftovers(path: Path) -> None:
     Files of other machines are kept, because their processes cannot be checked.
     """
     process = rf"(\d+)-[0-9a-f]{{8}}@{re.escape(_MACHINE)}"
-    pattern = re.compile(rf"\.{re.escape(_short_name(path))}\.{process}\.part")
+    pattern = re.compile(rf"\.{re.escape(short_name(path))}\.{process}\.part")
     try:
         names = os.listdir(path.parent)  # noqa: PTH208  (twice as fast in large folders)
     except OSError:
@@ -351,11 +364,11 @@ def write_error(path: Path, error: OSError) -> RecordingError:
     return RecordingError.at(path, f"cannot be written ({error.strerror or error}); {advice}")
 
 
-def _make_folders(folder: Path, created: list[Path]) -> None:
+def make_folders(folder: Path, created: list[Path]) -> None:
     """Create a folder and its parents; append the created folders to ``created``, deepest last."""
     if folder.is_dir():
         return
-    _make_folders(folder.parent, created)
+    make_folders(folder.parent, created)
     try:
         folder.mkdir()
     except FileExistsError:
@@ -365,7 +378,7 @@ def _make_folders(folder: Path, created: list[Path]) -> None:
     created.append(folder)
 
 
-def _remove_empty(folders: list[Path]) -> None:
+def remove_empty(folders: list[Path]) -> None:
     """Remove created folders that are empty, after the file could not be written."""
     for folder in reversed(folders):
         with contextlib.suppress(OSError):  # not empty: another process wrote a file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,18 @@ def test_appending_keeps_everything_else(tmp_path: Path) -> None:
     with h5py.File(path) as file:
         assert file["notebook"][:].tolist() == [1, 2, 3]
         assert file["recordings/take0"].attrs["operator"] == "Ada"
+
+
+def test_two_programs_that_append_wait_for_each_other(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "a.h5")
+    with ThreadPoolExecutor(1) as other:
+        with ArchiveWriter(path, append=True) as writer:
+            waiting = other.submit(write_takes, path, {"theirs": make_take(8)}, append=True)
+            writer.add("ours", make_take(7))
+            assert SpikeArchive(path).names() == ["take0", "take1"], "readers do not wait"
+        waiting.result(timeout=60)
+    assert SpikeArchive(path).names() == ["take0", "take1", "ours", "theirs"]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.h5"]
 
 
 def test_a_name_that_exists_is_rejected_without_overwrite(tmp_path: Path) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.tables import (
     FilledTable,
+    RecordedRun,
     Result,
     TableSpec,
     fill_table,
@@ -38,6 +41,108 @@ def test_a_repeated_seed_is_counted_once(spec: TableSpec) -> None:
     table = fill_table(spec, [make_run("full", 30.0), make_run("full", 99.0)])
     assert cell(table)["mean"] == 30.0
     assert any("Excluded: 1 run" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": {"init_args": {"workers": 4}}},
+        {"model": {"init_args": {"cache_dir": "/scratch"}}},
+        {"trainer": {"accelerator": "gpu", "enable_progress_bar": False, "logger": False}},
+        {"run_dir": "/elsewhere"},
+    ],
+)
+def test_one_seed_with_other_incidental_options_is_counted_once(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    runs = [
+        make_run(row, psnr, config={"seed_everything": 0, **options}, config_hash=f"{row} {n}")
+        for row, psnr in (("full", 30.0), ("half", 29.95))
+        for n, options in enumerate(({}, change))
+    ]
+    table = filled(tmp_path, runs)
+    assert cell(table)["count"] == 1
+    assert table.claims[0].result is Result.ONE_SEED
+
+
+def test_a_seed_of_initial_weights_is_counted_once(tmp_path: Path) -> None:
+    first, second = ({"recipe": "r", "seed": seed} for seed in (0, 1))
+    origins = [("a", first), ("b", first), ("c", second)]  # seed 0 was trained on two machines
+    runs = [
+        make_run("full", 30.0 + n, begins_with={"ckpt_path": {"sha256": sha, **origin}})
+        for n, (sha, origin) in enumerate(origins)
+    ]
+    # a test of weights does not depend on its own seed
+    runs.append(make_run("full", 99.0, 5, begins_with=runs[0].result.begins_with))
+    table = filled(tmp_path, runs)
+    assert (cell(table)["count"], cell(table)["mean"]) == (2, 31)
+    unknown = {"ckpt_path": {"sha256": None, "recipe": "r"}}  # in records of earlier versions
+    tests = [make_run("full", 30.0, seed, begins_with=unknown) for seed in (0, 1)]
+    assert cell(filled(tmp_path, tests))["count"] == 2
+
+
+def test_seeds_with_equal_results_do_not_show_the_noise(tmp_path: Path) -> None:
+    results = {"full": 30.0, "half": 29.9}
+    runs = [make_run(row, psnr, seed) for row, psnr in results.items() for seed in (0, 1)]
+    (claim,) = filled(tmp_path, runs).claims
+    assert claim.result is Result.NOT_APPLICABLE
+    assert "the noise is unknown" in claim.detail
+    varied = [make_run("never", 29.0 + 0.1 * n, n) for n in range(3)]
+    (claim,) = filled(tmp_path, runs + varied).claims  # the noise of the other row: t = 4.3027
+    assert claim.noise == pytest.approx(4.3027 * 0.1, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"images_sha256": "2" * 64}, "measured on different images: 6, 111111 (full)"),
+        ({"data_sha256": "2" * 64}, "measured on different data"),
+        ({"profile": "long"}, "made under different profiles"),
+    ],
+)
+def test_claims_about_rows_that_cannot_be_compared_are_not_applicable(
+    tmp_path: Path, other: dict[str, Any], reason: str
+) -> None:
+    same = {"images": 6, "images_sha256": "1" * 64}
+    runs = [make_run("full", 30 + n / 9, n, **same) for n in range(3)]
+    runs += [make_run("half", 20 + n / 9, n, **{**same, **other}) for n in range(3)]
+    by_cost = "  - {row: half, at_most: 10000000, by: parameters}\n"
+    claim, cost = filled(tmp_path, runs, SPEC + by_cost).claims
+    assert (claim.result, claim.p_value) == (Result.NOT_APPLICABLE, None)
+    assert reason in claim.detail
+    assert cost.result is Result.SUPPORTED
+
+
+def test_rows_trained_on_several_data_are_compared_on_the_same_images(tmp_path: Path) -> None:
+    text = SPEC.replace("rows:", "one_data: false\nrows:")
+    rows = {"full": ("1", "1"), "half": ("2", "1"), "never": ("2", "2")}
+    runs = [
+        make_run(row, 30 - n + seed / 9, seed, data_sha256=data, images=6, images_sha256=images)
+        for n, (row, (data, images)) in enumerate(rows.items())
+        for seed in range(3)
+    ]
+    claim = "  - {row: full, better_than: never run, by: test/psnr}\n"
+    same, different = filled(tmp_path, runs, text + claim).claims
+    assert (same.result, different.result) == (Result.SUPPORTED, Result.NOT_APPLICABLE)
+
+
+@pytest.mark.parametrize(
+    ("names", "values", "reason"),
+    [
+        ("ac", (1.0, 1.0), "measured on different recordings"),
+        ("ab", (1.0, math.nan), "images without a finite value: b of half"),
+    ],
+)
+def test_recordings_that_cannot_be_paired_are_a_reason(
+    tmp_path: Path, names: str, values: tuple[float, ...], reason: str
+) -> None:
+    def run(row: str, names: str, values: tuple[float, ...]) -> RecordedRun:
+        images = [{"name": name, "psnr": v} for name, v in zip(names, values, strict=True)]
+        return replace(make_run(row, 30.0, parameters=0), images=tuple(images))
+
+    runs = [run("full", "ab", (2.0, 2.5)), run("half", names, values)]
+    (claim,) = filled(tmp_path, runs).claims
+    assert (claim.result, claim.detail) == (Result.NOT_APPLICABLE, reason)
 
 
 def test_a_metric_that_no_result_has_is_rejected_with_suggestions(tmp_path: Path) -> None:

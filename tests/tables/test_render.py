@@ -72,7 +72,8 @@ def test_flags_are_shown_above_the_table_and_at_the_row(file: TableFile) -> None
     runs = [make_run("full", 30.0), make_run("full", 30.0, seed=1)]
     runs.append(make_run("half", 29.0, profile="gpu"))
     text = render_markdown([fill_table(file.tables[0], runs)])
-    assert text.index("**Warning: The rows mix profiles") < text.index("| full |")
+    warning = "**Warning: The rows were made under different profiles"
+    assert text.index(warning) < text.index("| full |")
     assert "| half † |" in text
     assert "† other data or another profile" in text
 

@@ -13,6 +13,7 @@ import pytest
 from spike_zoo.errors import ConfigError, FormatError, MissingFileError, UsageError
 from spike_zoo.tables import (
     RecordedRun,
+    Result,
     Row,
     TableSpec,
     collect_runs,
@@ -147,10 +148,34 @@ def _online(state: str, **changes: Any) -> SimpleNamespace:
 
 
 def test_finished_runs_of_a_sweep_are_read_as_records() -> None:
-    api = SweepApi([_online("finished", seed=3), _online("crashed", seed=4)])
+    api = SweepApi([_online("finished", seed=3)])
     runs = runs_of_sweep("lab/zoo/abc123", api)
     assert [run.result for run in runs] == [make_result(seed=3)]
     assert api.paths == ["lab/zoo/abc123"]
+
+
+@pytest.mark.parametrize("lost", ["diverged", "crashed", "killed", "running"])
+def test_lost_runs_of_a_sweep_are_not_left_out_of_the_mean(spec: TableSpec, lost: str) -> None:
+    runs = [make_run("full", 30 + n / 9, n).result for n in range(3)]
+    runs += [make_run("half", 29 + n / 9, n).result for n in range(2)]
+    online = [_online("finished", **vars(run)) for run in runs]
+    if lost == "diverged":
+        online[2].summary["test/psnr"] = "NaN"  # as W&B returns it
+    else:
+        online[2].state, online[2].group = lost, "full"
+        online[2].summary = {"train/total": 0.1}
+        online[2].config = {"config": runs[2].config | {"seed_everything": 2}}
+    table = fill_table(spec, runs_of_sweep("lab/zoo/abc123", SweepApi(online)))
+    assert cell(table)["diverged"] == 1
+    assert table.claims[0].result is Result.NOT_APPLICABLE
+    assert lost in table.claims[0].detail
+    assert lost == "diverged" or lost in table.warnings[0]
+
+
+def test_a_lost_run_of_a_sweep_whose_seed_was_run_again_is_left_out(spec: TableSpec) -> None:
+    online = [_online(state, seed=2) for state in ("crashed", "finished")]
+    table = fill_table(spec, runs_of_sweep("lab/zoo/abc123", SweepApi(online)))
+    assert (cell(table)["count"], cell(table)["diverged"]) == (1, 0)
 
 
 def test_runs_of_a_sweep_are_assigned_to_the_rows_of_their_archive() -> None:
@@ -183,6 +208,16 @@ def test_a_sweep_that_cannot_be_used_is_rejected_with_the_reason() -> None:
     foreign = SimpleNamespace(name="calm-sun-1", state="finished", summary={"loss": 1.0})
     with pytest.raises(FormatError, match=r"run calm-sun-1: .*lacks the field 'method'"):
         runs_of_sweep("lab/zoo/abc123", SweepApi([foreign]))
+
+
+def test_a_test_of_the_weights_of_a_listed_fit_is_no_second_row(tmp_path: Path) -> None:
+    fit = make_result(metrics={"train/total": 0.1, "test/psnr": 30.0}, checkpoint_sha256="1")
+    fit.write(tmp_path / "result.json")
+    test = replace(fit, metrics={"test/psnr": 30.0}, config={**fit.config, "verbose": True})
+    test.write(tmp_path / "test" / "result.json")
+    assert [run.folder for run in collect_runs([tmp_path])] == [tmp_path]
+    replace(test, data_sha256="2" * 64).write(tmp_path / "test" / "result.json")
+    assert len(collect_runs([tmp_path])) == 2
 
 
 def test_a_stored_run_has_the_folder_of_its_pictures(tmp_path: Path) -> None:

@@ -60,6 +60,17 @@ def test_missing_tensorboard_is_reported_with_the_extra(
         configure_loggers(logger, tmp_path)
 
 
+def test_another_folder_of_a_logger_is_replaced_with_a_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in (tmp_path, tmp_path.parent):  # the run's folder is in both
+        configure_loggers(_logger(save_dir=str(folder)), tmp_path)
+    assert not capsys.readouterr().out
+    configure_loggers(_logger(save_dir="/logs"), tmp_path)
+    assert f"writes into {tmp_path}" in (printed := capsys.readouterr().out)
+    assert "save_dir /logs is not used" in printed
+
+
 def test_the_wandb_logger_of_lightning_is_replaced_by_the_safe_one(tmp_path: Path) -> None:
     logger = _logger(project="mine", offline=True, prefix="", save_dir=".")
     configure_loggers(logger, tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -17,7 +17,7 @@ from spike_zoo.training.folders import (
     RunStart,
     check_no_earlier_fit,
     check_no_predictions,
-    check_same_model,
+    check_same_test,
     folder_of,
     remove_failed_run,
 )
@@ -98,12 +98,12 @@ def test_a_run_that_cannot_start_leaves_no_folder(mistake: str, tmp_path: Path) 
 def test_a_lock_file_that_is_removed_before_it_is_locked_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lock_after_removal(file: IO[bytes]) -> bool:
+    def lock_after_removal(file: IO[bytes], *, wait: bool) -> bool:
         (tmp_path / ".lock").unlink()
         monkeypatch.undo()
-        return lock(file)
+        return lock(file, wait=wait)
 
-    monkeypatch.setattr(folders, "lock", lock_after_removal)
+    monkeypatch.setattr("spike_zoo.utils.files.lock", lock_after_removal)
     held = folders.lock_of(tmp_path)
     assert held is not None
     with held:
@@ -142,13 +142,36 @@ def test_a_folder_with_a_prediction_rejects_another_one(name: str, tmp_path: Pat
         check_no_predictions(out)
 
 
-def test_a_folder_with_the_test_of_another_model_rejects_a_test(tmp_path: Path) -> None:
-    model = {"class_path": "A", "init_args": {"width": 8}}
-    check_same_model(tmp_path, model)
-    make_result(config={"model": model}).write(tmp_path / "result.json")
-    check_same_model(tmp_path, model)
-    with pytest.raises(ExistingFileError, match="result of another model"):
-        check_same_model(tmp_path, {**model, "class_path": "B"})
+@pytest.mark.parametrize(
+    ("config", "start", "change"),
+    [
+        ({}, {}, ""),
+        ({"data": {"init_args": {"archive": "moved.h5", "stride": 1, "workers": 4}}}, {}, ""),
+        ({"trainer": {"max_epochs": 9, "logger": False}}, {}, ""),
+        ({}, {"begins_with": {"ckpt_path": {"path": "best.ckpt", "sha256": "newer"}}}, ""),
+        ({"model": {"class_path": "B"}}, {}, "model.class_path: 'B', was 'A'"),
+        ({"data": {"init_args": {"stride": 2}}}, {}, "data.init_args.stride: 2, was 1"),
+        ({"trainer": {"limit_test_batches": 1}}, {}, "trainer.limit_test_batches: 1"),
+        ({}, {"data_sha256": "cd" * 32}, "the data are cdcdcdcdcdcd, were abababababab"),
+        ({}, {"begins_with": {"ckpt_path": {"path": "last.ckpt", "sha256": "1"}}}, "last.ckpt"),
+    ],
+)
+def test_a_folder_keeps_the_record_of_another_test(
+    tmp_path: Path, config: dict[str, Any], start: dict[str, Any], change: str
+) -> None:
+    data = {"init_args": {"archive": "a.h5", "stride": 1, "workers": 0}}
+    before = {"model": {"class_path": "A"}, "data": data, "trainer": {"max_epochs": 3}}
+    begun = {"ckpt_path": {"path": "best.ckpt", "sha256": "0"}}
+    known = {"data_sha256": "ab" * 32, "begins_with": begun}
+    now = (RunStart(**{**known, **start}), {**before, **config}, {})
+    check_same_test(tmp_path, *now)  # no record
+    make_result(config=before, **known).write(tmp_path / "result.json")
+    if not change:
+        check_same_test(tmp_path, *now)
+        return
+    with pytest.raises(ExistingFileError, match="contains the result of another test") as error:
+        check_same_test(tmp_path, *now)
+    assert change in str(error.value)
 
 
 def test_a_start_record_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from spike_zoo.tables.sweeps.line_reader import LineReader
 from spike_zoo.training.planning import defaults_of
 from spike_zoo.training.provenance import differences
 from tests.conftest import ROOT
+from tests.helpers.results import make_result
 
 BASE = ["--config=classical/tfi", "--config=profiles/smoke"]
 
@@ -28,6 +29,21 @@ def test_placeholders_in_run_dir_are_replaced(reader: LineReader) -> None:
     assert len(folders) == 2, "another seed is another run"
     with pytest.raises(UsageError, match=r"\{varient\} is unknown, known are \{variant\}"):
         plan.filled("runs/{varient}")
+
+
+def test_the_configuration_of_a_run_is_a_row_of_its_variant(
+    tmp_path: Path, reader: LineReader
+) -> None:
+    run = tmp_path / "mean-0"
+    run.mkdir()
+    (run / "config.yaml").write_text((ROOT / "configs/classical/tfi.yaml").read_text())
+    line = [f"--config={run / 'config.yaml'}"]
+    assert reader.read("test", line)[0].variant == "mean-0"
+    make_result(configs=["variants/mean.yaml", "configs/profiles/long.yaml"]).write(
+        run / "result.json"
+    )
+    plan, _, _ = reader.read("test", line)
+    assert (plan.variant, plan.profile) == ("mean", "long")
 
 
 def test_a_missing_input_file_of_a_model_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -170,6 +170,7 @@ def test_resuming_with_other_settings_or_a_damaged_configuration_is_rejected(
         assert change in error
     for change in ("trainer.max_epochs: 1, was 2", "data.init_args.batch_size: 1, was 2"):
         assert change in error
+    assert "Add --trainer.max_epochs 2. Or: Choose another --run_dir" in error
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     for content in ("", "[1, 2", "words", "seed_everything: 0\ntrainer:\n"):
         (folder / "config.yaml").write_text(content)

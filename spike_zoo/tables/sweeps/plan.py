@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -17,7 +15,7 @@ from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError, close
 from spike_zoo.formats.remote import is_address
 from spike_zoo.tables.read import check_table
 from spike_zoo.tables.sweeps.points import Point, expand_command
-from spike_zoo.tables.sweeps.records import PlannedRun
+from spike_zoo.tables.sweeps.records import PlannedRun, run_name
 from spike_zoo.tables.sweeps.spec import SweepSpec
 from spike_zoo.training.configs import PROFILES, check_configs, known_profiles
 from spike_zoo.training.planning import VERBS
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from spike_zoo.tables.sweeps.line_reader import LineReader
 
 _PARSING = (argparse.ArgumentError, argparse.ArgumentTypeError)
-_NAME_PARAMETERS = ("config", "seed_everything")  # parameters that are always part of a run's name
 
 
 def planned_runs(
@@ -92,12 +89,9 @@ def _planned(
     archive = plan.config.get("data", {}).get("init_args", {}).get("archive") or None
     if str(archive) not in digests:
         digests[str(archive)] = _data_sha256(archive)
-    parameters = {key: value for key, value in point.items() if key not in _NAME_PARAMETERS}
-    text = json.dumps(parameters, sort_keys=True, default=str)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     records = spec.path.parent / "results" / (plan.profile or "none") / RECORDS_FILENAME
     return PlannedRun(
-        name=f"{plan.variant}-{plan.seed}{f'-{digest}' if parameters else ''}",
+        name=run_name(plan.variant, plan.seed, point),
         command=tuple(command),
         run_dir=folder,
         result=plan.result(folder),

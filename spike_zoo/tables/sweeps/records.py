@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import warnings
 from dataclasses import dataclass, field, replace
@@ -11,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import ConfigError, SpikeZooError
 from spike_zoo.training.initial_weights import weights_sha256
-from spike_zoo.training.provenance import config_hash, differences
+from spike_zoo.training.provenance import OF_FITS, config_hash, differences
 from spike_zoo.training.result import FILENAME, RunResult
 from spike_zoo.training.stored import read_records, store_record
+from spike_zoo.utils.locks import file_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,14 +24,7 @@ if TYPE_CHECKING:
 FAILURE_FILENAME = "failure.txt"
 OUTPUT_FILENAME = "output.txt"
 CHECKPOINTS = "checkpoints"
-
-#: Options of the trainer that have no effect on the result of a run without training.
-_OF_FITS = (
-    *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time"),
-    *("limit_train_batches", "limit_val_batches", "num_sanity_val_steps"),
-    *("val_check_interval", "check_val_every_n_epoch"),
-    *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
-)
+_NAME_PARAMETERS = ("config", "seed_everything")  # parameters that are always part of a run's name
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ class PlannedRun:
         recorded = record.begins_with.get(key, {}).get("sha256")
         current = source_record.checkpoint_sha256 if source_record is not None else None
         if file.is_file():
-            current = _weights_sha256(file, file.stat().st_mtime_ns)
+            current = _weights_sha256(file, file_version(file))
         if source is None or (recorded is not None and current is not None):
             return recorded is None or current is None or recorded == current
         source_dir = str(source_record.config.get("run_dir")) if source_record else None
@@ -105,6 +101,14 @@ class PlannedRun:
     def output(self) -> Path:
         """The file with the printed output of the run."""
         return self.run_dir / OUTPUT_FILENAME
+
+
+def run_name(variant: str, seed: int | None, point: Mapping[str, Any]) -> str:
+    """Return the name of a run in its sweep: variant, seed and a digest of the other parameters."""
+    parameters = {key: value for key, value in point.items() if key not in _NAME_PARAMETERS}
+    text = json.dumps(parameters, sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{variant}-{seed}{f'-{digest}' if parameters else ''}"
 
 
 def with_origins(runs: Sequence[PlannedRun], earlier: Sequence[PlannedRun]) -> list[PlannedRun]:
@@ -198,7 +202,7 @@ def _is_valid(run: PlannedRun, record: RunResult) -> bool:
         return False
     if run.data_sha256 is not None and record.data_sha256 != run.data_sha256:
         return False
-    ignored = () if run.is_fit else [f"trainer.{name}" for name in _OF_FITS]
+    ignored = () if run.is_fit else OF_FITS
     is_same = record.config_hash == config_hash(run.config, record.begins_with) or not differences(
         record.config, run.config, run.defaults, apart_from=ignored
     )
@@ -206,6 +210,6 @@ def _is_valid(run: PlannedRun, record: RunResult) -> bool:
 
 
 @lru_cache
-def _weights_sha256(file: Path, changed: int) -> str:
-    """Return the digest of a file's weights, cached until the modification time changes."""
+def _weights_sha256(file: Path, version: tuple[int, ...]) -> str:
+    """Return the digest of a file's weights, cached until the file changes."""
     return weights_sha256(file)

@@ -18,7 +18,7 @@ TABLE_FILENAME = "table.yaml"
 #: Keys of W&B's schema for sweeps that have no effect here.
 _IGNORED: Final = {
     *("apiVersion", "kind", "controller", "description", "job", "image_uri", "entity"),
-    *("project", "metric", "metrics", "early_terminate", "scheduler"),
+    *("project", "metric", "metrics", "scheduler"),
 }
 
 
@@ -33,6 +33,8 @@ class SweepSpec:
     command: tuple[str, ...]  #: command of a run, with W&B's macros
     program: str | None = None  #: value of the macro ``${program}``
     run_cap: PositiveInt | None = None  #: largest number of runs
+    #: rule by which W&B's agent stops runs; not applied here
+    early_terminate: dict[str, Any] | None = None
     needs: tuple[Path, ...] = ()  #: sweep files whose runs must be finished first
     #: archive -> the command that makes it, without ``--out``
     archives: Mapping[str, str] = field(default_factory=dict)
