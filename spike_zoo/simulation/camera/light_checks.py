@@ -92,11 +92,12 @@ def _check_sensor(level: UniformLight, black: UniformLight) -> None:
             f"{black.height}x{black.width}; record all levels with the same camera",
         )
     facts, first = sensor_facts(level.recording), sensor_facts(black.recording)
-    if differing := [name for name in first if facts.get(name) != first[name]]:
+    both = sorted((facts.keys() & first.keys()) | {"cfa"})
+    if differing := [name for name in both if facts.get(name) != first.get(name)]:
         raise GeometryError.at(
             level.name,
-            f"its {', '.join(differing)} differ from those of {black.name} ({facts} and {first}); "
-            "write the same ones into the sidecars of all levels",
+            f"{', '.join(differing)} differ from {black.name} ({facts} and {first}); write the "
+            "same into the sidecars of all levels",
         )
 
 
