@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spike_zoo.spikes.cfa import Cfa
+
 MIN_RECORDINGS: Final = 1000
 """Smallest number of recordings of an archive with a table; fewer are read in seconds."""
 MAX_FILE_BYTES: Final = 2 << 30
@@ -53,6 +55,7 @@ class Facts(NamedTuple):
     #: height and width of the sharp images; None without images
     image_size: tuple[int, int] | None = None
     has_motion: bool = False  #: whether the flow from image to image is stored
+    cfa: Cfa | None = None  #: layout of the sensor's Bayer filters; None without filters
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class StoredTake(Take):
     name: str = ""  #: name of the recording in it
 
 
-def _facts(content: list[Any], shape: list[int], label: int | None) -> Facts:
+def _facts(content: list[Any], shape: list[int], label: int | None, cfa: Cfa | None) -> Facts:
     """Return the facts of a row of the table."""
     name, _, rate_scale, index, _, parts = content
     inside = f"{schema.RECORDINGS}/{name}"
@@ -75,6 +78,7 @@ def _facts(content: list[Any], shape: list[int], label: int | None) -> Facts:
         tuple(index),
         None if size is None else (size[1], size[2]),
         f"{inside}/{schema.MOTION}" in parts,
+        cfa,
     )
 
 
@@ -86,7 +90,7 @@ def content_rows(file: Hdf5File, names: Collection[str], table: list[Any]) -> di
     checksums, if there are any. For a valid archive both are equal. Recordings in the table of
     :func:`read_table` are not read.
     """
-    rows = {content[0]: content for content, _, _ in table}
+    rows = {content[0]: content for content, *_ in table}
     if not rows.keys() >= set(names):
         parts, read_all = _parts(file, names)
         for name, datasets in parts.items():
@@ -135,7 +139,7 @@ def facts_by_name(table: list[Any]) -> dict[str, Facts]:
 
 
 def read_table(file: Hdf5File) -> list[Any]:
-    """Return the rows of the table: content in the digest, shape and label.
+    """Return the rows of the table: content in the digest, shape, label and filters.
 
     Reads all bytes of the file once to check the digest. Empty without a table or if the file has
     changed since.
@@ -182,7 +186,7 @@ def _table_rows(file: Hdf5File, names: Sequence[str]) -> list[Any] | None:
     for name, datasets in parts.items():
         recording = read_group(file, name)
         content = _content(file, name, datasets, read_all)
-        rows.append([content, recording.shape, recording.meta.get("label")])
+        rows.append([content, recording.shape, recording.meta.get("label"), recording.cfa])
     return rows
 
 

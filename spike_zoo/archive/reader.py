@@ -157,7 +157,8 @@ class SpikeArchive:
         if name not in self._facts:
             recording, index = self[name], tuple(self.image_index(name).tolist())
             images = index, self.image_size(name), self._has(name, schema.MOTION)
-            facts = contents.Facts(recording.shape, recording.rate_scale, self.label(name), *images)
+            scale, label = recording.rate_scale, self.label(name)
+            facts = contents.Facts(recording.shape, scale, label, *images, recording.cfa)
             self._facts[name] = facts
         return self._facts[name]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Unpack
+from typing import Literal, Unpack
 
 from spike_zoo.cli.console import echo
 from spike_zoo.cli.options import DatSize
@@ -18,6 +18,7 @@ def calibrate(
     *,
     out: str = "camera.yaml",
     overwrite: bool = False,
+    cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None = None,
     **dat: Unpack[DatSize],
 ) -> None:
     """Estimate the noise of a camera from recordings of uniform light.
@@ -39,7 +40,7 @@ def calibrate(
         raise UsageError(f"--out {out}: the maps would replace the recording {maps}")
     for path in (Path(out), maps):
         check_absent(path, overwrite=overwrite)
-    recordings = [read_recording(path, **dat) for path in (dark, *flats)]
+    recordings = [read_recording(path, cfa=cfa, **dat) for path in (dark, *flats)]
     from spike_zoo.simulation.camera.calibration import calibrate as estimate
 
     found = estimate(recordings[0], recordings[1:])
@@ -47,6 +48,7 @@ def calibrate(
         echo(str(path))
     values = vars(found.noise)
     for name, (low, high) in found.intervals.items():
-        remark = "  not determined" if name in found.undetermined else ""
-        print(f"{name:<20} {values[name]:<10.4g} {low:.4g} to {high:.4g}{remark}")
+        is_known = name not in found.undetermined
+        value, remark = (f"{values[name]:.4g}", "") if is_known else ("-", "  not determined")
+        print(f"{name:<20} {value:<10} {low:.4g} to {high:.4g}{remark}")
     print(f"{'defective pixels':<20} {int(found.defective.sum())}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.console import echo
+from spike_zoo.cli.console import echo, warn_of_filters
 from spike_zoo.cli.inputs import RecordingSource, chosen_rate_scale, load_method
 from spike_zoo.cli.options import DatSize
 from spike_zoo.coding.header import is_bitstream
@@ -65,6 +65,7 @@ def classify(
         codec = codec_from(loaded, f"--method {method}")
         probabilities = codec.classify(codec.decompress(Path(recording).read_bytes())).cpu()
     else:
+        warn_of_filters(opened, method)
         scale = chosen_rate_scale(opened, None, rate_scale)
         probabilities = module.classify(opened, rate_scale=scale)
     best = _best(probabilities, module.label_names)

@@ -65,8 +65,8 @@ def warn_of_filters(recording: SpikeRecording, method: str) -> None:
     """Warn that a method ignores the colour filters of a recording, if there are any."""
     if recording.cfa is not None:
         note(
-            f"warning: {method} ignores the colour filters {recording.cfa} and makes grey images; "
-            "for colour run reconstruct --method tfi-aligned-colour"
+            f"warning: {method} ignores the colour filters {recording.cfa} of the sensor; for "
+            "images in colour run reconstruct --method tfi-aligned-colour"
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.console import echo
+from spike_zoo.cli.console import echo, warn_of_filters
 from spike_zoo.cli.inputs import load_method
 from spike_zoo.cli.options import DatSize, NonNegativeInt, PositiveInt
 from spike_zoo.errors import (
@@ -190,6 +190,7 @@ def _sequence(
 ) -> tuple[list[int], Iterator[Tensor]]:
     """Return the planes of a sequence and an iterator that computes its images."""
     blurry, recording, span = opened(pair, module.ratio)
+    warn_of_filters(recording, "deblurring")
     with _named(pair):
         centers = spread_planes(span[0], span[1], frames)
         images = module.deblur_stream(blurry, recording, centers, exposure=span)

@@ -124,7 +124,7 @@ class ArchiveDataModule(LightningDataModule):
         self.rate_scale = rate_scale
         self._samples: dict[Split, Samples] = {}
         self._predicted: Samples | None = None
-        self._warned_of_scales = False
+        self._warnings: set[str] = set()
         self._archive: SpikeArchive | None = None
         self._device = torch.device("cpu")
 
@@ -181,10 +181,11 @@ class ArchiveDataModule(LightningDataModule):
             raise ValueError(f"stage: one of {', '.join(STAGES)}, got {stage!r}")
         if stage == "predict":
             self._predicted = self._check_not_empty("test", self.make_predicted())
+            self._warn_of_recordings(("test",))
         else:
             splits = tuple(split for split in STAGES[stage] if not self._is_skipped(stage, split))
             self.list_samples(*(split for split in splits if split not in self._samples))
-            self._warn_of_unknown_scales(splits)
+            self._warn_of_recordings(splits)
 
     def _is_skipped(self, stage: str, split: Split) -> bool:
         """Return whether the trainer fits without validation, which needs no split then."""
@@ -200,7 +201,7 @@ class ArchiveDataModule(LightningDataModule):
         """Return the samples of a split; list them if :meth:`setup` did not."""
         if split not in self._samples:
             self.list_samples(split)
-            self._warn_of_unknown_scales((split,))
+            self._warn_of_recordings((split,))
         return self._samples[split]
 
     def _check_not_empty(self, split: Split, samples: Samples) -> Samples:
@@ -275,19 +276,30 @@ class ArchiveDataModule(LightningDataModule):
         """Unpack and turn the samples on the device."""
         return unpacked(batch, self.spike_dtype)
 
-    def _warn_of_unknown_scales(self, splits: tuple[Split, ...]) -> None:
-        """Warn once that rate scales are assumed: a wrong scale costs 10 dB and more."""
-        if self.rate_scale is not None or self._warned_of_scales:
-            return
+    def _warn_of_recordings(self, splits: tuple[Split, ...]) -> None:
+        """Warn once of assumed rate scales, which may cost 10 dB, and of ignored filters."""
         names = {name for split in splits for name in self.archive.names(self.split_name(split))}
-        unknown = sum(self.archive.facts(name).rate_scale is None for name in names)
-        if unknown:
-            self._warned_of_scales = True
-            rank_zero_warn(
-                f"{self.archive_path}: {unknown} of {len(names)} recordings do not state their "
-                "rate scale (spikes per plane at white); 1 is assumed, so images may be too dark. "
-                "Set data.init_args.rate_scale."
+        facts = [self.archive.facts(name) for name in names]
+        unknown = sum(each.rate_scale is None for each in facts)
+        with_filters = sum(each.cfa is not None for each in facts)
+        if unknown and self.rate_scale is None:
+            self._warn_once(
+                f"{unknown} of {len(names)} recordings do not state their rate scale (spikes per "
+                "plane at white); 1 is assumed, so images may be too dark. Set "
+                "data.init_args.rate_scale."
             )
+        if with_filters and not getattr(self, "colour", False):
+            self._warn_once(
+                f"{with_filters} of {len(names)} recordings are of a sensor with colour filters, "
+                "which grey methods ignore: they take the mosaic of the filters for texture. Use a "
+                "method for colour with data.init_args.colour, or recordings without filters."
+            )
+
+    def _warn_once(self, text: str) -> None:
+        kind = text.partition(" recordings ")[2]  # splits have other numbers
+        if kind not in self._warnings:
+            self._warnings.add(kind)
+            rank_zero_warn(f"{self.archive_path}: {text}")
 
     def _running_trainer(self) -> Trainer | None:
         """Return the trainer if it is running; None in a loop without a Trainer."""

@@ -295,11 +295,11 @@ def complete(recording: SpikeRecording, path: Path, kind: Format, settings: Side
     recording.fps = recording.fps or settings.fps or 0.0
     recording.threshold = recording.threshold or settings.threshold
     recording.rate_scale = recording.rate_scale or settings.rate_scale
-    attach_maps(recording, settings.camera, path)
     if kind != "hdf5":
         recording.meta.setdefault("source", path.name)
         recording.meta.setdefault("source_format", kind)
         recording.meta.setdefault("source_flipped", False)
+    attach_maps(recording, settings.camera, path)
 
 
 def _stated(name: str, value: float) -> float:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Frame = NDArray[np.uint8]
 
+_TIMED = 14  # frames whose times are compared with evenly spaced ones: an exposure of footage
+_MAX_SHIFT = 0.15  # of the interval of frames
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 
 
@@ -85,6 +87,24 @@ class VideoFrames:
             )
         self.times: Sequence[int] = sorted(times)
 
+    def check_even(self) -> None:
+        """Raise MediaError if the frames are not equally far apart in time."""
+        length = min(_TIMED, len(self))
+        if length < 3:
+            return
+        times = np.lib.stride_tricks.sliding_window_view(np.asarray(self.times), length)
+        even = np.linspace(times[:, 0], times[:, -1], length, axis=1)
+        intervals = np.diff(self.times)
+        # times are rounded to whole ticks
+        if np.abs(times - even).max() > _MAX_SHIFT * np.median(intervals) + 1:
+            ratio = intervals.max() / intervals.min()
+            raise MediaError(
+                f"{self.path}: a video of variable frame rate (the longest interval between two "
+                f"frames is {ratio:.1f} times the shortest), but its frames would be used as "
+                "equally far apart. Give a video of constant frame rate, or write frames that are "
+                "equally far apart as images into a folder and give the folder"
+            )
+
     def __len__(self) -> int:
         return len(self.times)
 
@@ -113,10 +133,15 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
     """Return the frames of a video, of a folder of images, or of a folder with several of these.
 
     In a folder their name is the relative path without suffix, such as ``train/GOPR0372``.
+
+    Raises:
+        MissingFileError: If there is no such file or folder.
+        MediaError: If a video cannot be read or has a variable frame rate, or the folder is empty.
+        UsageError: If two sources would have one name.
     """
     root = Path(path)
     if root.is_file():
-        return {root.stem: VideoFrames(root)}
+        return {root.stem: _even_video(root)}
     if not root.is_dir():
         raise MissingFileError.at(root, "there is no such video or folder")
     if images_in(root):
@@ -132,10 +157,16 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
             raise UsageError(
                 f"{sources[name].path} and {entry} would both be named {name}; rename or move one"
             )
-        sources[name] = FolderFrames(entry) if is_folder else VideoFrames(entry)
+        sources[name] = FolderFrames(entry) if is_folder else _even_video(entry)
     if not sources:
         raise MediaError(f"{root}: the folder contains no video and no folder of images")
     return sources
+
+
+def _even_video(path: Path) -> VideoFrames:
+    video = VideoFrames(path)
+    video.check_even()
+    return video
 
 
 def footage_files(path: str | Path) -> list[Path]:

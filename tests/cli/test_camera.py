@@ -158,6 +158,53 @@ def test_maps_do_not_replace_a_recording_of_the_calibration(zoo: Zoo) -> None:
     assert (result.code, "would replace the recording flat.npz" in result.err) == (2, True)
 
 
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("rotate", [0, 90, 180, 270])
+@pytest.mark.parametrize("of_camera", [(True, False, 0), (False, True, 90)])
+@pytest.mark.usefixtures("maps")
+def test_maps_are_turned_as_the_recording_is(
+    of_camera: tuple[bool, bool, int], flip: bool, mirror: bool, rotate: int
+) -> None:
+    # the spikes of each plane are the defective pixels
+    is_defective = np.random.default_rng(0).random(SIZE) < 0.3
+    np.packbits(is_defective, bitorder="little").tofile("a.dat")
+    size = dict(zip(("height", "width"), SIZE, strict=True))
+    names = ("flip", "mirror", "rotate")
+    options: Any = dict(zip(names, of_camera, strict=True))
+    upright = read_recording("a.dat", **size, **options)
+    write_camera(Path("c.yaml"), upright.shape[1:], defective=upright[0])
+    content = yaml.safe_load(Path("c.yaml").read_text())
+    Path("c.yaml").write_text(yaml.safe_dump(content | {"sensor": options | {"cfa": "RGGB"}}))
+    turned: Any = read_recording(
+        "a.dat", **size, flip=flip, mirror=mirror, rotate=rotate, camera="c.yaml"
+    )
+    np.testing.assert_array_equal(turned.maps.defective, turned[0])
+    stored = write_recording(turned, "turned.h5", overwrite=True)  # orientation is kept
+    again: Any = read_recording(stored, camera="c.yaml")
+    np.testing.assert_array_equal(again.maps.defective, turned[0])
+
+
+def test_other_filters_than_those_of_the_camera_are_rejected(maps: PixelMaps) -> None:
+    write_street("a.dat")
+    sidecar = Path("takes/a.dat.yaml")
+    stated = yaml.safe_load(sidecar.read_text())
+    content = yaml.safe_load(Path("lab/camera.yaml").read_text())
+    sensor = {"flip": True, "mirror": False, "rotate": 0, "cfa": "RGGB"}
+    Path("lab/camera.yaml").write_text(yaml.safe_dump(content | {"sensor": sensor}))
+    for rotate, cfa in ((0, "RGGB"), (90, "GRBG"), (180, "BGGR"), (270, "GBRG")):
+        sidecar.write_text(yaml.safe_dump(stated | {"rotate": rotate, "cfa": cfa}))
+        read_recording("takes/a.dat", camera="lab/camera.yaml")
+        sidecar.write_text(yaml.safe_dump(stated | {"rotate": rotate, "cfa": cfa[::-1]}))
+        expected = rf"colour filters are {cfa[::-1]}, those of .* {cfa}"
+        with pytest.raises(FormatError, match=expected):
+            read_recording("takes/a.dat", camera="lab/camera.yaml")
+    Path("lab/camera.yaml").write_text(yaml.safe_dump(content | {"sensor": {"rotate": 45}}))
+    with pytest.raises(FormatError, match=r"camera\.yaml: sensor is .* expected flip"):
+        read_recording("takes/a.dat", camera="lab/camera.yaml")
+    assert maps.gain.shape == SIZE
+
+
 @pytest.mark.usefixtures("maps")
 def test_a_bitstream_of_spikes_has_no_camera(zoo: Zoo) -> None:
     write_street("a.npz")

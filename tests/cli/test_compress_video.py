@@ -114,7 +114,7 @@ def test_colour_methods_are_rejected_and_ignored_colour_filters_are_reported(zoo
     assert (result.code, Path("a.mp4").exists()) == (2, False)
     assert "codes grey images; for a video in colour run reconstruct" in result.err
     result = zoo("compress a.npz --out a.mp4 --method tfi")
-    assert "tfi ignores the colour filters RGGB and makes grey images" in result.err
+    assert "tfi ignores the colour filters RGGB of the sensor" in result.err
 
 
 def test_the_only_copy_is_not_clipped_and_clipped_pixels_of_others_are_reported(

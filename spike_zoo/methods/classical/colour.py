@@ -30,6 +30,7 @@ _ROUNDS: Final = 4
 _MIN_SIDE: Final = 3  # pixels of a side: borders are mirrored by two pixels
 _CAUTION: Final = 0.1  # added to the share of samples: less correction if a colour has few samples
 _FILLED_WINDOW: Final = 27  # planes that SSL-CSC averages
+_MIN_COUNT: Final = 1e-3  # sum of the weights of samples
 _FILLED_SEARCH: Final = 41  # planes in which SSL-CSC searches for a spike
 
 
@@ -232,7 +233,8 @@ class FilledColour(ColourAlignedTFI):
             counts += warp_planes(masks, shift.expand(3, -1, -1, -1))
             tiles += warp_planes(_enlarged(samples, masks), shift.expand(3, -1, -1, -1))
         filled = tiles / len(alignment.planes)
-        return torch.where(counts > 0, sums / counts.clamp(min=1e-6), filled)
+        # rounding of the sampling grid makes weights of 1e-8 where no sample is
+        return torch.where(counts > _MIN_COUNT, sums / counts.clamp(min=_MIN_COUNT), filled)
 
 
 def _cfa_of(intervals: Intervals) -> Cfa:
@@ -243,10 +245,11 @@ def _cfa_of(intervals: Intervals) -> Cfa:
 
 def _enlarged(samples: Tensor, masks: Tensor) -> Tensor:
     """Return the means of tiles of 2 x 2 samples, enlarged to the samples' size, ``(3, H, W)``."""
+    height, width = samples.shape[1:]
+    # mirrored at the border, which keeps the layout: half a tile would lack colours
     pooled = [
-        F.avg_pool2d(values[None], 2, ceil_mode=True, count_include_pad=False)
+        F.avg_pool2d(F.pad(values[None], (0, width % 2, 0, height % 2), mode="reflect"), 2)
         for values in (samples, masks)
     ]
-    means = pooled[0] / pooled[1].clamp(min=1e-6)
-    size = samples.shape[1:]
-    return F.interpolate(means, size=size, mode="bicubic", align_corners=False)[0]
+    means = F.interpolate(pooled[0] / pooled[1], scale_factor=2, mode="bicubic")[0]
+    return means[:, :height, :width]

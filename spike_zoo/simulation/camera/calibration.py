@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import yaml
-from scipy import ndimage
 
+from spike_zoo.formats.camera import sensor_facts
+from spike_zoo.simulation.camera.light_checks import (
+    check_explained,
+    check_levels,
+    check_same_pixels,
+    check_uniform,
+)
 from spike_zoo.simulation.camera.noise_estimates import (
     GROUPS,
     NoiseEstimator,
     grouped_sums,
     reported,
 )
-from spike_zoo.simulation.camera.uniform_light import (
-    WINDOW,
-    UniformLight,
-    check_levels,
-    check_scene,
-    pattern,
-)
+from spike_zoo.simulation.camera.uniform_light import UniformLight, illumination, pattern
 from spike_zoo.utils.files import new_file
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Calibration:
         gain: Gain of each pixel relative to its neighbourhood, float32 ``(H, W)``.
         dark: Dark spikes per plane of each pixel, float32 ``(H, W)``.
         defective: Dead and hot pixels, bool ``(H, W)``.
+        sensor: Size, orientation and filters of the recordings, as far as they are known.
     """
 
     noise: CameraNoise
@@ -63,6 +64,7 @@ class Calibration:
     gain: NDArray[np.float32]
     dark: NDArray[np.float32]
     defective: NDArray[np.bool_]
+    sensor: Mapping[str, Any]
 
     def write(self, path: Path, *, overwrite: bool = False) -> tuple[Path, Path]:
         """Write the parameters as YAML, and the maps as a file ``.npz`` beside it.
@@ -79,6 +81,7 @@ class Calibration:
                 name: [float(f"{end:.4g}") for end in ends] for name, ends in self.intervals.items()
             },
             "undetermined": list(self.undetermined),
+            "sensor": dict(self.sensor),
             "maps": path.with_suffix(".npz").name,
         }
         maps = path.with_suffix(".npz")
@@ -105,18 +108,22 @@ def calibrate(dark: SpikeRecording, flats: Sequence[SpikeRecording]) -> Calibrat
             0.02 to 0.15 spikes per plane, the brightest 0.3 to 0.8.
 
     Raises:
-        GeometryError: If the recordings are too short or small, or differ in size.
+        GeometryError: If the recordings are too short or small, or differ in size or orientation.
         FormatError: If a level is too dark or too bright, the levels are too similar, the light
-            flickers or drifts, or a flat recording shows a scene.
+            flickers or drifts, a recording shows a scene or filters that it does not state, or its
+            spikes are not those of pixels that integrate light.
     """
     levels = [UniformLight(dark), *sorted(map(UniformLight, flats), key=lambda level: level.mean)]
     check_levels(levels)
     black, grey, white = levels[0], levels[1], levels[-1]
-    local = ndimage.uniform_filter(white.rate, WINDOW, mode="reflect")
+    local = illumination(white.rate, np.ones(white.rate.shape, bool), white.step)
     hottest = max(0.5 * grey.mean, _HOT * float(np.median(black.rate)))
     defective = (white.rate < 0.5 * local) | (black.rate > hottest)
-    check_scene(white, defective)
+    for level in levels[1:]:
+        check_uniform(level, ~defective)
+    check_same_pixels(levels, ~defective)
     intervals = grey.intervals()
+    check_explained(grey, intervals, ~defective)
     sums = grouped_sums(black, grey, white, intervals, ~defective)
     total = {name: values.sum(axis=0) for name, values in sums.items()}
     estimate = NoiseEstimator(black, grey, white)
@@ -131,7 +138,8 @@ def calibrate(dark: SpikeRecording, flats: Sequence[SpikeRecording]) -> Calibrat
     }
     noise, found, undetermined = reported(values, deviations, grey.planes)
     gain, dark_map = _maps(black, white, values, ~defective)
-    return Calibration(noise, found, undetermined, gain, dark_map, defective)
+    sensor = sensor_facts(dark)
+    return Calibration(noise, found, undetermined, gain, dark_map, defective, sensor)
 
 
 def _maps(
@@ -139,8 +147,8 @@ def _maps(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the maps of gain and dark spikes, shrunk towards their means by their noise."""
     halves = white.halves - black.rate
-    light = ndimage.uniform_filter(halves.mean(axis=0), WINDOW, mode="reflect")
-    gain = 1 + _common([pattern(half, valid) for half in halves], valid) / np.maximum(light, 1e-9)
+    light = illumination(halves.mean(axis=0), valid, white.step)
+    gain = 1 + _common([pattern(half, valid, white.step) / light for half in halves], valid)
     dark = values["dark"] + _common([half - half[valid].mean() for half in black.halves], valid)
     return gain.astype(np.float32), np.maximum(dark, 0).astype(np.float32)
 

@@ -10,7 +10,7 @@ from scipy import optimize, signal, stats
 
 from spike_zoo.simulation.camera.interval_kernels import COUNTS
 from spike_zoo.simulation.camera.noise import CameraNoise
-from spike_zoo.simulation.camera.uniform_light import WINDOW, pattern
+from spike_zoo.simulation.camera.uniform_light import WINDOW, illumination, pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,8 +57,16 @@ def grouped_sums(
     valid: NDArray[np.bool_],
 ) -> Sums:
     """Return sums over the valid pixels of each of the groups."""
-    gains = [pattern(w - g, valid) for w, g in zip(white.halves, grey.halves, strict=True)]
-    dark = pattern(black.rate, valid)
+    step = white.step
+    light = illumination(white.rate - grey.rate, valid, step)
+    gains = [
+        pattern(w - g, valid, step) / light for w, g in zip(white.halves, grey.halves, strict=True)
+    ]
+    dark = pattern(black.rate, valid, step)
+    # a square of n pixels, of which the pixel is one, removes 1/n of the variance
+    unbiased = 1 / (1 - 1 / WINDOW**2)
+    # rounding to whole spikes at the plane between the halves, of two recordings
+    rounding = 1 / (12 * white.half**2) + 1 / (12 * grey.half**2)
     of = dict(zip(COUNTS, np.moveaxis(intervals, -1, 0), strict=True))
     weight, usual = of["weight"], of["interval"]
     maps = {
@@ -66,8 +74,8 @@ def grouped_sums(
         "white": white.rate,
         "grey": grey.rate,
         "black": black.rate,
-        "gain": gains[0] * gains[1],
-        "shared": (gains[0] + gains[1]) / 2 * dark,
+        "gain": gains[0] * gains[1] * unbiased + rounding / light**2,
+        "shared": (gains[0] + gains[1]) / 2 * dark * unbiased,
         "weight": weight,
         "variance": weight * of["variance"] / usual**2,
         "skewness": weight * of["skewness"] / usual**3,
@@ -91,11 +99,7 @@ class NoiseEstimator:
     def __init__(self, black: UniformLight, grey: UniformLight, white: UniformLight) -> None:
         self.dark_planes = 2 * black.half
         self.planes = grey.planes
-        # a square of n pixels, of which the pixel is one, removes 1/n of the variance
         self.half = white.half
-        self.unbiased = 1 / (1 - 1 / WINDOW**2)
-        # rounding to whole spikes at the plane between the halves, of two recordings
-        self.rounding = 1 / (12 * white.half**2) + 1 / (12 * grey.half**2)
 
     def __call__(self, sums: Sums) -> dict[str, float]:
         """Return estimates that have no limits: squares of deviations, and rates."""
@@ -127,12 +131,11 @@ class NoiseEstimator:
         reset = (root - spread) / 2 + min(excess, 0.0) / max(spread, 1e-12)
         dark = max((mean["black"] / (1 - missed) - spurious) / (1 - spurious), 0.0)
         visible = dark * (1 - missed)
-        light = mean["white"] - mean["grey"]
-        pattern = float(sums["gain"] / sums["pixels"]) * self.unbiased + self.rounding
+        pattern = float(sums["gain"] / sums["pixels"])
         # a spread of less than a spike is that of the rounding
-        pattern = pattern / light**2 if pattern > 1 / self.half**2 else 0.0
-        shared = float(sums["shared"] / sums["pixels"]) * self.unbiased
-        threshold = shared / (light * dark) if dark > 0 else 0.0
+        if pattern * (mean["white"] - mean["grey"]) ** 2 <= 1 / self.half**2:
+            pattern = 0.0
+        threshold = float(sums["shared"] / sums["pixels"]) / dark if dark > 0 else 0.0
         return {
             "variance": spread,
             "electrons": spread - reset,
@@ -218,7 +221,8 @@ def reported(
         checked |= {"spurious_mean": raw["spurious"], "spurious_deviation": gaps[1]}
     if not raw["reset_deviation"].is_known:
         found["electrons"] = raw["variance"].map(_inverse)
-    unknown = {"electrons"} if values["variance"] < _MIN_VARIANCE else set()
+    no_shot_noise = values["variance"] < _MIN_VARIANCE or found["electrons"].value == math.inf
+    unknown = {"electrons"} if no_shot_noise else set()
     if not (raw["threshold_deviation"].is_known and raw["gain_deviation"].is_known):
         found["gain_deviation"] = raw["pattern"].map(math.sqrt)
         checked["gain_deviation"] = raw["pattern"]

@@ -1,4 +1,4 @@
-"""Recordings of uniform light: rates, intervals, and checks that they suit a calibration."""
+"""Recordings of uniform light: rates, intervals, and differences from the neighbourhood."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import ndimage
 
-from spike_zoo.errors import FormatError, GeometryError
 from spike_zoo.simulation.camera.interval_kernels import (
     COUNTS,
     interval_histogram,
@@ -17,7 +16,7 @@ from spike_zoo.simulation.camera.interval_kernels import (
 from spike_zoo.spikes.packing import unpack_bits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -25,20 +24,11 @@ if TYPE_CHECKING:
 
     Map = NDArray[np.float64]
 
-MIN_PLANES: Final = 500
-MIN_SIDE: Final = 16
-MAX_DARKEST: Final = 1 / 6
-"""Largest rate of the darkest grey; double intervals are then distinct."""
-MIN_DARKEST: Final = 0.005
-MAX_RATE: Final = 0.9
-MIN_RATIO: Final = 1.5  # of the rates of the brightest and the darkest grey
 WINDOW: Final = 15  # pixels; fixed patterns are differences from the mean of such a square
+_DEGREE: Final = 4  # of the polynomial of the illumination, for example of a vignette
 _ROWS: Final = 4  # unpacked at once
 _MAX_SUMMED: Final = 64  # intervals
-_MAX_CHANGE: Final = 0.01  # of the light with time
-_SMOOTHED: Final = 16  # planes
-_SERIES: Final = 16  # of columns, to separate flicker from noise
-_MAX_NEIGHBOURS: Final = 0.25  # correlation of neighbouring pixels in the map of the gain
+_COLUMNS: Final = 16  # groups of columns of a series
 
 
 class UniformLight:
@@ -48,30 +38,38 @@ class UniformLight:
         rate: Spikes per plane of each pixel ``(H, W)``.
         halves: The same of the first and of the second half.
         mean: Mean rate.
-        series: Spikes of each plane in 16 groups of columns.
+        series: Spikes of each plane in 64 groups of pixels.
+        step: Distance of pixels with the same filter: 2 for a Bayer sensor, else 1.
     """
 
     def __init__(self, recording: SpikeRecording) -> None:
         self.name = str(recording.meta.get("source", recording.meta.get("name", "recording")))
-        self._recording = recording
+        self.recording = recording
         self.planes, self.height, self.width = recording.shape
+        self.step = 1 if recording.cfa is None else 2
         self.half = self.planes // 2
         counts = np.zeros((2, self.height, self.width))
-        series = np.zeros((_SERIES, self.planes))
+        series = np.zeros((_ROWS, _COLUMNS, self.planes))
         for rows, spikes in self.rows():
             counts[0, rows] = spikes[: self.half].sum(axis=0, dtype=np.int32)
             counts[1, rows] = spikes[self.half : 2 * self.half].sum(axis=0, dtype=np.int32)
-            for first in range(_SERIES):
-                series[first] += spikes[:, :, first::_SERIES].sum(axis=(1, 2), dtype=np.int32)
+            for first in range(_COLUMNS):
+                sums = spikes[:, :, first::_COLUMNS].sum(axis=2, dtype=np.int32)
+                series[: sums.shape[1], first] += sums.T
         self.halves = counts / self.half
         self.rate = self.halves.mean(axis=0)
         self.mean = float(self.rate.mean())
-        self.series = series
+        self.series = series.reshape(-1, self.planes)
+
+    @property
+    def filter_means(self) -> NDArray[np.float64]:
+        """Mean rate behind each filter; one value without filters."""
+        return np.array([self.rate[part].mean() for part in same_filter(self.step)])
 
     def rows(self) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
         """Yield slices of rows and their spikes ``(T, rows, W)``."""
         packed = (
-            self._recording.packed
+            self.recording.packed
         )  # read from a file each time, so that memory is free between
         for first in range(0, self.height, _ROWS):
             rows = slice(first, min(first + _ROWS, self.height))
@@ -79,25 +77,41 @@ class UniformLight:
 
     def intervals(self) -> Map:
         """Return statistics of the intervals of each pixel ``(H, W, len(COUNTS))``."""
-        histogram = np.zeros(self.planes, np.int64)
+        histograms = np.zeros((self.step**2, self.planes), np.int64)
         for _, spikes in self.rows():
-            interval_histogram(_by_pixel(spikes), histogram)
+            for part, histogram in zip(same_filter(self.step), histograms, strict=True):
+                interval_histogram(_by_pixel(spikes[:, *part]), histogram)
         # the interval in which a random plane lies: spurious spikes, which split intervals, hardly
         # change this median
-        share = np.cumsum(histogram * np.arange(self.planes))
-        median = float(np.searchsorted(share, share[-1] / 2))
-        first = self._moments(median, 1)
+        shares = np.cumsum(histograms * np.arange(self.planes), axis=1)
+        medians = [float(np.searchsorted(share, share[-1] / 2)) for share in shares]
+        first = self._moments(medians, 1)
         jitter = _mean_of(first, "variance")
         summed = _MAX_SUMMED if jitter <= 0 else min(math.ceil(1 / jitter), _MAX_SUMMED)
-        return first if summed == 1 else self._moments(median, summed)
+        return first if summed == 1 else self._moments(medians, summed)
 
-    def _moments(self, median: float, summed: int) -> Map:
-        parts = [interval_moments(_by_pixel(spikes), median, summed) for _, spikes in self.rows()]
-        return np.concatenate(parts).reshape(self.height, self.width, len(COUNTS))
+    def _moments(self, medians: list[float], summed: int) -> Map:
+        moments = np.empty((self.height, self.width, len(COUNTS)))
+        for rows, spikes in self.rows():
+            for part, median in zip(same_filter(self.step), medians, strict=True):
+                target = moments[rows][part]
+                found = interval_moments(_by_pixel(spikes[:, *part]), median, summed)
+                target[...] = found.reshape(target.shape)
+        return moments
+
+
+def same_filter(step: int) -> list[tuple[slice, slice]]:
+    """Return the rows and columns of each group of pixels with the same filter."""
+    return [
+        (slice(row, None, step), slice(column, None, step))
+        for row in range(step)
+        for column in range(step)
+    ]
 
 
 def _by_pixel(spikes: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(spikes.reshape(len(spikes), -1).T).view(np.uint8)
+    planes, rows, columns = spikes.shape
+    return np.ascontiguousarray(spikes.reshape(planes, rows * columns).T).view(np.uint8)
 
 
 def _mean_of(statistics: Map, name: str) -> float:
@@ -106,84 +120,33 @@ def _mean_of(statistics: Map, name: str) -> float:
     return float((weights * values).sum() / max(weights.sum(), 1))
 
 
-def pattern(rate: Map, valid: NDArray[np.bool_]) -> Map:
-    """Return the difference of each pixel from its neighbourhood, without defective pixels."""
-    filled = np.where(valid, rate, np.median(rate[valid]))
-    return np.asarray(filled - ndimage.uniform_filter(filled, WINDOW, mode="reflect"))
+def illumination(rate: Map, valid: NDArray[np.bool_], step: int = 1) -> Map:
+    """Return the mean around each pixel, over valid pixels with the same filter.
+
+    A polynomial takes the shape of the light, for example a vignette, whose mean over a square
+    differs from the value at its centre; the squares follow what remains.
+    """
+    light = np.empty_like(rate)
+    for part in same_filter(step):
+        trend = _polynomial(rate[part], valid[part])
+        rest = np.where(valid[part], rate[part] - trend, 0.0)
+        light[part] = trend + ndimage.uniform_filter(rest, WINDOW, mode="reflect")
+    return light
 
 
-def check_levels(levels: Sequence[UniformLight]) -> None:
-    """Raise if recordings differ in size or their light is not suitable."""
-    black, *greys = levels
-    for level in levels:
-        if level.planes < MIN_PLANES or min(level.height, level.width) < MIN_SIDE:
-            raise GeometryError.at(
-                level.name,
-                f"{level.planes} planes of {level.height}x{level.width}; calibration needs at "
-                f"least {MIN_PLANES} planes of {MIN_SIDE}x{MIN_SIDE}, better 2000",
-            )
-        if (level.height, level.width) != (black.height, black.width):
-            raise GeometryError.at(
-                level.name,
-                f"its planes are {level.height}x{level.width}, those of {black.name} "
-                f"{black.height}x{black.width}; record all levels with the same camera",
-            )
-    grey, white = greys[0], greys[-1]
-    if white.mean > MAX_RATE:
-        raise FormatError.at(white.name, _rate(white) + "is saturated; record a darker level")
-    if grey.mean > MAX_DARKEST:
-        raise FormatError.at(
-            grey.name,
-            _rate(grey) + f"is the darkest level; record one of at most {MAX_DARKEST:.2f}",
-        )
-    if grey.mean < MIN_DARKEST:
-        raise FormatError.at(
-            grey.name, _rate(grey) + f"is too dark; record a level of at least {MIN_DARKEST}"
-        )
-    if black.mean > 0.5 * grey.mean:
-        raise FormatError.at(
-            black.name,
-            _rate(black) + f"is not dark beside {grey.name} ({grey.mean:.4f}); cover the lens",
-        )
-    if white.mean < MIN_RATIO * grey.mean:
-        raise FormatError.at(
-            white.name,
-            _rate(white) + f"is as bright as {grey.name} ({grey.mean:.3f}); record two levels, the "
-            f"brighter with at least {MIN_RATIO} times the rate",
-        )
-    for level in greys:
-        _check_constant(level)
+def pattern(rate: Map, valid: NDArray[np.bool_], step: int = 1) -> Map:
+    """Return the difference of each valid pixel from its neighbourhood; 0 for others."""
+    return np.where(valid, rate - illumination(rate, valid, step), 0.0)
 
 
-def _rate(level: UniformLight) -> str:
-    return f"a mean rate of {level.mean:.3f} spikes per plane "
-
-
-def _check_constant(level: UniformLight) -> None:
-    """Raise if the light changes with time."""
-    kernel = np.ones(_SMOOTHED) / _SMOOTHED
-    series = [np.convolve(s, kernel, "valid")[::_SMOOTHED] / s.mean() - 1 for s in level.series]
-    # pixels that fire regularly add up to a random oscillation; six times its power is rare
-    chance = 6 * float(np.var(series, axis=1).mean()) / len(series)
-    flicker = math.sqrt(max(float(np.mean(series, axis=0).var()) - chance, 0.0))
-    first, second = level.halves.mean(axis=(1, 2))
-    drift = abs(second - first) / max(level.mean, 1e-9)
-    if max(flicker, drift) > _MAX_CHANGE:
-        what = "drifts" if drift > flicker else "flickers"
-        raise FormatError.at(
-            level.name,
-            f"the light {what} by {max(flicker, drift):.1%}; use a constant source, such as a lamp "
-            "with direct current",
-        )
-
-
-def check_scene(level: UniformLight, defective: NDArray[np.bool_]) -> None:
-    """Raise if neighbouring pixels are similar, as in a scene and not in a fixed pattern."""
-    gain = pattern(level.rate, ~defective)
-    similar = float((gain[:, 1:] * gain[:, :-1]).mean() / max(gain.var(), 1e-12))
-    if similar > _MAX_NEIGHBOURS:
-        raise FormatError.at(
-            level.name,
-            "shows a scene, not uniform light; defocus the lens on a bright white area, or put a "
-            "diffuser in front of it",
-        )
+def _polynomial(values: Map, valid: NDArray[np.bool_]) -> Map:
+    """Return the polynomial of two variables that is nearest to the valid values."""
+    row, column = (np.linspace(-1.0, 1.0, size) for size in values.shape)
+    vandermonde = np.polynomial.legendre.legvander2d(
+        *np.meshgrid(row, column, indexing="ij"), [_DEGREE, _DEGREE]
+    )
+    degrees = np.add.outer(np.arange(_DEGREE + 1), np.arange(_DEGREE + 1)).ravel()
+    terms = vandermonde[..., degrees <= _DEGREE]
+    used = terms[valid]
+    # normal equations: the terms are almost orthogonal, and this is ten times faster than lstsq
+    return np.asarray(terms @ np.linalg.solve(used.T @ used, used.T @ values[valid]))
