@@ -32,11 +32,12 @@ from spike_zoo.nn.padding import crop_padding
 from spike_zoo.nn.precision import fast_precision
 
 BLOCK, LEAST_GAIN = 8, 32.0
-"""Side of a block, and the weighted square error of one block of an interpolated feature, in bits,
-from which an encoder compares interpolation with coding. P-frames of a local event cost more."""
-SMALL_CHANGE = 0.7
-"""Mean square error of interpolated features, relative to that of the reference frame, from which
-an encoder also compares them: for changes without a local event."""
+"""Side of a block, and the weighted square error of one block of a feature interpolated before
+coding, in bits, from which an encoder compares interpolation with coding. P-frames of a local event
+need more bits."""
+SMALL_CHANGE = 0.35
+"""Mean square error of features interpolated before coding, relative to that of the reference
+frame, from which an encoder also compares them: for changes without a local event."""
 
 
 class DecodedFrame(NamedTuple):
@@ -145,7 +146,8 @@ class FrameEncoder(NamedTuple):
         last = partial(self._last, features=following, motion=motion, before=before)
         if not gap:
             return last(symbols)
-        frames = interpolated(before, DecodedFrame(following[-1], motion), gap)[:-1]
+        uncoded = before._replace(feature=start)
+        frames = interpolated(uncoded, DecodedFrame(following[-1], motion), gap)[:-1]
         pairs = zip(frames, following[:-1], strict=True)
         errors = torch.cat([square_error(frame.feature, feature) for frame, feature in pairs])
         if not self._may_gain(errors, square_error(before.feature, start)):
