@@ -35,7 +35,7 @@ BLOCK, LEAST_GAIN = 8, 32.0
 """Side of a block, and the weighted square error of one block of a feature interpolated before
 coding, in bits, from which an encoder compares interpolation with coding. P-frames of a local event
 need more bits."""
-SMALL_CHANGE = 0.35
+SMALL_CHANGE = 1.0
 """Mean square error of features interpolated before coding, relative to that of the reference
 frame, from which an encoder also compares them: for changes without a local event."""
 
