@@ -14,6 +14,7 @@ from spike_zoo.cli.options import DatSize
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.remote import local_path
+from spike_zoo.media.output import progress_bar
 from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.tasks.protocols import Classifies, codec_from, require_ability
 
@@ -63,11 +64,13 @@ def classify(
     module = require_ability(loaded, Classifies, f"--method {method}")
     if opened is None:
         codec = codec_from(loaded, f"--method {method}")
-        probabilities = codec.classify(codec.decompress(Path(recording).read_bytes())).cpu()
+        with progress_bar("classifying"):
+            probabilities = codec.classify(codec.decompress(Path(recording).read_bytes())).cpu()
     else:
         warn_of_filters(opened, method)
         scale = chosen_rate_scale(opened, None, rate_scale)
-        probabilities = module.classify(opened, rate_scale=scale)
+        with progress_bar("classifying") as progress:
+            probabilities = module.classify(opened, rate_scale=scale, progress=progress)
     best = _best(probabilities, module.label_names)
     for line in _remarks(method, module.label_names, probabilities):
         echo(line, sys.stderr)

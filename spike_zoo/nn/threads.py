@@ -6,12 +6,12 @@ import contextlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     Result = TypeVar("Result")
 
@@ -41,6 +41,29 @@ def results_in_order(jobs: Iterable[Callable[[], Result]], threads: int) -> Iter
                     return
                 result = submitted.popleft().result()
             yield result
+
+
+def computed_ahead(items: Iterator[Result], ahead: int = 2) -> Generator[Result]:
+    """Yield items that another thread computes in advance with half of torch's threads.
+
+    The consumer has the other half: two jobs with half of the threads each are faster than one
+    after the other. With one torch thread, items are computed when they are needed.
+
+    Args:
+        items: Iterator that releases the GIL most of the time. It is consumed in the other thread.
+        ahead: Number of items in advance.
+    """
+    threads, end = torch.get_num_threads(), object()
+    if threads == 1:
+        yield from items
+        return
+    others = threads // 2
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(others,)) as pool:
+        submitted = deque(pool.submit(next, items, end) for _ in range(ahead))
+        with torch_threads(threads - others):
+            while (item := submitted.popleft().result()) is not end:
+                submitted.append(pool.submit(next, items, end))
+                yield cast("Result", item)
 
 
 @contextlib.contextmanager

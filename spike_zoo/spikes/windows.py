@@ -139,12 +139,12 @@ def _integers(numbers: Any) -> list[int]:  # noqa: ANN401  (rejects other values
         ) from error
 
 
-def consecutive_clips(planes: int, length: int) -> list[int]:
+def consecutive_clips(planes: int, length: int, stride: int | None = None) -> list[int]:
     """Return the middle planes of the overlapping clips that a recording is cut into.
 
-    Each clip starts half a clip after the previous one. The clips are centred in the recording, so
-    up to half a clip of planes, at both ends together, is unused. A single clip is that of
-    :class:`spike_zoo.data.LabelledClips`.
+    Each clip starts ``stride`` planes after the previous one, by default half a clip. The clips are
+    centred in the recording, so up to ``stride - 1`` planes, at both ends together, are unused. A
+    single clip is that of :class:`spike_zoo.data.LabelledClips`.
 
     Raises:
         PlaneRangeError: If the recording is shorter than a clip.
@@ -158,7 +158,7 @@ def consecutive_clips(planes: int, length: int) -> list[int]:
             f"the recording has {planes} planes, one clip takes {length}: use a longer recording "
             "or a method with shorter clips"
         )
-    stride = max(length // 2, 1)
+    stride = stride or max(length // 2, 1)
     further = (planes - length) // stride
     first = planes // 2 - (length + further * stride) // 2 + length // 2
     return [first + number * stride for number in range(further + 1)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkab
 from spike_zoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -70,8 +70,17 @@ class Classifies(Protocol):
 
     label_names: Sequence[str]
 
-    def classify(self, recording: SpikeRecording, *, rate_scale: float | None = None) -> Tensor:
-        """Return the probability of every class, ``(classes,)``."""
+    def classify(
+        self,
+        recording: SpikeRecording,
+        *,
+        rate_scale: float | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """Return the probability of every class, ``(classes,)``.
+
+        ``progress`` is called with the number of clips that are done, and of all clips.
+        """
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, cast
 
 import torch
@@ -52,6 +52,7 @@ class ClassificationModule(ClipModule):
     """
 
     monitor = "val/accuracy"
+    clip_stride: int | None = None  #: planes between clips of a recording; None: half a clip
 
     def __init__(
         self, *, classes: int, label_names: Sequence[str] = (), label_smoothing: float = 0.0
@@ -170,32 +171,47 @@ class ClassificationModule(ClipModule):
         self.log_dict(values, prog_bar=split == "val", sync_dist=True)
         metrics.reset()
 
-    def classify(self, recording: SpikeRecording, *, rate_scale: float | None = None) -> Tensor:
+    def classify(
+        self,
+        recording: SpikeRecording,
+        *,
+        rate_scale: float | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
         """Classify a recording.
 
-        A recording longer than a clip is cut into clips that start half a clip apart, see
+        A recording longer than a clip is cut into clips that start about half a clip apart, see
         :func:`spike_zoo.spikes.windows.consecutive_clips`; their logits are averaged.
 
         Args:
             recording: The spikes.
             rate_scale: Spikes per plane at white; by default that of the recording; if unknown, 1
                 with a warning.
+            progress: Called after each clip with its number and the number of clips.
 
         Returns:
             The probability of every class, float32 ``(classes,)``, on the CPU.
         """
         check_recording(recording)
-        centers = consecutive_clips(len(recording), self.clip_length)
+        centers = consecutive_clips(len(recording), self.clip_length, self.clip_stride)
         danger = "dark recordings may be misclassified"
         scale = known_rate_scale(rate_scale, recording.rate_scale, danger=danger)
+        logits: list[Tensor] = []
         with eval_mode(self), torch.inference_mode():
-            logits = [self._logits_at(recording, center, scale) for center in centers]
+            for one in self.logits_of_clips(recording, centers, scale):
+                logits.append(one)
+                if progress is not None:
+                    progress(len(logits), len(centers))
         return torch.stack(logits).mean(dim=0).softmax(dim=0)
 
-    def _logits_at(self, recording: SpikeRecording, center: int, scale: float) -> Tensor:
-        """Return the logits of the clip around a plane, ``(classes,)``, on the CPU."""
-        spikes = read_clip(recording, center, self.clip_length, self.device)[None].float()
-        return self(spikes, torch.full((1,), scale, device=self.device))[0].float().cpu()
+    def logits_of_clips(
+        self, recording: SpikeRecording, centers: Sequence[int], scale: float
+    ) -> Iterator[Tensor]:
+        """Yield the logits of the clip around each plane, ``(classes,)``, on the CPU."""
+        scales = torch.full((1,), scale, device=self.device)
+        for center in centers:
+            spikes = read_clip(recording, center, self.clip_length, self.device)[None].float()
+            yield self(spikes, scales)[0].float().cpu()
 
     def _check_label(self, label: int, name: str) -> None:
         if not 0 <= label < self.classes:

@@ -142,6 +142,8 @@ class SumsModule(nn.Module):
         self.hparams = {"version": version, "stops_after": stops_after}
         self.codec = SumsCodec(version, stops_after)
 
-    def classify(self, recording: SpikeRecording, *, rate_scale: float | None = None) -> Tensor:
+    def classify(
+        self, recording: SpikeRecording, *, rate_scale: float | None = None, progress: object = None
+    ) -> Tensor:
         light = torch.tensor(recording[:].mean() / (rate_scale or recording.rate_scale or 1.0))
         return torch.stack([1 - light, light])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from spike_zoo.nn.threads import results_in_order
+from spike_zoo.nn.threads import computed_ahead, results_in_order, torch_threads
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +40,25 @@ def test_an_error_in_a_job_is_raised_in_the_caller() -> None:
     with pytest.raises(ZeroDivisionError):
         list(results_in_order([lambda: 1, lambda: 1 // 0], 2))
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_items_computed_ahead_come_in_order_with_torchs_threads_divided(threads: int) -> None:
+    def numbers() -> Iterator[tuple[int, int]]:
+        for number in range(5):
+            yield number, torch.get_num_threads()
+
+    with torch_threads(threads):
+        items = [(*item, torch.get_num_threads()) for item in computed_ahead(numbers())]
+        assert torch.get_num_threads() == threads
+    halves = {1: (1, 1), 2: (1, 1), 5: (2, 3)}[threads]
+    assert items == [(number, *halves) for number in range(5)]
+
+
+def test_an_error_in_an_item_computed_ahead_is_raised_in_the_consumer() -> None:
+    with torch_threads(2):
+        items = computed_ahead(1 // number for number in (1, 0))
+        assert next(items) == 1
+        with pytest.raises(ZeroDivisionError):
+            next(items)
+        assert torch.get_num_threads() == 2

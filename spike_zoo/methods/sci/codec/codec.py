@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from spike_zoo.methods.sci.codec.entropy import LatentEntropy
 from spike_zoo.methods.sci.codec.networks import FeatureStream, SCINetworks
 from spike_zoo.methods.sci.features.fem import MIN_SIDE, NEIGHBOURS_PER_SIDE, WINDOW
 from spike_zoo.nn.eval_mode import eval_mode
+from spike_zoo.nn.threads import computed_ahead
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.tasks.protocols import DecodedBitstream
@@ -100,7 +102,9 @@ class SCICodec(SCINetworks):
         groups = range(header.groups) if groups is None else groups
         frames = range(header.frames)[groups.start * header.gop : groups.stop * header.gop]
         features = (stream.coded(header.plane(number)) for number in frames)
-        with eval_mode(self):
+        if stream.device.type == "cpu":
+            features = computed_ahead(features)
+        with eval_mode(self), contextlib.closing(features):
             yield from payloads(self, features, header, effort, groups)
 
     def compress(

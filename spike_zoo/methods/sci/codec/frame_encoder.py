@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from operator import attrgetter
 from statistics import mean
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -31,10 +31,13 @@ from spike_zoo.methods.sci.features.motion_estimation import (
 from spike_zoo.nn.padding import crop_padding
 from spike_zoo.nn.precision import fast_precision
 
-BEST_GAP, WORST_GAP = 0.7, 1.4
-"""Square error of interpolated features before coding, relative to that of the reference frame.
-Below the first an encoder interpolates, above the second it does not, and otherwise it compares the
-costs."""
+BLOCK, LEAST_GAIN = 8, 32.0
+"""Side of a block, and the weighted square error of one block of a feature interpolated before
+coding, in bits, from which an encoder compares interpolation with coding. P-frames of a local event
+need more bits."""
+SMALL_CHANGE = 1.0
+"""Mean square error of features interpolated before coding, relative to that of the reference
+frame, from which an encoder also compares them: for changes without a local event."""
 
 
 class DecodedFrame(NamedTuple):
@@ -88,6 +91,14 @@ class EncodedFrames(NamedTuple):
         return cls(interpolated(before, decoded, gap), frame.reference(gap))
 
 
+class Option(NamedTuple):
+    """Encoded features, the trial that holds their symbols, and their cost."""
+
+    symbols: EncodedSymbols
+    encoded: EncodedFrames
+    cost: float
+
+
 class FrameEncoder(NamedTuple):
     """Encoder of frames. With a weight, minimise the rate-distortion cost over the choices."""
 
@@ -116,8 +127,8 @@ class FrameEncoder(NamedTuple):
         """Encode features as P-frames and gaps.
 
         Either only the last feature is coded and the others are interpolated, or each half is
-        encoded recursively, whichever costs less. If interpolation without coding is much better
-        or worse than the reference frame, only one of the two is computed.
+        encoded recursively, whichever costs less. Coding of halves is not tried if interpolation
+        has small errors everywhere, and interpolation is not if its errors alone cost more.
 
         Args:
             symbols: Writer of symbols, or estimator of their bits.
@@ -125,7 +136,7 @@ class FrameEncoder(NamedTuple):
             before: The decoded reference frame.
         """
         start, *following = features
-        gap = len(following) - 1
+        before, gap = self.inter.with_pyramid(before), len(following) - 1
         if gap and not self.chooses_modes:
             return self._halves(symbols, features, before)
         with fast_precision(start.device):
@@ -135,33 +146,29 @@ class FrameEncoder(NamedTuple):
         last = partial(self._last, features=following, motion=motion, before=before)
         if not gap:
             return last(symbols)
-        frame = DecodedFrame(following[-1], motion)
-        error = mean_error(interpolated(before, frame, gap)[:-1], following[:-1])
-        reference_error = float(F.mse_loss(before.feature, start))
-        options = []
-        if error <= WORST_GAP * reference_error:
-            options.append(last)
-        if error >= BEST_GAP * reference_error:
-            options.append(partial(self._halves, features=features, before=before))
-        return self.cheapest(symbols, options, following)
-
-    def cheapest(
-        self,
-        symbols: Symbols,
-        options: Sequence[Callable[[Symbols], EncodedFrames]],
-        features: Sequence[Tensor],
-    ) -> EncodedFrames:
-        """Encode features by the option of the lowest cost."""
-        if len(options) == 1:
-            return options[0](symbols)
+        uncoded = before._replace(feature=start)
+        frames = interpolated(uncoded, DecodedFrame(following[-1], motion), gap)[:-1]
+        pairs = zip(frames, following[:-1], strict=True)
+        errors = torch.cat([square_error(frame.feature, feature) for frame, feature in pairs])
+        if not self._may_gain(errors, square_error(before.feature, start)):
+            return last(symbols)
         symbols = cast("EncodedSymbols", symbols)
-        trials = [symbols.trial() for _ in options]
-        encoded = [option(trial) for option, trial in zip(options, trials, strict=True)]
-        pairs = zip(trials, encoded, strict=True)
-        costs = [self.cost(trial.bits, frames, features) for trial, frames in pairs]
-        cheapest = costs.index(min(costs))
-        symbols.accept(trials[cheapest])
-        return encoded[cheapest]
+        halves = partial(self._halves, features=features, before=before)
+        options = [self.option(symbols, halves, following)]
+        if float(self.weight or 0.0) * gap * float(errors.mean()) < options[0].cost:
+            options.append(self.option(symbols, last, following))
+        return cheapest(symbols, options)
+
+    def option(
+        self,
+        symbols: EncodedSymbols,
+        encode: Callable[[EncodedSymbols], EncodedFrames],
+        features: Sequence[Tensor],
+    ) -> Option:
+        """Encode features on trial."""
+        trial = symbols.trial()
+        encoded = encode(trial)
+        return Option(trial, encoded, self.cost(trial.bits, encoded, features))
 
     def encode_start(
         self,
@@ -182,6 +189,16 @@ class FrameEncoder(NamedTuple):
             return EncodedFrames([iframe], reference)
         encoded = self.encode(symbols, features, reference)
         return encoded._replace(frames=[iframe, *encoded.frames])
+
+    def _may_gain(self, errors: Tensor, of_reference: Tensor) -> bool:
+        """Return whether coding can cost less than interpolation with square errors.
+
+        A mean over the picture does not show a small event, so each block is tested.
+        """
+        blocks = BLOCK**2 * F.avg_pool2d(errors, BLOCK)
+        if float(self.weight or 0.0) * float(blocks.max()) >= LEAST_GAIN:
+            return True
+        return float(errors.mean()) >= SMALL_CHANGE * float(of_reference.mean())
 
     def _halves(
         self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
@@ -211,41 +228,26 @@ class FrameEncoder(NamedTuple):
         """Encode the parts of a frame that reduce the cost.
 
         The frames left out before it depend on its parts, so the cost covers all features. Content
-        can replace dense motion, so the cost of dense motion is compared with and without content.
+        can replace dense motion, so it is tried with and without dense motion.
         """
-        inter, last, gap = self.inter, features[-1], len(features) - 1
-
-        def trial(frame: DecodedPFrame, mode: FrameMode, *parts: EncodedSymbols) -> _Trial:
-            encoded = EncodedFrames.with_gap(before, frame, gap, motion)
-            bits = sum(part.bits for part in parts)
-            return _Trial(frame, mode, parts, encoded, self.cost(bits, encoded, features))
-
-        def with_part(base: _Trial, name: str, encode: Callable[..., DecodedPFrame]) -> _Trial:
-            part = symbols.trial()
-            frame = encode(FrameCoder(part, self.gains, self.quality), before=before)
-            return trial(frame, base.mode._replace(**{name: True}), *base.parts, part)
-
-        start = trial(inter.continue_motion(before, gap), FrameMode(False, False, False, gap))
-        smooth = smooth_motion(motion, last)
-        encode_affine = partial(inter.encode_affine, feature=last, motion=smooth, gap=gap)
-        base = min(start, with_part(start, "affine", encode_affine), key=attrgetter("cost"))
-        dense = [
-            with_part(base, "motion", partial(inter.encode_motion, motion=x, base=base.frame))
-            for x in (smooth, motion)
-        ]
-        moved = min(dense, key=attrgetter("cost"))
-        options = [base, moved] if moved.cost < base.cost else [base]
-        for option in options.copy():
-            encode_content = partial(inter.encode_content, feature=last, base=option.frame)
-            options.append(with_part(option, "content", encode_content))
-        chosen = min(options, key=attrgetter("cost"))
-        inter.encode_mode(symbols, chosen.mode)
+        search = PFrameSearch(self, symbols, features, motion, before, [])
+        smooth = smooth_motion(motion, features[-1])
+        search.add_reference()
+        search.add_affine(smooth)
+        base = search.cheapest
+        for dense in (smooth, motion):
+            search.add_motion(base, dense)
+        moved = search.cheapest
+        for option in [base] if moved is base else [base, moved]:
+            search.add_content(option)
+        chosen = search.cheapest
+        self.inter.encode_mode(symbols, chosen.mode)
         for part in chosen.parts:
             symbols.accept(part)
         return chosen.encoded
 
 
-class _Trial(NamedTuple):
+class PFrameCandidate(NamedTuple):
     """A P-frame with some of its parts."""
 
     frame: DecodedPFrame
@@ -253,6 +255,72 @@ class _Trial(NamedTuple):
     parts: tuple[EncodedSymbols, ...]
     encoded: EncodedFrames
     cost: float
+
+
+class PFrameSearch(NamedTuple):
+    """Candidates of a P-frame; arguments as of :meth:`FrameEncoder.encode`."""
+
+    encoder: FrameEncoder
+    symbols: EncodedSymbols
+    features: Sequence[Tensor]
+    motion: Tensor  # before coding
+    before: ReferenceFrame
+    candidates: list[PFrameCandidate]
+
+    @property
+    def cheapest(self) -> PFrameCandidate:
+        """Candidate of the lowest cost, the first of several."""
+        return min(self.candidates, key=attrgetter("cost"))
+
+    @property
+    def gap(self) -> int:
+        """Number of frames left out before the P-frame."""
+        return len(self.features) - 1
+
+    def add_reference(self) -> None:
+        """Add the reference frame, warped along its own motion."""
+        frame = self.encoder.inter.continue_motion(self.before, self.gap)
+        self._add(frame, FrameMode(False, False, False, self.gap))
+
+    def add_affine(self, motion: Tensor) -> None:
+        """Add affine motion to the cheapest candidate."""
+        base, coder = self.cheapest, self._coder()
+        frame = self.encoder.inter.encode_affine(
+            coder, self.features[-1], motion, self.before, self.gap
+        )
+        self._add(frame, base.mode._replace(affine=True), *base.parts, coder.symbols)
+
+    def add_motion(self, base: PFrameCandidate, motion: Tensor) -> None:
+        """Add dense motion to a candidate."""
+        coder = self._coder()
+        frame = self.encoder.inter.encode_motion(coder, motion, base.frame, self.before)
+        self._add(frame, base.mode._replace(motion=True), *base.parts, coder.symbols)
+
+    def add_content(self, base: PFrameCandidate) -> None:
+        """Add content to a candidate."""
+        coder = self._coder()
+        frame = self.encoder.inter.encode_content(coder, self.features[-1], base.frame, self.before)
+        self._add(frame, base.mode._replace(content=True), *base.parts, coder.symbols)
+
+    def _coder(self) -> FrameCoder:
+        return FrameCoder(self.symbols.trial(), self.encoder.gains, self.encoder.quality)
+
+    def _add(self, frame: DecodedPFrame, mode: FrameMode, *parts: Any) -> None:
+        encoded = EncodedFrames.with_gap(self.before, frame, self.gap, self.motion)
+        cost = self.encoder.cost(sum(part.bits for part in parts), encoded, self.features)
+        self.candidates.append(PFrameCandidate(frame, mode, parts, encoded, cost))
+
+
+def cheapest(symbols: EncodedSymbols, options: Sequence[Option]) -> EncodedFrames:
+    """Accept the option of the lowest cost."""
+    chosen = min(options, key=attrgetter("cost"))
+    symbols.accept(chosen.symbols)
+    return chosen.encoded
+
+
+def square_error(decoded: Tensor, feature: Tensor) -> Tensor:
+    """Return the mean square error of each pixel over the channels, ``(B, 1, H, W)``."""
+    return (decoded.float().clamp(0.0, 1.0) - feature).square().mean(dim=1, keepdim=True)
 
 
 def iframe_quality(quality: int, is_raised: bool) -> int:

@@ -10,10 +10,18 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
-from spike_zoo.methods.sci.codec.entropy import FrameCoder, Gains, Passes, Symbols, UncodedLatent
+from spike_zoo.methods.sci.codec.entropy import (
+    EncodedSymbols,
+    FrameCoder,
+    Gains,
+    Passes,
+    Symbols,
+    UncodedLatent,
+)
 from spike_zoo.methods.sci.codec.frame_encoder import (
     DecodedFrame,
     FrameEncoder,
+    cheapest,
     iframe_quality,
     interpolated,
 )
@@ -120,9 +128,13 @@ def encode_frames(
     joint = [start, *following] if is_choice else [start]
     originals = [pad_to_multiple(feature.float(), STRIDE) for feature in joint]
     start_of = partial(encoder.encode_start, intra=coding.intra, features=originals, refine=refine)
-    choices = (True, False) if is_choice else (is_raised,)
-    options = [partial(start_of, is_raised=choice) for choice in choices]
-    encoded = encoder.cheapest(symbols, options, originals)
+    if is_choice:
+        counted = cast("EncodedSymbols", symbols)
+        starts = [partial(start_of, is_raised=choice) for choice in (True, False)]
+        options = [encoder.option(counted, encode, originals) for encode in starts]
+        encoded = cheapest(counted, options)
+    else:
+        encoded = start_of(symbols, is_raised=is_raised)
     yield from (frame.cropped(size) for frame in encoded.frames)
     remaining = itertools.chain(following[len(joint) - 1 :], remaining)
     while following := list(itertools.islice(remaining, MAX_LOOKAHEAD)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 import torch
@@ -85,6 +86,7 @@ class ReferenceFrame(NamedTuple):
     affine: Tensor  # (B, 6, 1, 1), global motion per frame, see affine_motion; 0 after an I-frame
     motion: DecodedLatent
     content: DecodedLatent
+    pyramid: Sequence[Tensor] | None = None  # of :meth:`ContextMining.pyramid`, if several use it
 
 
 class FrameMode(NamedTuple):
@@ -202,9 +204,15 @@ class Inter(nn.Module):
         if mode.motion:
             frame = self._code_motion(coder, None, frame, before)
         if mode.content:
-            contexts = self._contexts(before.feature, frame.motion)
+            contexts = self._contexts(before, frame.motion)
             frame = self._code_content(coder, None, contexts, frame, before)
         return frame
+
+    def with_pyramid(self, before: ReferenceFrame) -> ReferenceFrame:
+        """Return a reference frame that holds what the contexts of all its P-frames share."""
+        if before.pyramid is not None or self.context == "residual":
+            return before
+        return before._replace(pyramid=self.contexts.pyramid(before.feature))
 
     def continue_motion(self, before: ReferenceFrame, gap: int) -> DecodedPFrame:
         """Return the reference frame warped along its global motion, ``gap`` frames left out."""
@@ -229,7 +237,7 @@ class Inter(nn.Module):
         self, coder: FrameCoder, feature: Tensor, base: DecodedPFrame, before: ReferenceFrame
     ) -> DecodedPFrame:
         """Encode content, and return the warped frame ``base`` with the decoded content added."""
-        contexts = self._contexts(before.feature, base.motion)
+        contexts = self._contexts(before, base.motion)
         difference = feature - base.feature
         content = difference if self.context == "residual" else feature
         latent = self.analysis.content(content, contexts, difference)
@@ -292,9 +300,10 @@ class Inter(nn.Module):
             return DecodedLatent(*(torch.zeros_like(part) for part in previous))
         return previous
 
-    def _contexts(self, reference: Tensor, motion: Tensor) -> Contexts:
+    def _contexts(self, before: ReferenceFrame, motion: Tensor) -> Contexts:
+        reference = before.feature
         if self.context == "condition":
-            return self.contexts(reference, motion)
+            return self.contexts(reference, motion, before.pyramid)
         channels = self.contexts.at_quarter.widen.in_channels
         sizes = [(channels, reference.shape[-2] // f, reference.shape[-1] // f) for f in (1, 2, 4)]
         return Contexts(*(reference.new_zeros(len(reference), *size) for size in sizes))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -132,14 +133,23 @@ class ContextMining(nn.Module):
         self.at_full = nn.Sequential(PointwiseConv2d(2 * wide, wide), DSB(wide))
         init_kaiming_linear(self)
 
-    def forward(self, reference: Tensor, motion: Tensor) -> Contexts:
-        """Return the contexts of a frame, from the previous decoded feature and the motion."""
+    def pyramid(self, reference: Tensor) -> list[Tensor]:
+        """Return the features of the previous decoded feature at three sizes, not warped."""
         full = self.enter(reference)
         half = self.to_half(full)
-        quarter = self.to_quarter(half)
+        return [full, half, self.to_quarter(half)]
+
+    def forward(
+        self, reference: Tensor, motion: Tensor, pyramid: Sequence[Tensor] | None = None
+    ) -> Contexts:
+        """Return the contexts of a frame, from the previous decoded feature and the motion.
+
+        ``pyramid`` is that of the feature, if it is known.
+        """
+        pyramid = self.pyramid(reference) if pyramid is None else pyramid
         moved = [
             warp_features(x, smaller_motion(motion, factor))
-            for x, factor in ((full, 1), (half, 2), (quarter, 4))
+            for x, factor in zip(pyramid, (1, 2, 4), strict=True)
         ]
         quarter = self.at_quarter(moved[2])
         half = self.at_half(

@@ -236,12 +236,15 @@ class FeatureStream:
         if self.codec.fam is None:
             image = self.codec.picture(self.feature(center))
         else:
-            offsets = range(-NEIGHBOURS_PER_SIDE, NEIGHBOURS_PER_SIDE + 1)
-            planes = [center + STEP * offset for offset in offsets]
-            features = torch.stack([self.feature(plane) for plane in planes], dim=1)
-            motions = chain_motions([self._motion(plane) for plane in planes[1:]])
-            image = self.codec.fam(features, motions)
+            image = self.codec.fam(*self.analysis_input(center))
         return image[0].float().clamp(0.0, 1.0).cpu()
+
+    def analysis_input(self, center: int) -> AnalysisInput:
+        """Return the input of FAM at a plane."""
+        offsets = range(-NEIGHBOURS_PER_SIDE, NEIGHBOURS_PER_SIDE + 1)
+        planes = [center + STEP * offset for offset in offsets]
+        features = torch.stack([self.feature(plane) for plane in planes], dim=1)
+        return AnalysisInput(features, chain_motions([self._motion(plane) for plane in planes[1:]]))
 
     def coded(self, plane: int) -> Tensor:
         """Return what an encoder codes, as :meth:`SCINetworks.coded_feature`, ``(1, 3, H, W)``.
@@ -249,7 +252,7 @@ class FeatureStream:
         It is computed in bf16 on a CPU that is faster in it. Decoders do not compute it, so its
         precision may differ between machines.
         """
-        with fast_precision(self.device), torch.inference_mode():
+        with torch.inference_mode(), fast_precision(self.device):
             if self.codec.analysis == "decoder" or not isinstance(self.codec.fam, FAM):
                 return self.feature(plane).float()
             first, last = WINDOW // 2, self.recording.shape[0] - 1 - WINDOW // 2

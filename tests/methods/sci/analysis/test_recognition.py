@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from lightning import seed_everything
 from sklearn.datasets import load_digits
 from torch.nn import functional as F
 
+import spike_zoo
 from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.methods.sci import (
@@ -26,7 +27,7 @@ from spike_zoo.methods.sci.baselines.picture_recognition import (
     playback_at,
 )
 from spike_zoo.methods.sci.codec.codec import analysis_inputs
-from spike_zoo.testing import ClassificationTester, MethodTester, labelled_batch
+from spike_zoo.testing import ClassificationTester, MethodTester, labelled_batch, pattern_take
 from tests.methods.sci.batches import reversed_batch
 from tests.methods.sci.codecs import recording
 from tests.methods.sci.coding import WIDTHS, grouped, small
@@ -195,3 +196,19 @@ def test_coding_with_a_codec_that_is_not_final_raises(unfinished: SCICodec) -> N
     spikes = torch.zeros(1, 41, 16, 16)
     with pytest.raises(SpikeZooError, match="this codec is not final"):
         coded_clips(unfinished, spikes, torch.tensor([0.6]), 0)
+
+
+def test_classes_of_a_recording_are_those_of_its_clips() -> None:
+    """Clips share features, so the logits are compared with those of separate clips."""
+    module = cast("SCIRecognitionModule", spike_zoo.load("sci-digits"))
+    recording = pattern_take(3, planes=62, height=32, width=32).recording
+    calls: list[tuple[int, ...]] = []
+    probabilities = module.classify(
+        recording, rate_scale=0.6, progress=lambda *done: calls.append(done)
+    )
+    spikes = recording.to_tensor().float()
+    clips = torch.stack([spikes[:41], spikes[21:]])
+    with torch.inference_mode():
+        logits = module.eval()(clips, torch.full((2,), 0.6))
+    torch.testing.assert_close(probabilities, logits.mean(0).softmax(0), atol=0.02, rtol=0)
+    assert calls == [(1, 2), (2, 2)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pytest
 import torch
@@ -14,12 +14,14 @@ from torch import Tensor
 import spike_zoo
 from spike_zoo.coding import GroupDecoder, GroupEncoder
 from spike_zoo.methods.sci import FEM, MotionEstimation, SCICodec, SCICodecModule
+from spike_zoo.methods.sci.codec import frame_encoder
 from spike_zoo.methods.sci.codec.bitstream import digest_of, exact_context
 from spike_zoo.methods.sci.codec.entropy import DecodedLatent, FrameCoder
 from spike_zoo.methods.sci.codec.frame_encoder import DecodedFrame, FrameEncoder, interpolated
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, decode_frames, encode_frames
 from spike_zoo.methods.sci.codec.inter import MODE_STOPS, FrameMode, Inter, ReferenceFrame
 from spike_zoo.methods.sci.codec.intra import LATENT, STRIDE, block_analysis, block_synthesis
+from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import RateEstimator, SymbolDecoder, SymbolEncoder
 from spike_zoo.metrics import psnr
 from spike_zoo.metrics.flow import end_point_error
@@ -288,8 +290,12 @@ def test_the_motion_of_a_camera_is_decoded(
     assert quality == 3 or not any(mode.motion for mode in modes)
 
 
-@pytest.mark.parametrize(("event", "expected"), [(None, [3]), ("flash", [0, 0, 0, 0])])
-def test_an_encoder_tries_gaps_only_if_interpolation_is_neither_good_nor_bad(
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [(None, [3]), ("flash", [0, 0, 0, 0])],
+    ids=["none, only interpolated", "in all features, never interpolated"],
+)
+def test_an_encoder_does_not_try_what_cannot_cost_less(
     shipped: SCICodec, event: str | None, expected: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gaps = []
@@ -305,6 +311,76 @@ def test_an_encoder_tries_gaps_only_if_interpolation_is_neither_good_nor_bad(
     features, _ = event_features(event or "flash")
     coded_cost(shipped, features if event else features[:1] * 5, 3, chooses=True)
     assert gaps == expected
+
+
+class LocalEvent(NamedTuple):
+    """Light in few pixels for a few planes, before a texture."""
+
+    height: int
+    width: int
+    kind: str  # "lamp", or "bar", which crosses the picture
+    radius: int
+    planes: int
+
+    def features(self) -> list[Tensor]:
+        """Return eight features of 13 planes, 7 planes apart; the event starts at plane 20."""
+        noise = torch.Generator().manual_seed(0)
+        rows, columns = torch.arange(self.height)[:, None], torch.arange(self.width)[None]
+        texture = 0.4 + 0.3 * (rows / 3).sin() * (columns / 2.3 + rows / 9).sin()
+        planes = torch.where(self.lit(rows, columns), 0.95, texture)
+        features = []
+        for middle in range(6, 56, 7):
+            mean = planes[middle - 6 : middle + 7].mean(dim=0)
+            mean = mean + 0.005 * torch.randn(mean.shape, generator=noise)
+            features.append(mean.clamp(0, 1).expand(1, 3, -1, -1))
+        return features
+
+    def lit(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return the pixels of the event in each of 62 planes."""
+        lit = torch.zeros(62, self.height, self.width, dtype=torch.bool)
+        for number in range(self.planes):
+            along = number * self.width // self.planes
+            across, right = rows - self.height // 2, columns - self.width // 2
+            if self.kind == "lamp":
+                lit[20 + number] = across**2 + right**2 < self.radius**2
+            else:
+                lit[20 + number] = ((columns - along).abs() < self.radius) & (across.abs() < 8)
+        return lit
+
+
+SIZES, RADII, DURATIONS = ((64, 64), (128, 160), (256, 384)), range(1, 7), (1, 3, 7, 14, 30)
+LOCAL_EVENTS = [
+    LocalEvent(*size, kind, radius, planes)
+    for size in SIZES
+    for kind in ("lamp", "bar")
+    for radius in RADII
+    for planes in DURATIONS
+]
+FAST_EVENTS = (LocalEvent(64, 64, "lamp", 3, 7),)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        event if event in FAST_EVENTS else pytest.param(event, marks=pytest.mark.slow)
+        for event in LOCAL_EVENTS
+    ],
+    ids=lambda event: "-".join(map(str, event)),
+)
+def test_small_events_cost_no_more_than_with_all_comparisons_and_stay_at_higher_qualities(
+    shipped: SCICodec, event: LocalEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, shares = event.features(), []
+    added = torch.cat(features) - features[0]
+    for quality in range(QUALITIES):
+        cost, decoded = coded_cost(shipped, features, quality, chooses=True)
+        with monkeypatch.context() as patch:  # without errors, all options are compared
+            patch.setattr(frame_encoder, "square_error", lambda *pair: torch.zeros_like(pair[1]))
+            limit, _ = coded_cost(shipped, features, quality, chooses=True)
+        assert cost <= 1.02 * limit, quality
+        shares.append(float(((decoded - decoded[:1]) * added).sum() / added.square().sum()))
+    is_shown = [share > 0.5 for share in shares]
+    assert is_shown == sorted(is_shown), shares
 
 
 def test_effort_lowers_the_cost_of_an_i_frame_for_the_same_decoder(shipped: SCICodec) -> None:
