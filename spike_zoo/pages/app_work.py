@@ -18,8 +18,8 @@ from spike_zoo.formats.recording import RECORDING_SUFFIXES, detect_format
 from spike_zoo.media import render_page
 from spike_zoo.pages.choices import Choices
 from spike_zoo.pages.report_sources import report_of
-from spike_zoo.spikes import centers_with_stride
 from spike_zoo.spikes.rate_scale import rate_scale_of
+from spike_zoo.spikes.windows import centers_inside
 from spike_zoo.utils.files import link_or_copy
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def candidate_sizes(path: Path) -> list[StoredSize] | None:
         read_recording(path)
     except MissingGeometryError:
         fits = ranked_sizes(path).sizes if path.stat().st_size else ()
-        return [fit for fit in fits if not (fit.offset or fit.left or fit.frame_align)]
+        return [fit for fit in fits if not fit.options]
     except SpikeZooError:
         return None
     return None
@@ -181,7 +181,7 @@ def reconstruct_files(
     from spike_zoo.checkpoints.loading import load
     from spike_zoo.media import VideoWriter, save_picture
     from spike_zoo.pages.methods import load_methods
-    from spike_zoo.tasks.protocols import codec_from
+    from spike_zoo.tasks.protocols import codec_from, margin_of
 
     recording = source.recording()
     scale = rate_scale_of(recording, source.rate_scale).value
@@ -192,7 +192,7 @@ def reconstruct_files(
     (image,) = named.module.reconstruct(recording, [plane], rate_scale=scale)
     save_picture(image, files[".png"], overwrite=True, is_result=True)
     stride = max(2, -(-len(recording) // _MAX_IMAGES))
-    centers = centers_with_stride(len(recording), stride)
+    centers = centers_inside(len(recording), stride, margin_of(named.module))
     with VideoWriter(files[".mp4"], 25.0, overwrite=True) as video:
         for picture in named.module.reconstruct_stream(recording, centers, rate_scale=scale):
             video.write(picture)
