@@ -157,8 +157,7 @@ def read_recording(
     """Open a spike recording. Planes are read on demand, except those of ``.npz``.
 
     Arguments override the attributes of the file, which override those of its sidecar
-    (``<file>.yaml``; for ``.dat`` also SpikeCV's ``config.yaml`` in the same folder or up to five
-    folders above).
+    (``<file>.yaml``; for ``.dat`` also SpikeCV's ``config.yaml`` up to five folders above).
 
     Args:
         path: A ``.dat``, ``.npz``, ``.npy``, ``.h5`` or ``.spl`` file, detected by content and
@@ -182,9 +181,8 @@ def read_recording(
         bit_order: ``"big"`` if the first pixel of a byte of a ``.dat`` is its highest bit, as
             ``numpy.packbits`` writes; None: as its sidecar states, else ``"little"``.
         allow_partial: Drop an incomplete last plane of a ``.dat``, with a warning.
-        check_rows: Warn if the pixels of a ``.dat`` do not fit together because size or bit order
-            is wrong, or because planes start at another byte (unless the offset is stated as 0).
-            Reads up to 256 planes.
+        check_rows: Warn if size, bit order or first byte (unless stated as 0) of a ``.dat`` do
+            not fit its pixels. Reads up to 256 planes.
         fps: Planes per second, overrides the file.
         rate_scale: Spikes per plane at white, overrides the file.
         cfa: Layout of the Bayer filters of the upright image, overrides the file.
@@ -221,9 +219,9 @@ def read_recording(
             warn_of_content(planes, may_be_rolled=settings.offset != 0)
         recording = dat_recording(planes, settings)
     else:
-        if any(given is not None for given in (frame_align, columns, offset, bit_order)):
-            given = "frame_align, columns, offset and bit_order"
-            raise UsageError(f"{path}: {given} are for .dat, this is {kind}")
+        if any(each is not None for each in (frame_align, columns, offset, bit_order)):
+            what = "frame_align, columns, offset, bit_order"
+            raise UsageError(f"{path}: {what} are for .dat, this is {kind}")
         if mirror or rotate:
             raise UsageError(f"{path}: --mirror and --rotate are for .dat, this is {kind}")
         settings = Sidecar(camera=camera).or_else(sidecar.own_sidecar(path))

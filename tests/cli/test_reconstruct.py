@@ -263,3 +263,31 @@ def test_white_balance_and_black_level_are_applied_and_checked(zoo: Zoo) -> None
         ("--method tfi --black_level 0.1", "tfi is grey"),
     ):
         assert message in zoo(f"reconstruct bayer.npz --out c.png {options}").err
+
+
+@pytest.mark.parametrize("out", ["images", "a.mp4"])
+@pytest.mark.parametrize(
+    ("method", "margin"), [("tfp", 20), ("tfp --window 21", 10), ("plain", 20)]
+)
+def test_images_keep_the_planes_that_a_method_uses_unless_a_range_is_stated(
+    zoo: Zoo, out: str, method: str, margin: int
+) -> None:
+    line = f"reconstruct street.npz --method {method} --stride 10 --out {out} --overwrite"
+    last = margin + (PLANES - 2 * margin - 1) // 10 * 10
+    result = zoo(line)
+    if out == "images":
+        assert f"planes {margin} to {last})" in result.out
+        assert names(out)[0] == f"street-{margin:06d}.png"
+    assert "noisier" not in result.err
+    result = zoo(f"{line} --start 0")
+    assert f"the images of planes 0{' to 10' if margin > 10 else ''} are noisier" in result.err
+    assert f"{margin} planes before and after" in result.err
+    assert "noisier" not in zoo(f"{line} --start {margin}").err
+    assert " and 60 are noisier" in zoo(f"{line} --start 0 --stop {PLANES}").err or margin == 20
+
+
+def test_images_of_a_recording_shorter_than_a_window_show_its_middle(zoo: Zoo) -> None:
+    assert (
+        "(1 files, planes 34 to 34)"
+        in zoo("reconstruct street.npz --method tfp --window 99 --out b").out
+    )

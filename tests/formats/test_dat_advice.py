@@ -1,11 +1,11 @@
-"""Advice of errors and warnings about headerless recordings: following it gives the right planes."""
+"""Following the advice of errors and warnings about recordings gives the right planes."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +16,6 @@ from spike_zoo.formats.dat_sizes import ranked_sizes
 from spike_zoo.simulation import SceneSpec, simulate_take
 
 HEIGHT, WIDTH = 120, 176
-_WORDS: Final = {"byte": "byte", "bit": "bit", "big": "big", "little": "little"}
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +79,58 @@ def test_following_the_advice_gives_the_right_planes(
     fit = ranked_sizes(path).sizes[0]
     assert (fit.height, fit.width, fit.offset) == (HEIGHT, WIDTH, header)
     assert (fit.bit_order or "little", bool(fit.left)) == (order, bool(cut))
+
+
+@pytest.mark.parametrize("wrong", [{"width": 401}, {"height": 121}, {"width": 120, "height": 176}])
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_the_size_that_an_error_or_a_warning_lists_first_gives_the_right_planes(
+    tmp_path: Path, spikes: np.ndarray, wrong: dict[str, int], order: str
+) -> None:
+    path = tmp_path / "a.dat"
+    path.write_bytes(bytes(64) + stored(spikes, order=order))
+    _, message = messages_of(path, **({"height": HEIGHT, "width": WIDTH} | wrong))
+    listed = re.search(r"(?:bytes|first): (\d+)x(\d+) \(\d+ planes, ([^)]*)\)", message)
+    assert listed, message
+    height, width, options = listed.groups()
+    planes, message = messages_of(path, height=int(height), width=int(width), **advised(options))
+    assert not message
+    np.testing.assert_array_equal(planes, spikes)
+
+
+@pytest.mark.parametrize("align", ["byte", "bit"])
+@pytest.mark.parametrize("size", [(95, 131), (96, 132)])
+def test_the_listed_alignment_of_planes_that_are_not_whole_bytes_gives_the_right_planes(
+    tmp_path: Path, spikes: np.ndarray, align: str, size: tuple[int, int]
+) -> None:
+    planes = spikes[:, : size[0], : size[1]]
+    path = tmp_path / "a.dat"
+    path.write_bytes(stored(planes, align=align))
+    _, message = messages_of(path)
+    listed = re.search(r"(?:bytes|first): (\d+)x(\d+) \(\d+ planes(?:, ([^)]*))?\)", message)
+    assert listed, message
+    settings = {"height": int(listed[1]), "width": int(listed[2])} | advised(listed[3] or "")
+    np.testing.assert_array_equal(messages_of(path, **settings)[0], planes)
+
+
+def test_a_wrong_offset_is_corrected(tmp_path: Path, spikes: np.ndarray) -> None:
+    path = tmp_path / "a.dat"
+    path.write_bytes(bytes(64) + stored(spikes))
+    for wrong in (22, 63, 65, 640):
+        settings: dict[str, Any] = {"height": HEIGHT, "width": WIDTH, "offset": wrong}
+        _, message = messages_of(path, **settings, allow_partial=True)
+        assert advised(message)["offset"] == 64, message
+
+
+@pytest.mark.parametrize("factor", [255, 2, 255.0])
+def test_dividing_by_the_named_value_gives_the_right_planes(
+    tmp_path: Path, spikes: np.ndarray, factor: float
+) -> None:
+    path = tmp_path / "a.npy"
+    values = spikes * np.asarray(factor, np.uint8 if factor == int(factor) else np.float32)
+    np.save(path, values)
+    with pytest.raises(SpikeZooError, match=rf"Divide by {factor:g}:") as caught:
+        read_recording(path)
+    divisor = re.search(r"Divide by (\d+)", str(caught.value))
+    assert divisor
+    np.save(path, values // int(divisor[1]))
+    np.testing.assert_array_equal(read_recording(path)[:], spikes)

@@ -325,3 +325,17 @@ def test_an_output_that_cannot_be_written_is_rejected_before_any_work(tmp_path: 
         check_absent(tmp_path / name)
         check_writable(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_pipes_and_devices_are_not_replaced_by_files(tmp_path: Path) -> None:
+    pipe = tmp_path / "a.png"
+    os.mkfifo(pipe)
+    for target in (pipe, Path(os.devnull)):
+        with pytest.raises(UsageError, match="device, pipe or socket"):
+            check_absent(target, overwrite=True)
+        with (
+            pytest.raises(UsageError, match="device, pipe or socket"),
+            new_file(target, overwrite=True),
+        ):
+            pass
+    assert pipe.is_fifo()
