@@ -259,7 +259,7 @@ def _code_images(
         )
     check_span(len(recording), *span)
     centers = centers_inside(len(recording), stride, margin := margin_of(module), *span)
-    if span != (None, None):
+    if span != (None, None) or 2 * margin >= len(recording):
         report_lacking(centers, len(recording), margin)
     scale = chosen_rate_scale(recording, module, work.rate_scale)
     clipped = ClippedPixels(scale)

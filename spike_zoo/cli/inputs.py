@@ -93,7 +93,7 @@ def report_lacking(centers: Sequence[int], planes: int, margin: int) -> None:
         note(
             f"note: the images of planes {' and '.join(lacking)} are noisier: the method uses "
             f"{margin} planes before and after an image, which the recording of {planes} planes "
-            "does not have there"
+            "does not have there (--start and --stop select the planes)"
         )
 
 
