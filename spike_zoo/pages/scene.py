@@ -71,7 +71,7 @@ class ReportScene:
             return min(self.truths, key=lambda plane: abs(plane - center))
         return center
 
-    def selected_planes(self, choices: Choices, count: int, margin: int = 0) -> list[int]:
+    def selected_planes(self, choices: Choices, count: int, margin: int = 30) -> list[int]:
         """Return ``count`` planes to reconstruct, preferably planes with ground truth.
 
         Others keep ``margin`` planes to the ends of the recording.

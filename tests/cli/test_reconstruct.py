@@ -294,7 +294,7 @@ def test_images_of_a_recording_shorter_than_a_window_show_its_middle(zoo: Zoo) -
 
 @pytest.mark.parametrize(
     ("method", "margin"),
-    [("tfi", 43), ("tfi:9", 47), ("tfp", 20), ("tfi-aligned", 32), ("plain", 40), ("stir", 30)],
+    [("tfi", 43), ("tfi:9", 47), ("tfp", 20), ("tfi-aligned", 32), ("plain", 40), ("stir-small", 30)],
 )
 def test_margins_are_half_the_planes_that_a_method_uses(method: str, margin: int) -> None:
     name, _, average = method.partition(":")
