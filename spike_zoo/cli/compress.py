@@ -10,20 +10,27 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from spike_zoo.archive.validate import check_data
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import run_batch
-from spike_zoo.cli.console import echo, note, quiet, report_clipping, warn_of_filters
-from spike_zoo.cli.inputs import RecordingSource, SharedWork, chosen_rate_scale, load_method
-from spike_zoo.cli.options import DatOptions, Gop, NonNegativeInt, PositiveInt, Quality
+from spike_zoo.cli.console import echo, quiet, report_clipping, warn_of_filters
+from spike_zoo.cli.inputs import (
+    RecordingSource,
+    SharedWork,
+    check_span,
+    chosen_rate_scale,
+    load_method,
+    report_lacking,
+)
+from spike_zoo.cli.options import Gop, NonNegativeInt, PositiveInt, Quality
 from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding.spl import codec as lossless_coding
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.hdf5_recording import SPIKES, is_archive
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.formats.remote import local_path
-from spike_zoo.media.clipping import ClippedPixels, unclipped_rate_scale
+from spike_zoo.media.clipping import ClippedPixels
 from spike_zoo.media.output import progress_bar, with_progress
-from spike_zoo.spikes.rate_scale import MIN_RATE_SCALE, stated_rate_scale
-from spike_zoo.spikes.windows import centers_with_stride
-from spike_zoo.tasks.protocols import Reconstructs, codec_from, require_ability
+from spike_zoo.spikes.rate_scale import stated_rate_scale
+from spike_zoo.spikes.windows import centers_inside
+from spike_zoo.tasks.protocols import Reconstructs, codec_from, margin_of, require_ability
 from spike_zoo.utils.files import check_absent
 
 if TYPE_CHECKING:
@@ -49,7 +56,6 @@ _UNUSED = {
     VIDEO: ("quality", "gop", "effort"),
 }
 _MAX_CRF = {"x265": 51, "av1": 63}
-_MEASURED = 9  # images of a video from which its rate scale is estimated
 
 
 def compress(
@@ -64,7 +70,7 @@ def compress(
     effort: Quality | None = None,
     crf: NonNegativeInt | None = None,
     stride: PositiveInt | None = None,
-    start: NonNegativeInt = 0,
+    start: NonNegativeInt | None = None,
     stop: int | None = None,
     rate_scale: float | str = "auto",
     name: str | None = None,
@@ -98,11 +104,13 @@ def compress(
         crf: Constant rate factor of X.mp4; lower values give better images and larger files.
             Default: 28 for x265, 35 for av1.
         stride: Planes from one image of X.mp4 to the next. Default: 7.
-        start: First plane to compress. It is plane 0 of X.sci and X.spl; images of X.mp4 keep the
-            planes of the recording.
+        start: First plane to compress, or of the first image of X.mp4. It is plane 0 of X.sci and
+            X.spl; images of X.mp4 keep the planes of the recording. Default: 0; for X.mp4 the first
+            plane around which the recording has all planes that the method uses.
+        stop: Plane after the last one. Default: the end; for X.mp4 as for start.
         rate_scale: Spikes per plane at white; auto uses the value that the recording states, else
-            an estimate from the brightest pixels, which is printed. For X.mp4 the estimate clips at
-            most 0.01 % of the pixels. For X.spl auto keeps the recording's value.
+            an estimate from the brightest pixels, which is printed. For X.spl auto keeps the
+            recording's value.
         name: Name of the recording in an archive; a pattern such as 'test-*' or '*' selects
             several.
         jobs: Number of processes for several recordings; 0: one per core. For one recording, 2 or
@@ -120,14 +128,15 @@ def compress(
         raise UsageError(f"--crf {crf}: must be 0 to {largest} for {codec or CODEC}")
     stated_rate_scale(rate_scale)
     check_absent(target, overwrite=overwrite)
-    source = RecordingSource(recording, name, dat, start, stop)
+    span = (0, None) if suffix == VIDEO else (start or 0, stop)
+    source = RecordingSource(recording, name, dat, *span)
     work = _Compression(source, jobs, cluster, target, overwrite, rate_scale)
     if suffix == LOSSLESS:
         echo(_code_lossless(work))
         return
     prepare = partial(load_method, method or _METHODS[suffix], device, trust=trust)
     if suffix == VIDEO:
-        echo(_code_images(work, prepare, codec or CODEC, crf, stride or STRIDE))
+        echo(_code_images(work, prepare, (codec or CODEC, crf), stride or STRIDE, (start, stop)))
     else:
         options = {"quality": QUALITY if quality is None else quality, "gop": gop or GOP}
         echo(_code_features(work, prepare, options, effort or 0))
@@ -233,7 +242,11 @@ def _groups(
 
 
 def _code_images(
-    work: _Compression, prepare: partial[nn.Module], codec: str, crf: int | None, stride: int
+    work: _Compression,
+    prepare: partial[nn.Module],
+    coder: tuple[str, int | None],
+    stride: int,
+    span: tuple[int | None, int | None],
 ) -> str:
     """Write the images of a method as a video; return a line with its path and bit rate."""
     recording, loaded = work.open(prepare)
@@ -244,17 +257,18 @@ def _code_images(
             f"--method {method}: X{VIDEO} of compress codes grey images; for a video in colour run "
             f"reconstruct --method {method} --out X{VIDEO}"
         )
-    centers = centers_with_stride(len(recording), stride)
-    own = getattr(module, "own_rate_scale", None)
-    scales = stated_rate_scale(work.rate_scale), recording.rate_scale, own
-    scale = next((value for value in scales if value is not None), None)
-    scale = _unclipped_scale(module, recording, centers) if scale is None else float(scale)
+    check_span(len(recording), *span)
+    centers = centers_inside(len(recording), stride, margin := margin_of(module), *span)
+    if span != (None, None) or 2 * margin >= len(recording):
+        report_lacking(centers, len(recording), margin)
+    scale = chosen_rate_scale(recording, module, work.rate_scale)
     clipped = ClippedPixels(scale)
     images = clipped.counted(work.images(prepare, recording, centers, scale, module))
     from spike_zoo.media.video import VideoWriter
 
-    planes = work.source.start, stride, len(centers)
-    metadata = _metadata(loaded, method, recording, (codec, crf), planes, scale)
+    count = (len(recording) if span[1] is None else span[1]) - (span[0] or 0)
+    planes = centers[0], stride, len(centers), count
+    metadata = _metadata(loaded, method, recording, coder, planes, scale)
     options: dict[str, Any] = {"codec": metadata.codec, "crf": metadata.crf}
     options |= {"comment": metadata.as_text(), "overwrite": work.overwrite}
     with VideoWriter(work.target, FPS, **options) as video:
@@ -263,27 +277,7 @@ def _code_images(
     report_clipping(clipped)
     size = work.target.stat().st_size
     cost = _cost(size, metadata.bits_per_pixel(size))
-    return f"video: {work.target} (lossy, {len(centers)} images of {len(recording)} planes, {cost})"
-
-
-def _unclipped_scale(
-    module: Reconstructs, recording: SpikeRecording, centers: Sequence[int]
-) -> float:
-    """Estimate and print a rate scale that clips at most 0.01 % of the pixels.
-
-    If the images are nearly black, it is estimated from the spikes.
-    """
-    measured = centers[:: -(-len(centers) // _MEASURED)]
-    images = module.reconstruct_stream(recording, measured, rate_scale=1.0)
-    value = unclipped_rate_scale(images)
-    if value < MIN_RATE_SCALE:  # nearly black images do not show what is white
-        return chosen_rate_scale(recording, module, "auto")
-    note(
-        f"rate scale: {value:.3g} spikes per plane at white, estimated from {len(measured)} images "
-        "so that at most 0.01 % of the pixels are clipped (the recording states none; --rate-scale "
-        "sets it)"
-    )
-    return value
+    return f"video: {work.target} (lossy, {len(centers)} images of {count} planes, {cost})"
 
 
 def _metadata(
@@ -291,10 +285,14 @@ def _metadata(
     method: str,
     recording: SpikeRecording,
     coder: tuple[str, int | None],
-    images: tuple[int, int, int],
+    images: tuple[int, int, int, int],
     rate_scale: float,
 ) -> CodedPictures:
-    """Return the metadata of a video: codec and crf; first plane, stride and number of images."""
+    """Return the metadata of a video.
+
+    ``coder`` is codec and crf; ``images`` are the first plane, the stride, the number of images,
+    and that of planes.
+    """
     from spike_zoo.checkpoints.weight_files import state_digest
     from spike_zoo.media.coded_pictures import CodedPictures
     from spike_zoo.media.video import VIDEO_CODECS
@@ -304,7 +302,8 @@ def _metadata(
     digest = state_digest(weights)[:24] if weights else ""
     crf = VIDEO_CODECS[codec].crf if crf is None else crf
     fps = recording.fps or None
-    return CodedPictures(method, digest, codec, crf, *images, *recording.shape, rate_scale, fps)
+    size = recording.shape[1:]
+    return CodedPictures(method, digest, codec, crf, *images, *size, rate_scale, fps)
 
 
 def _cost(size: int, rate: float, *further: str) -> str:

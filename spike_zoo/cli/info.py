@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 _SAMPLED_PLANES = 64
 _HEADER_FACTS = ("rate_scale", "quality", "gop", "groups", "frames", "window", "step", "channels")
+#: Field of metadata -> label and text of its line, if it is true.
+_TURNS = {
+    "source_flipped": ("rows in file", "bottom to top"),
+    "source_mirrored": ("columns in file", "right to left"),
+}
 _FORMATS = {"dat": "raw bits", "npz": "numpy", "npy": "numpy", "hdf5": "HDF5"}
 
 
@@ -236,7 +241,12 @@ def _recording_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
         f"{facts['firing_rate']:.4g} spikes per pixel and plane "
         f"({facts['planes_sampled']} planes of {facts['planes']})"
     )
-    lines |= {key: str(value) for key, value in facts["meta"].items()}
+    meta = facts["meta"]
+    lines |= {text: value for key, (text, value) in _TURNS.items() if meta.get(key)}
+    hidden = ("source_format", "source_rotated", *_TURNS)
+    lines |= {key.replace("_", " "): str(meta[key]) for key in meta if key not in hidden}
+    if meta.get("source_rotated"):
+        lines["rotated"] = f"{meta['source_rotated']} degrees clockwise"
     return _FORMATS[facts["format"]], lines | _picture_lines(facts)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from spike_zoo.cli.console import note, quiet
-from spike_zoo.errors import RecordingError
+from spike_zoo.errors import RecordingError, UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 from spike_zoo.utils.executor import run_tasks
@@ -73,6 +73,33 @@ def chosen_rate_scale(recording: SpikeRecording, module: object, option: float |
     if scale.is_estimated:
         note(scale.note)
     return scale.value
+
+
+def check_span(planes: int, start: int | None, stop: int | None) -> None:
+    """Raise UsageError if the planes of ``--start`` and ``--stop`` are not in a recording."""
+    first, past = start or 0, planes if stop is None else stop
+    if not 0 <= first < past <= planes:
+        raise UsageError(
+            f"planes {first} to {past} (--start, --stop): the recording has planes "
+            f"0..{planes - 1}, and --stop is the plane after the last"
+        )
+
+
+def report_lacking(centers: Sequence[int], planes: int, margin: int) -> None:
+    """Print on stderr which images lack planes that a method needs on either side."""
+    early = [plane for plane in centers if plane < margin]
+    late = [plane for plane in centers if plane >= max(planes - margin, margin)]
+    lacking = [
+        f"{part[0]} to {part[-1]}" if len(part) > 1 else f"{part[0]}"
+        for part in (early, late)
+        if part
+    ]
+    if lacking:
+        note(
+            f"note: the images of planes {' and '.join(lacking)} are noisier: the method uses "
+            f"{margin} planes before and after an image, which the recording of {planes} planes "
+            "does not have there (--start and --stop select the planes)"
+        )
 
 
 @dataclass(frozen=True)

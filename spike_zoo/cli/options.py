@@ -48,6 +48,12 @@ DESCRIPTIONS: Final = {
     "cluster": "Run on a Dask cluster: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.",
     "height": "Rows of a .dat file. Default: as its sidecar states.",
     "width": "Columns of a .dat file. Default: as its sidecar states.",
+    "offset": "Bytes of a .dat file before its first plane. Default: as its sidecar states, else "
+    "0.",
+    "bit_order": "little if the first pixel of each byte of a .dat file is its lowest bit; big if "
+    "it is the highest, as numpy.packbits writes. Default: as its sidecar states, else little.",
+    "frame_align": "For a .dat file whose planes are not whole bytes: byte if each plane starts on "
+    "a byte, bit if they are stored without padding. Default: as its sidecar states.",
     "allow_partial": "Drop an incomplete last plane of a .dat file, with a warning.",
     "flip": "Whether a .dat file stores its rows bottom to top, as cameras do; false: top to "
     "bottom. Default: as its sidecar states, else true.",
@@ -62,10 +68,13 @@ DESCRIPTIONS: Final = {
 
 
 class DatSize(TypedDict, total=False):
-    """Size of a .dat file, which has no header that states it."""
+    """Size and bit layout of a .dat file, which has no header that states them."""
 
     height: PositiveInt | None
     width: PositiveInt | None
+    offset: NonNegativeInt | None
+    bit_order: Literal["little", "big"] | None
+    frame_align: Literal["byte", "bit"] | None
 
 
 class CalibratedDat(DatSize, total=False):

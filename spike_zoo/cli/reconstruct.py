@@ -10,16 +10,23 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import run_batch
 from spike_zoo.cli.console import echo, report_clipping, warn_of_filters
-from spike_zoo.cli.inputs import RecordingSource, SharedWork, chosen_rate_scale, load_method
+from spike_zoo.cli.inputs import (
+    RecordingSource,
+    SharedWork,
+    check_span,
+    chosen_rate_scale,
+    load_method,
+    report_lacking,
+)
 from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.remote import stem_of
 from spike_zoo.media.clipping import ClippedPixels
 from spike_zoo.media.output import Kind, Target
 from spike_zoo.media.white_balance import WhiteBalance
-from spike_zoo.spikes import centers_with_stride
 from spike_zoo.spikes.rate_scale import stated_rate_scale
-from spike_zoo.tasks.protocols import Reconstructs, adjusted
+from spike_zoo.spikes.windows import centers_inside
+from spike_zoo.tasks.protocols import Reconstructs, adjusted, margin_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,7 +47,7 @@ def reconstruct(
     method: str | None = None,
     center: int | None = None,
     stride: PositiveInt | None = None,
-    start: int = 0,
+    start: int | None = None,
     stop: int | None = None,
     window: PositiveInt | None = None,
     average: PositiveInt | None = None,
@@ -74,6 +81,9 @@ def reconstruct(
         center: Plane of a single picture, counted from 0. Default: the middle of the planes from
             start to stop.
         stride: Planes from one image to the next in a video or folder. Default: 20.
+        start: Plane of the first image. Default: the first one around which the recording has all
+            planes that the method uses; for a picture 0.
+        stop: Plane after the last image. Default: as for start; for a picture the end.
         window: Planes that tfp averages. Default: 41.
         fps: Images per second in a video. Default: 25.
         average: Planes over which tfi is averaged. Default: 1; values of 9 to 21 look best.
@@ -97,12 +107,18 @@ def reconstruct(
         check_method(method)
     source = RecordingSource(recording, name, dat)
     opened = source.open(check_rows=True)
-    centers = _choose_centers(len(opened), target.kind, center, stride, (start, stop))
+    span = start, stop
+    centers = _choose_centers(len(opened), target.kind, center, stride, span)
     if method is None:
         method, average = _default_method(opened, len(centers), window, average)
     settings = {"window": window, "average": average, "tile": tile, "precision": precision}
     prepare = functools.partial(_prepared, method, device, trust=trust, **settings)
     module = prepare()
+    margin = margin_of(module)
+    centers = _choose_centers(len(opened), target.kind, center, stride, span, margin)
+    is_short = 2 * margin >= len(opened) and target.kind != "picture"
+    if is_short or (center, *span) != (None, None, None):
+        report_lacking(centers, len(opened), margin)
     if getattr(module, "channels", 1) == 1:
         if white_balance is not None or black_level:
             raise UsageError(
@@ -167,7 +183,8 @@ def _default_method(
         return f"{'tfp' if average is None else 'tfi'}{suffix}", average
     seconds = images * source.shape[1] * source.shape[2] * per_pixel
     if seconds <= _BUDGET:
-        echo(f"method: tfi-aligned{suffix}, about {seconds:.0f} s on one core", sys.stderr)
+        about = f", about {seconds:.0f} s on one core" if seconds >= 1 else ""
+        echo(f"method: tfi-aligned{suffix}{about}", sys.stderr)
         return f"tfi-aligned{suffix}", None
     echo(
         f"method: tfi{suffix}, mean of 9 planes: tfi-aligned{suffix} would take about "
@@ -191,18 +208,18 @@ def _chosen_precision(precision: Literal["32", "bf16"] | None) -> Literal["32", 
 
 
 def _choose_centers(
-    planes: int, kind: Kind, center: int | None, stride: int | None, span: tuple[int, int | None]
+    planes: int,
+    kind: Kind,
+    center: int | None,
+    stride: int | None,
+    span: tuple[int | None, int | None],
+    margin: int = 0,
 ) -> list[int]:
     """Return the planes of the images, from the options center, start, stop and stride."""
-    start, stop = span[0], planes if span[1] is None else span[1]
-    if not 0 <= start < stop <= planes:
-        raise UsageError(
-            f"planes {start} to {stop} (--start, --stop): the recording has planes "
-            f"0..{planes - 1}, and --stop is the plane after the last"
-        )
+    check_span(planes, *span)
     if kind != "picture":
         if center is None:
-            return centers_with_stride(stop, stride or STRIDE, start)
+            return centers_inside(planes, stride or STRIDE, margin, *span)
         raise UsageError(
             f"--center {center} makes one picture: give --out X.png, or leave --center out"
         )
@@ -211,8 +228,8 @@ def _choose_centers(
             f"--stride {stride} makes several pictures: give a folder or X.mp4, or leave it out"
         )
     if center is None:
-        return [(start + stop) // 2]
-    if span != (0, None):
+        return [((span[0] or 0) + (planes if span[1] is None else span[1])) // 2]
+    if span != (None, None):
         raise UsageError(
             f"--center {center} with --start or --stop: give the plane, or the range whose middle "
             "is shown"

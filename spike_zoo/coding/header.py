@@ -163,6 +163,8 @@ def file_bytes(payloads: Iterable[bytes]) -> int:
 def is_bitstream(path: str | Path) -> bool:
     """Return whether a file exists and has the magic bytes of ``.sci`` or the suffix ``.sci``."""
     try:
+        if not Path(path).is_file():  # opening a pipe would wait for a program that writes
+            return False
         with Path(path).open("rb") as file:
             begin = file.read(len(MAGIC))
     except OSError:

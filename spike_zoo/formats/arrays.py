@@ -1,4 +1,4 @@
-"""Reader and writer of ``.npy`` and ``.npz`` recordings, packed while read and never unpickled."""
+"""Reader and writer of ``.npy`` and ``.npz`` recordings, which are never unpickled."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spike_zoo.spikes.recording import Selection
+
 _SPIKE_KEYS = ("spikes", "spike", "spk")
 _ATTRIBUTES = ("fps", "threshold", "rate_scale")
 _PLAIN = (bool, int, float, str, np.bool_, np.integer, np.floating)
@@ -49,13 +51,44 @@ class _Header(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def read_npy(path: Path, *, most: int | None = None) -> SpikeRecording:
-    """Read ``(T, H, W)`` of zeros and ones, up to ``most`` planes, and pack it block by block."""
+class ArrayPlanes:
+    """Packed planes of a ``.npy`` file, read and checked on demand. No file stays open."""
+
+    def __init__(self, path: Path, header: _Header, offset: int) -> None:
+        self.path, self.header, self.offset = path, header, offset
+        planes, height, width = header.shape
+        self.shape = (planes, height, packed_width(width))
+        self._block = max(1, _BLOCK_BYTES // (header.size // planes))
+        self[: self._block]  # most arrays that are no spikes are rejected at once
+
+    def __getitem__(self, selection: Selection) -> NDArray[np.uint8]:
+        """Read a range of planes, or ``[planes, rows, bytes of a row]`` of them."""
+        whole = selection if isinstance(selection, tuple) else (selection, slice(None), slice(None))
+        start, stop, _ = whole[0].indices(self.shape[0])
+        parts = [
+            pack_checked(self._values(first, min(first + self._block, stop)), str(self.path))
+            for first in range(start, max(stop, start + 1), self._block)
+        ]
+        return np.concatenate(parts)[:, whole[1], whole[2]]
+
+    def _values(self, start: int, stop: int) -> NDArray[Any]:
+        """Return the values of planes ``[start, stop)``."""
+        header = self.header
+        with format_errors(self.path), self.path.open("rb") as stream:
+            if header.fortran:  # planes are not contiguous
+                mapped = np.memmap(stream, header.dtype, "r", self.offset, header.shape, order="F")
+                return _as_numbers(np.array(mapped[start:stop]))
+            stream.seek(self.offset + start * (header.size // self.shape[0]))
+            return _as_numbers(_read_block(stream, header, max(stop - start, 0)))
+
+
+def read_npy(path: Path) -> SpikeRecording:
+    """Open ``(T, H, W)`` of zeros and ones; planes are read on demand."""
     with format_errors(path), path.open("rb") as stream:
         header = _read_header(stream, str(path))
-        left = path.stat().st_size - stream.tell()
-        packed = _pack_stream(stream, header, left, str(path), most)
-    return SpikeRecording(packed, header.shape[2])
+        check_spikes(header.shape, header.dtype, str(path))
+        _check_size(header, path.stat().st_size - stream.tell(), str(path))
+        return SpikeRecording(ArrayPlanes(path, header, stream.tell()), header.shape[2])
 
 
 def read_npz(path: Path, key: str | None = None, *, most: int | None = None) -> SpikeRecording:
@@ -256,8 +289,10 @@ def pack_checked(data: NDArray[Any], name: str) -> NDArray[np.uint8]:
     try:
         return pack_bits(data)
     except ValueError as error:
-        hint = ""
-        if data.dtype == np.uint8 and np.unique(data).size > 2:
+        hint, found = "", np.unique(data)
+        if found[-1] > 0 and not np.setdiff1d(found, (0, found[-1])).size:
+            hint = f". Divide by {found[-1]:g}: np.save('clip.npy', array > 0)"
+        elif data.dtype == np.uint8 and found.size > 2:
             width = 8 * data.shape[2]
             hint = (
                 f". The array looks packed, with 8 pixels in each byte of the last axis; then save "
@@ -287,10 +322,13 @@ def _pack_stream(
     parts = []
     for first in range(0, planes, block):
         data = _read_block(stream, header, min(block, planes - first))
-        if header.dtype == np.bool_:
-            data = data.view(np.uint8)  # a damaged bool may hold another value than 0 or 1
-        parts.append(pack_checked(data, name))
+        parts.append(pack_checked(_as_numbers(data), name))
     return np.ascontiguousarray(np.concatenate(parts))  # of arrays in Fortran order too
+
+
+def _as_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    """Return bools as bytes, because a damaged bool may hold another value than 0 or 1."""
+    return values.view(np.uint8) if values.dtype == np.bool_ else values
 
 
 def _read_block(stream: IO[bytes], header: _Header, planes: int) -> NDArray[Any]:

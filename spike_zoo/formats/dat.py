@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, UsageError
-from spike_zoo.formats.dat_content import warn_of_content
-from spike_zoo.formats.dat_sizes import fitting_sizes
+from spike_zoo.formats.dat_sizes import incomplete_planes
 from spike_zoo.formats.remote import missing_file
 from spike_zoo.formats.sidecar import ROTATIONS
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits, unpack_into, uses_kernel
@@ -28,13 +27,18 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.recording import Selection
 
 _BLOCK_PIXELS = 1 << 23  # per block: little memory, negligible overhead of calls
+_BYTES = np.arange(256, dtype=np.uint8)
+_REVERSED_BYTES = np.packbits(np.unpackbits(_BYTES[:, None], axis=1), axis=1, bitorder="little")[
+    :, 0
+]
 
 
 @dataclass(frozen=True)
 class DatLayout:
     """Bit layout of the planes in a ``.dat`` file.
 
-    Bit k of byte j of a plane is its pixel ``8 j + k`` in row order, without padding per row.
+    Bit k of byte j of a plane, counted from the lowest or with ``bit_order`` ``"big"`` from the
+    highest, is its pixel ``8 j + k`` in row order, without padding per row.
     """
 
     height: int  #: rows H
@@ -46,6 +50,7 @@ class DatLayout:
     columns: tuple[tuple[int, int], ...] | None = None
     flip: bool = True  #: stored rows run bottom to top, as the sensors write them
     offset: int = 0  #: bytes before the first complete plane
+    bit_order: str = "little"  #: ``"little"`` or ``"big"``
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
@@ -56,13 +61,14 @@ class DatLayout:
             raise GeometryError(f"offset must be a number of bytes >= 0, got {self.offset}")
         if self.frame_align not in (None, "byte", "bit"):
             raise UsageError(f"frame_align must be byte or bit, got {self.frame_align!r}")
+        if self.bit_order not in ("little", "big"):
+            raise UsageError(f"bit_order must be little or big, got {self.bit_order!r}")
         self._check_columns()
         if self.pixels % 8 and self.frame_align is None:
             raise GeometryError(
-                f"a plane of {self.height}x{self.width} pixels is not a whole number of bytes, and "
-                "files differ in where the next one begins: write 'frame_align: byte' (on the next "
-                "byte, as this package writes) or 'frame_align: bit' (on the next bit) into the "
-                "file's sidecar, FILE.dat.yaml"
+                f"a plane of {self.height}x{self.width} pixels is not a whole number of bytes. If "
+                "this size is right, state where the next plane begins: --frame-align byte (on the "
+                "next byte, as this package writes) or --frame-align bit (on the next bit)"
             )
         if self.pixels < 8 and self.frame_align == "bit":
             raise GeometryError(
@@ -106,6 +112,10 @@ class DatLayout:
             return None
         return slice(first // 8, past // 8)
 
+    def lowest_first(self, stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return bytes whose lowest bit is the first pixel."""
+        return stored if self.bit_order == "little" else _REVERSED_BYTES[stored]
+
     def bytes_for(self, planes: int) -> int:
         """Return the number of bytes of ``planes`` planes, without the offset."""
         return -(-planes * self.pixels // 8) if self.runs_on else planes * -(-self.pixels // 8)
@@ -120,13 +130,10 @@ class DatLayout:
         return f"{self.height}x{self.width}"
 
 
-def open_dat(
-    path: Path, layout: DatLayout, *, allow_partial: bool = False, check_rows: bool = False
-) -> DatPlanes:
+def open_dat(path: Path, layout: DatLayout, *, allow_partial: bool = False) -> DatPlanes:
     """Open a ``.dat`` file, whose planes are read on demand.
 
-    ``allow_partial`` drops an incomplete last plane with a warning. ``check_rows`` warns if the
-    rows do not fit together, because of a wrong size or in a rolled image.
+    ``allow_partial`` drops an incomplete last plane with a warning.
     """
     size = path.stat().st_size
     planes, left = layout.planes_in(size)
@@ -141,20 +148,16 @@ def open_dat(
             f"of {layout} after {planes} whole planes",
             stacklevel=3,
         )
-    if check_rows:
-        warn_of_content(opened)
     return opened
 
 
 def _partial_message(path: Path, layout: DatLayout, size: int, planes: int, left: int) -> str:
     per_plane = f"{layout.pixels / 8:g}" if layout.runs_on else str(layout.bytes_for(1))
     skipped = f" after an offset of {layout.offset}" if layout.offset else ""
+    cure = incomplete_planes(path, layout.height, layout.width, layout.offset, left)
     return (
         f"{path}: {size} bytes{skipped} is not a whole number of planes ({per_plane} per plane at "
-        f"{layout}: {planes} planes and {left} bytes over). The file is truncated or the size is "
-        "wrong. Copy it again, pass the camera's height and width (--height and --width), or drop "
-        "the incomplete last plane (--allow-partial of info or reconstruct or compress or archive "
-        f"build). {fitting_sizes(path)}"
+        f"{layout}: {planes} planes and {left} bytes over). {cure}"
     )
 
 
@@ -173,7 +176,7 @@ class DatPlanes:
         None if rows are not whole bytes, or the file system has no memory maps.
         """
         columns = self.layout.byte_columns
-        if columns is None:
+        if columns is None or self.layout.bit_order == "big":
             return None
         shape = (self.shape[0], self.layout.height, self.layout.width // 8)
         with self.path.open("rb") as stream:
@@ -242,9 +245,11 @@ class DatPlanes:
         return bool(self._read(self.shape[0] - 1, self.shape[0])[-1] >> (8 - spare))
 
     def stored_bits(self, start: int, count: int) -> NDArray[np.uint8]:
-        """Read the stored bits of some planes, with their padding and without a flip."""
-        bits = np.unpackbits(self._read(start, start + count), bitorder="little")
-        return bits[start * self.layout.pixels % 8 :] if self.layout.runs_on else bits
+        """Read the stored bits of some planes, with their padding and without a flip.
+
+        ``start`` is a multiple of 8, so that its first plane starts on a byte.
+        """
+        return np.unpackbits(self._read(start, start + count), bitorder="little")
 
     def _read(self, start: int, stop: int) -> NDArray[np.uint8]:
         """Read the bytes of planes ``[start, stop)``.
@@ -266,7 +271,7 @@ class DatPlanes:
             stream.seek(layout.offset + first)
             if stream.readinto(data.data) != data.size:
                 raise FormatError.at(self.path, "was truncated after it was opened")
-        return data
+        return layout.lowest_first(data)
 
     def _upright(self, stored: NDArray[Any]) -> NDArray[Any]:
         return stored[:, ::-1] if self.layout.flip else stored

@@ -1,14 +1,15 @@
-"""Estimation of the size and the first row of headerless recordings from their bits."""
+"""Warnings of headerless recordings whose stated size, bit order or offset does not fit."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spike_zoo.formats.dat_alignment import first_byte, is_reversed, mean_rate, reverse_bits
 from spike_zoo.formats.dat_sizes import COMMON_SIZES
-from spike_zoo.spikes.packing import unpack_bits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
 
 _MAX_PIXELS = 1 << 23  # total pixels of the averaged planes
 _MAX_PLANES = 256
-_MIN_ROWS, _MIN_COLUMNS = 16, 32  # too few pixels to compare rows
-# ratio of the largest to the second largest difference of rows at a seam; in simulated
-# photographs, 81 % are detected without false alarms
-_SEAM = 1.3
 _MIN_PIXELS = 64 * 64  # differences of fewer pixels are too noisy
 _SHIFT = 8  # columns
 _WITHOUT_DEFECTS = 0.98  # quantile of the firing rates; a few defective pixels form columns
@@ -30,46 +27,58 @@ _SIMILAR = 0.85
 _FEWER_DIFFERENCES = 1.4
 
 
-def warn_of_content(planes: DatPlanes) -> None:
-    """Warn if another size fits the planes better, or if the image is rolled."""
+def warn_of_content(planes: DatPlanes, *, may_be_rolled: bool = True) -> None:
+    """Warn if another size, order of bits or first byte fits the planes better."""
     layout, path = planes.layout, planes.path
+    name = f"{path.name}.yaml"
     if (better := better_size(planes)) is not None:
         height, width = better
         warnings.warn(
             f"{path}: the rows do not fit together at {layout} (H x W), which gives an image of "
             f"stripes; {height}x{width} fits better: pass --height {height} --width {width}, or "
-            f"correct {path.name}.yaml",
-            stacklevel=4,
+            f"correct {name}",
+            stacklevel=3,
         )
-    elif (rows := rolled_rows(planes)) and layout.width % 8 == 0:
+        return
+    length = 8 * layout.bytes_for(8 if layout.runs_on else 1)
+    rate = mean_rate(_middle_bits(planes), length)
+    is_large = layout.pixels >= _MIN_PIXELS
+    if is_large and is_reversed(rate):
+        order = "little" if layout.bit_order == "big" else "big"
         warnings.warn(
-            f"{path}: the picture seems to be rolled by {rows} rows: the file probably starts "
-            f"inside a plane. To skip the incomplete first plane, write 'offset: "
-            f"{rows * layout.width // 8}' into {path.name}.yaml (and pass --allow-partial if the "
-            "last plane is then incomplete); 'offset: 0' disables this warning",
-            stacklevel=4,
+            f"{path}: the image has stripes of 8 columns, because the pixels of each byte are in "
+            f"reverse order: pass --bit-order {order}, or write 'bit_order: {order}' into {name}",
+            stacklevel=3,
+        )
+        rate = reverse_bits(rate)
+    if may_be_rolled and (first := _first_byte(planes, rate)):
+        offset = (layout.offset + first) % layout.bytes_for(1)
+        rows, columns = divmod(8 * first, layout.width)
+        and_columns = f" and {columns} columns" if columns else ""
+        _, left = replace(layout, offset=offset).planes_in(path.stat().st_size)
+        partial = " and --allow-partial, because the last plane is then incomplete" if left else ""
+        warnings.warn(
+            f"{path}: the picture seems to be rolled by {rows} rows{and_columns}: the first plane "
+            f"begins at byte {offset}, not {layout.offset}. Pass --offset {offset}{partial}, or "
+            f"write 'offset: {offset}' into {name} ('offset: 0' disables this warning)",
+            stacklevel=3,
         )
 
 
-def rolled_rows(planes: DatPlanes) -> int:
-    """Estimate the number of stored rows before the first complete plane; 0 if not rolled.
+def _middle_bits(planes: DatPlanes) -> NDArray[np.uint8]:
+    """Return the stored bits of planes in the middle of a file, from a plane that starts a byte."""
+    count = planes.shape[0]
+    used = min(count, max(1, min(_MAX_PLANES, _MAX_PIXELS // planes.layout.pixels)))
+    return planes.stored_bits((count - used) // 2 // 8 * 8, used)
 
-    In a rolled image, one pair of neighbouring rows differs far more than all others, and the
-    difference of the last and the first row is not larger than that of neighbours.
-    """
-    count, height, _ = planes.shape
-    width = planes.layout.image_width
-    if height < _MIN_ROWS or width < _MIN_COLUMNS:
-        return 0
-    used = min(count, _planes_to_average(height, width))
-    first = (count - used) // 2
-    rate = unpack_bits(planes[first : first + used], width).mean(axis=0, dtype=np.float32)
-    differences = np.abs(rate - np.roll(rate, -1, axis=0)).mean(axis=1)  # the last: to the first
-    second, largest = np.partition(differences[:-1], height - 3)[-2:].tolist()
-    if largest <= _SEAM * second or differences[-1] > second:
-        return 0
-    above = int(differences[:-1].argmax()) + 1
-    return height - above if planes.layout.flip else above
+
+def _first_byte(planes: DatPlanes, rate: NDArray[np.float32]) -> int | None:
+    """Return the byte of the stated planes at which they really begin; None if it is not clear."""
+    layout = planes.layout
+    if layout.runs_on:
+        return None
+    _, left = layout.planes_in(planes.path.stat().st_size)
+    return first_byte(rate, layout.height, layout.width, sorted({0, left}))
 
 
 def better_size(planes: DatPlanes) -> tuple[int, int] | None:
@@ -85,10 +94,9 @@ def better_size(planes: DatPlanes) -> tuple[int, int] | None:
     sizes = {(h, w): h * w for h, w in COMMON_SIZES if size * 8 % (h * w) == 0}
     sizes[layout.width, layout.height] = stride
     sizes.pop((layout.height, layout.width), None)
-    used = min(planes.shape[0], _planes_to_average(layout.height, layout.width))
     if pixels < _MIN_PIXELS:
         return None
-    bits = planes.stored_bits((planes.shape[0] - used) // 2, used)
+    bits = _middle_bits(planes)
     scores = {fit: _row_differences(bits, *fit, step) for fit, step in sizes.items()}
     known = {fit: row for fit, (row, is_column) in scores.items() if is_column}
     if not known:
@@ -122,7 +130,3 @@ def _row_differences(
         of_halves.append(below < _SIMILAR * min(left, right))
     differences = np.square(rate[width:] - rate[:-width]).mean() if width < rate.size else np.inf
     return float(differences / max(2 * rate.var(), 1e-12)), all(of_halves)
-
-
-def _planes_to_average(height: int, width: int) -> int:
-    return max(1, min(_MAX_PLANES, _MAX_PIXELS // (height * width)))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from spike_zoo.formats.dat_alignment import first_byte, is_reversed, mean_rate, reverse_bits
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -65,13 +67,20 @@ class StoredSize(NamedTuple):
     offset: int  #: bytes before the first plane
     planes: int  #: complete planes
     left: int  #: bytes after the last complete plane
+    bit_order: str | None = None  #: as in the sidecar; None if it is little
+
+    @property
+    def options(self) -> str:
+        """Options of commands, besides height and width, with which these planes are read."""
+        stated = {"offset": self.offset, "bit-order": self.bit_order}
+        stated["frame-align"] = self.frame_align
+        options = [f"--{option} {value}" for option, value in stated.items() if value]
+        return " ".join([*options, *(["--allow-partial"] if self.left else [])])
 
     def __str__(self) -> str:
-        """Return size and number of planes, as ``250x400 (301 planes)``."""
-        after = f" after {self.offset} bytes" if self.offset else ""
-        align = f", frame_align: {self.frame_align}" if self.frame_align else ""
-        left = f", {self.left} bytes over" if self.left else ""
-        return f"{self.height}x{self.width} ({self.planes} planes{after}{left}{align})"
+        """Return size, number of planes and options, as ``250x400 (301 planes, --offset 64)``."""
+        options = f", {self.options}" if self.options else ""
+        return f"{self.height}x{self.width} ({self.planes} planes{options})"
 
 
 class SizeRanking(NamedTuple):
@@ -97,11 +106,39 @@ def fitting_sizes(path: Path, *, names_picture: bool = False) -> str:
         return f"None of the common sensor sizes divides {size} bytes."
     order = ", the most likely first" if is_recognised and len(sizes) > 1 else ""
     named = [fit for n, fit in enumerate(sizes) if n < _NAMED or fit == _common(*fit[:2], size)]
-    message = f"Sizes that fit {size} bytes{order}: {', '.join(map(str, named))}."
+    message = f"Sizes (H x W) that fit {size} bytes{order}: {', '.join(map(str, named))}."
     if names_picture:
         command = f"spike-zoo info {shlex.quote(str(path))} --picture sheet.png"
         message += f" An image of each size and orientation: {command}."
     return message
+
+
+def incomplete_planes(path: Path, height: int, width: int, offset: int, left: int) -> str:
+    """Return the likely reason of ``left`` bytes over at a stated size, and what to do.
+
+    ``offset`` is the stated number of bytes before the first plane.
+    """
+    sizes, is_recognised = ranked_sizes(path)
+    partial = "--allow-partial of info, reconstruct, compress or archive build"
+    if not is_recognised:
+        return (
+            "The file is truncated, begins with a header, or the size is wrong. Copy it again, "
+            f"skip a header (--offset {offset + left} if the end is complete), pass the camera's "
+            "height and width (--height and --width), or drop the incomplete last plane "
+            f"({partial}). {fitting_sizes(path)}"
+        )
+    best = sizes[0]
+    if best[:2] != (height, width):
+        return (
+            "The size is wrong, or the file is no recording: pass the camera's height and width "
+            f"(--height and --width). {fitting_sizes(path)}"
+        )
+    if best.offset == offset:
+        return (
+            f"The file is truncated. Copy it again, or drop the incomplete last plane ({partial})."
+        )
+    rest = f" ({partial})" if best.left else ""
+    return f"Its first plane begins at byte {best.offset}: pass {best.options}{rest}."
 
 
 def ranked_sizes(path: Path) -> SizeRanking:
@@ -145,20 +182,22 @@ def _by_content(size: int, start: int, bits: NDArray[np.uint8]) -> list[StoredSi
     offsets = _whole_plane_lengths(size, similarity.size)
     whole = sorted(offsets, key=lambda length: -similarity[length])[:_CANDIDATES]
     lengths = dict.fromkeys([*whole, *_peaks(similarity)])
-    scores: dict[StoredSize, float] = {}
+    scores: dict[tuple[int, int], float] = {}  # of lengths and widths
     noise = _SIGNIFICANT * max(bits.size**-0.5, float(np.median(np.abs(correlation))))
     for length in lengths:
         fit = _INCOMPLETE if length not in offsets else _HEADER if offsets[length] else 1.0
         if similarity[length] > noise:
             fit *= float(similarity[length]) / length**_MULTIPLES
             for width, rows in _row_similarity(correlation, length):
-                if rows > noise and (
-                    stored := _stored_size(size, start, bits, length, width, offsets.get(length))
-                ):
-                    scores[stored] = fit * rows * _prior(length // width, width, length)
-    least = _WORSE * max(scores.values(), default=0)
-    likely = [stored for stored, score in scores.items() if score >= least]
-    return sorted(likely, key=lambda stored: -scores[stored])[:_LISTED]
+                if rows > noise:
+                    scores[length, width] = fit * rows * _prior(length // width, width, length)
+    likely: dict[StoredSize, float] = {}
+    for planes, score in sorted(scores.items(), key=lambda item: -item[1]):
+        if len(likely) == _LISTED or score < _WORSE * max(likely.values(), default=0):
+            break
+        if stored := _stored_size(size, start, bits, *planes, offsets.get(planes[0])):
+            likely[stored] = score
+    return list(likely)
 
 
 def _prior(height: int, width: int, length: int) -> float:
@@ -264,37 +303,25 @@ def _folded(correlation: Values, length: int, lags: NDArray[np.intp]) -> Values:
 def _stored_size(
     size: int, start: int, bits: NDArray[np.uint8], length: int, width: int, header: int | None
 ) -> StoredSize | None:
-    """Return a size with its number of planes, and with an offset if that fits better.
+    """Return a size with its number of planes, their first byte and the order of their bits.
 
     The result is None if planes are padded to whole bytes, but the bits of the padding are set.
     """
     height, padding = divmod(length, width)
     align = None if height * width % 8 == 0 else "byte" if length % 8 == 0 else "bit"
-    offsets = sorted({header} if header is not None else {0, size % (length // 8)})
-    if padding or len(offsets) > 1:
-        rates = {first: _rate(start - 8 * first, bits, length) for first in offsets}
-        offsets = [first for first in offsets if not rates[first][height * width :].any()]
-    if not offsets:
+    period = length if length % 8 == 0 else 8 * length  # of bits with the same place in their byte
+    order = "big" if is_reversed(mean_rate(bits, period)) else None
+    if order is not None:
+        bits = reverse_bits(bits)
+    # as if a plane began at byte 0; the first plane of a file may contain a header
+    rate = mean_rate(bits[-start % length + (0 if start else length) :], length)
+    after = size % -(-length // 8) if header is None else header
+    first = first_byte(rate, height, width, sorted({0, after}))
+    offset = (after if header else 0) if first is None else first
+    if padding and np.roll(rate, -8 * offset)[height * width :].any():
         return None
-    offset = offsets[0]
-    if len(offsets) > 1:
-        offset = max(offsets, key=lambda first: _seam(rates[first], height, width))
+    if header is not None and (header - offset) * 8 % length == 0:
+        offset = header  # longer than a plane
     planes = 8 * (size - offset) // length
     left = size - offset - -(-planes * length // 8)
-    return StoredSize(height, width, align, offset, planes, left)
-
-
-def _rate(start: int, bits: NDArray[np.uint8], length: int) -> Values:
-    """Return the rate of each bit of a plane, if a plane begins ``start`` bits before the first."""
-    planes = bits[-start % length :]
-    planes = planes[: planes.size // length * length].reshape(-1, length)
-    rate: Values = planes.mean(axis=0, dtype=np.float32)
-    return rate
-
-
-def _seam(rate: Values, height: int, width: int) -> float:
-    """Return the difference of opposite edges of an image relative to that of neighbours."""
-    image = rate[: height * width].reshape(height, width)
-    columns, rows = np.abs(np.diff(image, axis=1)).mean(), np.abs(np.diff(image, axis=0)).mean()
-    across, down = np.abs(image[1:, 0] - image[:-1, -1]).mean(), np.abs(image[0] - image[-1]).mean()
-    return float(across / (columns + 1e-9) + down / (rows + 1e-9))
+    return StoredSize(height, width, align, offset, planes, left, order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from typing import TYPE_CHECKING, Any, Final
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import h5py
 import numpy as np
 
-from spike_zoo.errors import FormatError, MissingItemError, VersionError
+from spike_zoo.errors import FormatError, MissingItemError, SpikeZooError, VersionError
 from spike_zoo.formats.arrays import check_spikes, pack_checked
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, holds_objects, text_of
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
@@ -89,7 +90,11 @@ def read_h5(path: Path, name: str | None = None) -> SpikeRecording:
     The name may be omitted if the file has only one.
     """
     file = Hdf5File(path)
-    plain = read_plain(file, name)
+    try:
+        plain = read_plain(file, name)
+    except SpikeZooError:
+        file.close()
+        raise
     if plain is not None:
         return plain
     check_root(file)
@@ -107,21 +112,53 @@ def is_archive(path: str | Path) -> bool:
         return _is_archive(file)
 
 
-def read_plain(
-    file: Hdf5File, name: str | None, *, most: int | None = None
-) -> SpikeRecording | None:
-    """Read a data set of spikes of a file that is not an archive, all planes or the first ``most``.
+class PlainPlanes:
+    """Packed planes of a data set of spikes ``(T, H, W)``, read and checked on demand.
+
+    ``swaps_sides`` is for ``(T, W, H)``, as MATLAB stores its arrays.
+    """
+
+    def __init__(self, file: Hdf5File, inside: str, *, swaps_sides: bool) -> None:
+        self.file, self.inside, self.swaps_sides = file, inside, swaps_sides
+        dataset = file.dataset(inside)
+        check_spikes(dataset.shape, dataset.dtype, self._name)
+        planes, height, self.width = dataset.shape
+        if swaps_sides:
+            height, self.width = self.width, height
+        chunk = dataset.chunks[0] if dataset.chunks else 1
+        per_chunk = chunk * height * self.width * dataset.dtype.itemsize
+        self._step = chunk * max(1, _BLOCK_BYTES // per_chunk)
+        self.shape = (planes, height, packed_width(self.width))
+        self[: self._step]  # most data sets that are no spikes are rejected at once
+
+    @property
+    def _name(self) -> str:
+        return f"{self.file.path}: {self.inside}"
+
+    def __getitem__(self, selection: Selection) -> NDArray[np.uint8]:
+        """Read a range of planes, or ``[planes, rows, bytes of a row]`` of them."""
+        whole = selection if isinstance(selection, tuple) else (selection, slice(None), slice(None))
+        start, stop, _ = whole[0].indices(self.shape[0])
+        # whole chunks along time
+        edges = [start, *range(start - start % self._step + self._step, stop, self._step), stop]
+        parts = []
+        with hdf5_errors(self.file.path, self.inside):
+            dataset = self.file.dataset(self.inside)
+            for first, last in itertools.pairwise(edges):
+                spikes = dataset[first : max(first, last)]
+                spikes = spikes.swapaxes(1, 2) if self.swaps_sides else spikes
+                parts.append(pack_checked(spikes, self._name))
+        return np.concatenate(parts)[:, whole[1], whole[2]]
+
+
+def read_plain(file: Hdf5File, name: str | None) -> SpikeRecording | None:
+    """Open a data set of spikes of a file that is not an archive; planes are read on demand.
 
     The path of the data set may be omitted if only one has three axes. Returns None if the file is
     an archive, or has no such data set.
     """
     if _is_archive(file):
         return None
-    with file:  # the planes are copied, so the file is closed
-        return _read(file, name, most)
-
-
-def _read(file: Hdf5File, name: str | None, most: int | None) -> SpikeRecording | None:
     shapes = _shapes(file)
     cubes = [inside for inside, shape in shapes.items() if len(shape) == 3]
     if not cubes:
@@ -135,34 +172,15 @@ def _read(file: Hdf5File, name: str | None, most: int | None) -> SpikeRecording 
             f"{file.path}: {what}; the file holds {listed}. Choose one with --name", path=name or ""
         )
     inside = name.strip("/")
-    dataset = file.dataset(inside)
     with hdf5_errors(file.path, inside):
-        is_matlab = "MATLAB_class" in dataset.attrs
-        packed = _packed(dataset, f"{file.path}: {inside}", most, swaps_sides=is_matlab)
-    width = dataset.shape[1 if is_matlab else 2]
+        is_matlab = "MATLAB_class" in file.dataset(inside).attrs
+    planes = PlainPlanes(file, inside, swaps_sides=is_matlab)
     meta = {"name": inside, "source": file.path.name, "source_format": "hdf5"}
-    return SpikeRecording(packed, width, meta=meta | {"source_flipped": False})
+    return SpikeRecording(planes, planes.width, meta=meta | {"source_flipped": False})
 
 
 def _is_archive(file: Hdf5File) -> bool:
     return "schema" in read_attributes(file, "/") or file.holds(RECORDINGS)
-
-
-def _packed(
-    dataset: h5py.Dataset, name: str, most: int | None, *, swaps_sides: bool
-) -> NDArray[np.uint8]:
-    """Return the packed planes of a data set, read by whole chunks along time."""
-    check_spikes(dataset.shape, dataset.dtype, name)
-    planes, height, width = dataset.shape
-    chunk = dataset.chunks[0] if dataset.chunks else 1
-    step = chunk * max(1, _BLOCK_BYTES // (chunk * height * width * dataset.dtype.itemsize))
-    planes = min(planes, most or planes)
-    step = min(step, planes)
-    parts = []
-    for first in range(0, planes, step):
-        spikes = dataset[first : min(first + step, planes)]
-        parts.append(pack_checked(spikes.swapaxes(1, 2) if swaps_sides else spikes, name))
-    return np.concatenate(parts)
 
 
 def _shapes(file: Hdf5File) -> dict[str, tuple[int, ...]]:

@@ -24,6 +24,7 @@ from spike_zoo.errors import (
 from spike_zoo.formats import arrays, sidecar
 from spike_zoo.formats.camera import attach_maps
 from spike_zoo.formats.dat import DatLayout, dat_recording, open_dat, stored_bytes
+from spike_zoo.formats.dat_content import warn_of_content
 from spike_zoo.formats.dat_sizes import fitting_sizes
 from spike_zoo.formats.remote import local_path
 from spike_zoo.formats.sidecar import Sidecar
@@ -65,8 +66,10 @@ def detect_format(path: str | Path) -> Format:
     except OSError as error:
         raise MissingFileError.at(path, "there is no such file") from error
     if not stat.S_ISREG(status.st_mode):
-        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
-        raise FormatError(f"{path} is {kind}, not a recording", path=str(path))
+        kind = "a folder, not a recording"
+        if not stat.S_ISDIR(status.st_mode):
+            kind = "no regular file: only live reads a pipe; save its content as X.dat"
+        raise FormatError(f"{path} is {kind}", path=str(path))
     if status.st_size == 0:
         raise FormatError.at(path, "the file is empty")
     if path.suffix.lower() == ".sci":
@@ -76,7 +79,7 @@ def detect_format(path: str | Path) -> Format:
         )
     by_suffix, by_content = _FORMATS.get(path.suffix.lower()), _format_by_content(path)
     if by_suffix is None and by_content is None:
-        raise FormatError.at(path, f"unknown format; {_KNOWN}")
+        raise FormatError.at(path, f"unknown format; a file of raw bits: name it X.dat; {_KNOWN}")
     if by_content is None and by_suffix != "dat":
         raise FormatError.at(
             path,
@@ -143,6 +146,7 @@ def read_recording(
     mirror: bool | None = None,
     rotate: int | None = None,
     offset: int | None = None,
+    bit_order: str | None = None,
     allow_partial: bool = False,
     check_rows: bool = False,
     fps: float | None = None,
@@ -150,11 +154,10 @@ def read_recording(
     cfa: Cfa | None = None,
     camera: str | Path | None = None,
 ) -> SpikeRecording:
-    """Open a spike recording. Planes of ``.dat``, ``.h5`` and ``.spl`` are read on demand.
+    """Open a spike recording. Planes are read on demand, except those of ``.npz``.
 
     Arguments override the attributes of the file, which override those of its sidecar
-    (``<file>.yaml``; for ``.dat`` also SpikeCV's ``config.yaml`` in the same folder or up to five
-    folders above).
+    (``<file>.yaml``; for ``.dat`` also SpikeCV's ``config.yaml`` up to five folders above).
 
     Args:
         path: A ``.dat``, ``.npz``, ``.npy``, ``.h5`` or ``.spl`` file, detected by content and
@@ -175,10 +178,11 @@ def read_recording(
             None: as its sidecar states, else 0. Height and width are those before the rotation.
         offset: Bytes of a ``.dat`` before its first complete plane; None: as its sidecar states,
             else 0.
+        bit_order: ``"big"`` if the first pixel of a byte of a ``.dat`` is its highest bit, as
+            ``numpy.packbits`` writes; None: as its sidecar states, else ``"little"``.
         allow_partial: Drop an incomplete last plane of a ``.dat``, with a warning.
-        check_rows: Warn if the rows of a ``.dat`` do not fit together because its size is wrong,
-            or because the file starts inside a plane and no offset is stated. Reads up to 256
-            planes.
+        check_rows: Warn if size, bit order or first byte (unless stated as 0) of a ``.dat`` do
+            not fit its pixels. Reads up to 256 planes.
         fps: Planes per second, overrides the file.
         rate_scale: Spikes per plane at white, overrides the file.
         cfa: Layout of the Bayer filters of the upright image, overrides the file.
@@ -207,16 +211,17 @@ def read_recording(
         raise UsageError(f"{path}: a .{kind} holds one recording, it has none named {name!r}")
     if kind == "dat":
         ranges = None if columns is None else tuple((a, b) for a, b in columns)
-        stated = Sidecar(height, width, ranges, frame_align, flip, mirror, rotate, offset, camera)
+        bits = flip, mirror, rotate, offset, bit_order
+        stated = Sidecar(height, width, ranges, frame_align, *bits, camera)
         layout, settings = dat_settings(path, stated)
-        check_rows = check_rows and settings.offset is None
-        planes = open_dat(path, layout, allow_partial=allow_partial, check_rows=check_rows)
+        planes = open_dat(path, layout, allow_partial=allow_partial)
+        if check_rows:
+            warn_of_content(planes, may_be_rolled=settings.offset != 0)
         recording = dat_recording(planes, settings)
     else:
-        if (frame_align, columns, offset) != (None, None, None):
-            raise UsageError(
-                f"{path}: frame_align, columns and offset are for .dat, this is {kind}"
-            )
+        if any(each is not None for each in (frame_align, columns, offset, bit_order)):
+            what = "frame_align, columns, offset, bit_order"
+            raise UsageError(f"{path}: {what} are for .dat, this is {kind}")
         if mirror or rotate:
             raise UsageError(f"{path}: --mirror and --rotate are for .dat, this is {kind}")
         settings = Sidecar(camera=camera).or_else(sidecar.own_sidecar(path))
@@ -265,12 +270,11 @@ def dat_settings(path: Path, stated: Sidecar) -> tuple[DatLayout, Sidecar]:
             f"spike_h and spike_w in {sidecar.sidecar_path(path).name} or config.yaml.",
         )
     is_flipped, offset = flip is None or flip, settings.offset or 0
+    stored = is_flipped, offset, settings.bit_order or "little"
     try:
-        layout = DatLayout(
-            height, width, settings.frame_align, settings.columns, is_flipped, offset
-        )
+        layout = DatLayout(height, width, settings.frame_align, settings.columns, *stored)
     except GeometryError as error:
-        raise GeometryError.at(path, f"{error}") from error
+        raise GeometryError.at(path, f"{error}. {fitting_sizes(path)}".strip()) from error
     return layout, settings
 
 

@@ -33,6 +33,7 @@ _SYNONYMS = {
     **dict.fromkeys(("height", "rows", "spike_height"), "spike_h"),
     **dict.fromkeys(("width", "spike_width"), "spike_w"),
     **dict.fromkeys(("skip", "skip_bytes", "header_bytes"), "offset"),
+    **dict.fromkeys(("endian", "endianness", "bits"), "bit_order"),
     **dict.fromkeys(("rotation", "turn", "rotate_degrees"), "rotate"),
     **dict.fromkeys(("bayer", "bayer_pattern", "mosaic", "color_filter_array"), "cfa"),
     "plane": "planes",
@@ -53,6 +54,7 @@ class Sidecar:
     mirror: bool | None = None  #: whether the stored columns run right to left
     rotate: int | None = None  #: clockwise rotation in degrees that turns the image upright
     offset: int | None = None  #: bytes before the first complete plane
+    bit_order: str | None = None  #: ``"little"`` or ``"big"``: bit of a byte with its first pixel
     camera: str | Path | None = None  #: file of ``calibrate`` (.yaml) with the maps of the camera
     fps: float | None = None  #: planes per second
     threshold: float | None = None  #: charge at which a pixel fires
@@ -165,7 +167,8 @@ def check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) -
     """
     stated = own_sidecar(path)
     old = stated.meta | {_FIELD.get(name, name): value for name, value in vars(stated).items()}
-    new = _fields_of(recording, layout) | {"mirror": False, "rotate": 0, "offset": layout.offset}
+    new = _fields_of(recording, layout) | {"mirror": False, "rotate": 0}
+    new |= {"offset": layout.offset, "bit_order": layout.bit_order}
     new |= {name: recording.meta.get(name) for name in ("label", "label_name")}
     new["columns"] = layout.columns or ((0, layout.width),)
     old["fps"] = stated.fps or None
@@ -261,6 +264,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "mirror": _BOOL,
     "rotate": (lambda value: type(value) is int and value in ROTATIONS, "0, 90, 180 or 270"),
     "offset": (_is_whole(0), "a whole number >= 0"),
+    "bit_order": (lambda value: value in ("little", "big"), "little or big"),
     **{name: (_is_number(name), "a number > 0") for name in ("fps", "threshold")},
     "rate_scale": (
         lambda value: positive_number("rate_scale", value) is not None and value <= 1,

@@ -1,10 +1,8 @@
-"""Share of pixels that a rate scale clips to white, and a scale that clips almost none."""
+"""Share of pixels that a rate scale clips to white."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-
-import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -12,8 +10,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _REPORTED: Final = 0.01
-_QUANTILE: Final = 0.9999  # at most 0.01 % of the pixels of an image are brighter
-_MARGIN: Final = 1.05  # images between the measured ones may be brighter
 
 
 class ClippedPixels:
@@ -53,9 +49,3 @@ class ClippedPixels:
             f"warning: {self.share:.1%} of the pixels are clipped or just white at a rate scale of "
             f"{self.rate_scale:.3g}; a larger --rate-scale clips fewer"
         )
-
-
-def unclipped_rate_scale(images: Iterable[Tensor]) -> float:
-    """Return a rate scale that clips at most 0.01 % of the pixels of images at a scale of 1."""
-    brightest = max(float(np.quantile(image.numpy(), _QUANTILE)) for image in images)
-    return min(_MARGIN * brightest, 1.0)

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from spike_zoo.errors import PlaneRangeError, UsageError
 from spike_zoo.media.pictures import to_bytes
+from spike_zoo.tasks.protocols import margin_of
 
 if TYPE_CHECKING:
     from spike_zoo.pages.live_sources import PlaneSource
@@ -84,7 +85,7 @@ class Player:
     ) -> None:
         self.source, self.method, self.rate_scale = source, method, rate_scale
         self.tick, self.stride = 1 / fps, stride
-        self.ahead = min(method.clip_length // 2, _AROUND)
+        self.ahead = margin_of(method)
         self._position = 0.0
         self._playing, self._following = True, follows
         self._dropped = 0

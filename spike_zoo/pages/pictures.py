@@ -18,7 +18,7 @@ from spike_zoo.metrics.image import MIN_SIDE
 from spike_zoo.pages.methods import explanations, method_label
 from spike_zoo.pages.scene import most_detailed_point
 from spike_zoo.spikes import spread_planes
-from spike_zoo.tasks.protocols import Deblurs, require_ability
+from spike_zoo.tasks.protocols import Deblurs, margin_of, require_ability
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +63,8 @@ def add_pictures(
     """
     _, height, width = scene.recording.shape
     count = choices.pictures_that_fit(len(methods) + scene.has_truth, height, width)
-    planes = scene.selected_planes(choices, count)
+    margin = max((margin_of(method.module) for method in methods), default=0)
+    planes = scene.selected_planes(choices, count, margin)
     first = min(planes, key=lambda plane: abs(plane - scene.center(choices)))
     page.add_section("Pictures", _introduction(scene, len(planes), count, choices))
     images: dict[str, dict[int, Tensor]] = {}

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 _LOGGER: Final = logging.getLogger(__name__)
-_MARGIN: Final = 30  # planes at either end, where windows reach past the recording
 
 
 class ReportExposure(NamedTuple):
@@ -72,12 +71,15 @@ class ReportScene:
             return min(self.truths, key=lambda plane: abs(plane - center))
         return center
 
-    def selected_planes(self, choices: Choices, count: int) -> list[int]:
-        """Return ``count`` planes to reconstruct, preferably planes with ground truth."""
+    def selected_planes(self, choices: Choices, count: int, margin: int = 30) -> list[int]:
+        """Return ``count`` planes to reconstruct, preferably planes with ground truth.
+
+        Others keep ``margin`` planes to the ends of the recording.
+        """
         with_truth = sorted(self.truths) if self.has_truth else []
         chosen = {with_truth[index] for index in _spread(0, len(with_truth), count)}
         total = len(self.recording)
-        margin = min(_MARGIN, (total - 1) // 2)
+        margin = min(margin, (total - 1) // 2)
         inner = range(max(self.planes.start, margin), min(self.planes.stop, total - margin))
         inner = inner or self.planes
         chosen |= set(_spread(inner.start, inner.stop, count - len(chosen)))
@@ -185,8 +187,8 @@ def add_facts(page: Page, scene: ReportScene, choices: Choices) -> None:
         _LOGGER.info(scale.note)
         page.add_warning(
             "The recording does not state its rate scale, the spikes per plane at white: "
-            f"{scale.value:.3g} is an estimate at which the brightest 0.5 % of the pixels are "
-            "white. --rate-scale sets it."
+            f"{scale.value:.3g} is an estimate at which almost no pixel is clipped. "
+            "--rate-scale sets it."
         )
 
 

@@ -35,11 +35,10 @@ class Tile(NamedTuple):
 
     image: NDArray[np.float32]  #: ``(H, W)`` in [0, 1]
     options: tuple[str, ...] = ()  #: lines of options with which ``reconstruct`` reads this image
-    fields: str = ""  #: further fields of the sidecar that it needs
 
     def __str__(self) -> str:
-        """Return options and fields as one line."""
-        return " ".join(self.options) + (f", sidecar: {self.fields}" if self.fields else "")
+        """Return the options as one line."""
+        return " ".join(self.options)
 
 
 def tiles_of_sizes(path: Path, sizes: Sequence[StoredSize]) -> list[Tile]:
@@ -54,16 +53,14 @@ def tiles_of_sizes(path: Path, sizes: Sequence[StoredSize]) -> list[Tile]:
                 width=size.width,
                 frame_align=size.frame_align,
                 offset=size.offset,
+                bit_order=size.bit_order,
                 allow_partial=True,
                 **STORED,
             )
         image = _image(recording)
-        options = [f"--height {size.height} --width {size.width}"]
-        options += ["--allow-partial"] if size.left else []
-        stated = {"offset": size.offset, "frame_align": size.frame_align}
-        fields = ", ".join(f"{name}: {value}" for name, value in stated.items() if value)
+        options = [f"--height {size.height} --width {size.width}", *filter(None, [size.options])]
         oriented = [Tile(image)] if tiles else _orientations(image, turns=(0,))
-        tiles += [Tile(each.image, (*options, *each.options), fields) for each in oriented]
+        tiles += [Tile(each.image, (*options, *each.options)) for each in oriented]
     return tiles
 
 
@@ -75,8 +72,7 @@ def tiles_of_orientations(recording: SpikeRecording) -> list[Tile]:
 def write_sheet(tiles: Sequence[Tile], path: Path, *, overwrite: bool) -> None:
     """Write a PNG file with all images in one size, numbered and labelled with their options."""
     images = [np.asarray(ImageOps.contain(to_pillow(tile.image), _BOX)) for tile in tiles]
-    lines = ([*tile.options, *([tile.fields] if tile.fields else [])] for tile in tiles)
-    captions = [f"{number}: " + "\n".join(each) for number, each in enumerate(lines, 1)]
+    captions = [f"{number}: " + "\n".join(tile.options) for number, tile in enumerate(tiles, 1)]
     save_picture(contact_sheet(images, captions), path, overwrite=overwrite)
 
 

@@ -57,6 +57,30 @@ def centers_with_stride(planes: int, stride: int, first: int = 0) -> list[int]:
     return list(range(first, planes, stride))
 
 
+def centers_inside(
+    planes: int,
+    stride: int,
+    margin: int,
+    start: int | None = None,
+    stop: int | None = None,
+) -> list[int]:
+    """Return every ``stride``-th plane of ``[start, stop)``.
+
+    An end that is not stated keeps ``margin`` planes to the end of the recording, or as many as
+    leave one plane.
+
+    Example:
+        >>> centers_inside(100, 20, 30), centers_inside(100, 20, 30, start=0)
+        ([30, 50], [0, 20, 40, 60])
+        >>> centers_inside(9, 1, 30)
+        [4]
+    """
+    margin = min(margin, (planes - 1) // 2)
+    first = min(margin, planes - 1 if stop is None else stop - 1) if start is None else start
+    past = max(planes - margin, first + 1) if stop is None else stop
+    return centers_with_stride(past, stride, first)
+
+
 def planes_inside(
     planes: int, start: int | None = None, length: int | None = None
 ) -> tuple[int, int]:

@@ -34,6 +34,11 @@ class ClipReconstruction(nn.Module):
     inference_options: tuple[str, ...] = ()
     applies_maps: bool = False  #: whether the maps of a recording's camera are applied
 
+    @property
+    def margin(self) -> int:
+        """Planes that an image needs on either side of its plane."""
+        return self.clip_length // 2
+
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
         raise NotImplementedError

@@ -132,6 +132,7 @@ class DecodedBitstream:
         return tuple(self.header.plane(index) for index in self.feature_index)
 
 
+_MAX_MARGIN: Final = 128  # planes
 _VERBS: Final = {
     Reconstructs: "make pictures",
     Deblurs: "deblur",
@@ -147,6 +148,11 @@ def require_ability(module: object, ability: type[Ability], option: str) -> Abil
     if not isinstance(module, ability):
         raise UsageError(f"{option}: {type(module).__name__} does not {_VERBS[ability]}")
     return module
+
+
+def margin_of(method: Reconstructs) -> int:
+    """Return the planes that an image of a method needs on either side, at most 128."""
+    return min(getattr(method, "margin", method.clip_length // 2), _MAX_MARGIN)
 
 
 def adjusted(module: Any, settings: Mapping[str, int], option: str) -> Reconstructs:  # noqa: ANN401  (any module)

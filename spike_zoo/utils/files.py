@@ -320,6 +320,8 @@ def check_absent(path: Path, *, overwrite: bool = False) -> None:
     check_writable(path)
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give the name of a file")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is a device, pipe or socket; give the name of a file")
     if path.exists() and not overwrite:
         raise ExistingFileError(
             f"{path} exists already; choose another name, or overwrite it (--overwrite)",

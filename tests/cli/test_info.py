@@ -136,11 +136,11 @@ def test_a_picture_shows_sizes_of_an_unknown_one_and_orientations_of_a_stated_on
     path.write_bytes(bytes(16) + path.read_bytes())
     result = zoo("info a.dat")
     assert result.code == 2
-    assert "the most likely first: 48x64 (60 planes after 16 bytes)" in result.err
+    assert "the most likely first: 48x64 (60 planes, --offset 16)" in result.err
     assert "spike-zoo info a.dat --picture sheet.png" in result.err
     text = zoo("info a.dat --picture sheet.png").out
     check_text(text, "of unknown size", "sheet.png (the most likely size first)")
-    check_text(text, "1              --height 48 --width 64 --flip true --mirror false, sidecar:")
+    check_text(text, "1              --height 48 --width 64 --offset 16 --flip true --mirror false")
     Path("a.dat.yaml").write_text("{spike_h: 48, spike_w: 64, offset: 16}")
     facts = json.loads(zoo("info a.dat --picture sheet.png --overwrite --json").out)
     assert (facts["planes"], facts["picture"], len(facts["images"])) == (60, "sheet.png", 8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -115,7 +116,7 @@ def test_packed_arrays_without_a_width_are_rejected_with_how_to_state_it(
 
 def test_values_of_zero_and_255_are_not_read_as_packed(tmp_path: Path) -> None:
     np.save(tmp_path / "clip.npy", np.uint8(255) * random_spikes(7, 5, 21))
-    with pytest.raises(FormatError, match=r"must be 0 or 1, found \[255\]$"):
+    with pytest.raises(FormatError, match=r"found \[255\]. Divide by 255"):
         read_recording(tmp_path / "clip.npy")
 
 
@@ -248,3 +249,49 @@ def test_scales_that_are_not_positive_numbers_are_rejected(
     np.savez(tmp_path / "clip.npz", spikes=random_spikes(2, 3, 8), **wrong)
     with pytest.raises(FormatError, match="expected a number > 0"):
         read_recording(tmp_path / "clip.npz")
+
+
+@pytest.mark.parametrize("kind", ["npy", "h5"])
+@pytest.mark.parametrize("dtype", ["?", "u1", "f4"])
+def test_planes_of_an_array_larger_than_the_memory_are_read_on_demand(
+    tmp_path: Path, kind: str, dtype: str
+) -> None:
+    shape, place = (1_000_000, 250, 400), 700_000  # 100 GB of bytes, sparse
+    if kind == "npy":
+        header = io.BytesIO()
+        fields = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(header, fields)
+        plane_bytes = np.dtype(dtype).itemsize * 250 * 400
+        with (tmp_path / "big.npy").open("wb") as stream:
+            stream.write(header.getvalue())
+            stream.truncate(len(header.getvalue()) + shape[0] * plane_bytes)
+            stream.seek(len(header.getvalue()) + place * plane_bytes)
+            stream.write(np.ones((250, 400), dtype).tobytes())
+    else:
+        with h5py.File(tmp_path / "big.h5", "w") as file:
+            spikes = file.create_dataset("spikes", shape, dtype, chunks=(5, 250, 400))
+            spikes[place] = 1
+    tracemalloc.start()
+    recording = read_recording(tmp_path / f"big.{kind}")
+    assert recording.shape == shape
+    assert [bool(recording[place + k].all()) for k in (-1, 0, 1)] == [False, True, False]
+    assert not recording[place - 1].any()
+    assert tracemalloc.get_traced_memory()[1] < 2e8
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", ["npy", "h5"])
+def test_values_that_are_no_spikes_are_rejected_where_they_are_read(
+    tmp_path: Path, kind: str
+) -> None:
+    values = np.zeros((200, 250, 400), np.uint8)
+    values[190] = 3
+    if kind == "npy":
+        np.save(tmp_path / "a.npy", values)
+    else:
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["spikes"] = values
+    recording = read_recording(tmp_path / f"a.{kind}")
+    assert not recording[:100].any()
+    with pytest.raises(FormatError, match=r"a\.(npy|h5).*must be 0 or 1, found \[3\]"):
+        recording.read(185, 195)

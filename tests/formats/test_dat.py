@@ -72,7 +72,7 @@ def test_planes_of_any_size_are_read_back(
 def test_planes_that_are_not_whole_bytes_need_their_alignment_stated(tmp_path: Path) -> None:
     path = tmp_path / "clip.dat"
     path.write_bytes(bytes(10))
-    message = r"clip\.dat.*frame_align: byte.*frame_align: bit.*sidecar"
+    message = r"clip\.dat.*--frame-align byte.*--frame-align bit"
     with pytest.raises(GeometryError, match=message):
         read_recording(path, height=3, width=5)
 

@@ -52,8 +52,7 @@ def test_a_tile_is_the_image_that_its_options_give(tmp_path: Path) -> None:
 def test_the_first_size_has_four_orientations_and_all_needed_settings(tmp_path: Path) -> None:
     tiles = tiles_of_sizes(_path(tmp_path), SIZES)
     assert [tile.image.shape for tile in tiles] == [(48, 64)] * 4 + [(32, 96)]
-    options = "--height 48 --width 64 --flip false --mirror false"
-    assert str(tiles[1]) == f"{options}, sidecar: offset: 16"
+    assert str(tiles[1]) == "--height 48 --width 64 --offset 16 --flip false --mirror false"
     assert str(tiles[4]) == "--height 32 --width 96 --allow-partial"
 
 

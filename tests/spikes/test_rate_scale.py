@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from spike_zoo import SpikeRecording, read_recording
 from spike_zoo.errors import UsageError
-from spike_zoo.media import load_picture
 from spike_zoo.simulation import simulate_spikes
 from spike_zoo.spikes.rate_scale import (
     RateScale,
@@ -49,11 +48,14 @@ def test_the_rate_scale_option_precedes_the_recording_and_the_recording_precedes
     assert rate_scale_of(unknown) == RateScale(1.0, is_estimated=True)
 
 
-def test_the_estimate_is_the_firing_rate_of_the_brightest_pixels() -> None:
+@pytest.mark.parametrize("cfa", [None, "RGGB"])
+def test_the_estimate_is_that_of_the_brightest_pixels_and_a_tenth_more(cfa: Any) -> None:
     luminance = np.full((250, 40, 40), 0.2, np.float32)
-    luminance[:, :4] = 1.0  # a tenth of the pixels is white
-    recording = SpikeRecording.from_planes(simulate_spikes(luminance, gain=0.6, start="zero"))
-    assert estimate_rate_scale(recording) == pytest.approx(0.6, abs=0.01)
+    luminance[:, 4:14, 4:14] = 1.0  # white
+    spikes = simulate_spikes(luminance, gain=0.6, start="zero")
+    spikes[:, 20:40:6, ::6] = True  # defective pixels
+    recording = SpikeRecording.from_planes(spikes, cfa=cfa)
+    assert estimate_rate_scale(recording) == pytest.approx(1.1 * 0.6, rel=0.05)
 
 
 def test_a_recording_without_spikes_has_an_assumed_rate_scale_and_a_warning() -> None:
@@ -62,7 +64,15 @@ def test_a_recording_without_spikes_has_an_assumed_rate_scale_and_a_warning() ->
     assert scale.note.startswith("warning: almost no pixel has a spike")
 
 
-def test_the_estimate_makes_the_brightest_pixels_of_the_sample_clip_white(shared: Path) -> None:
-    recording = read_recording(shared / "data" / "data.dat", height=250, width=400)
-    brightest = np.quantile(load_picture(shared / "data" / "data.png"), 0.995)
-    assert estimate_rate_scale(recording) == pytest.approx(0.6 * brightest, rel=0.1)
+@pytest.mark.parametrize(
+    "clip",
+    [
+        "data.dat",
+        "base/test/spike/203_part1_key_id151.dat",
+        "base/train/spike/203_part2_key_id151.dat",
+    ],
+)
+def test_the_estimate_of_the_sample_clips_is_near_their_rate_scale(shared: Path, clip: str) -> None:
+    recording = read_recording(shared / "data" / clip, height=250, width=400)
+    assert estimate_rate_scale(recording) == pytest.approx(0.6, rel=0.06)
+    assert estimate_rate_scale(recording.between(50, 250)) == pytest.approx(0.6, rel=0.1)

@@ -375,3 +375,17 @@ def test_a_plain_name_is_one_part_of_a_path_on_every_system(text: str) -> None:
     assert not name.startswith(".")
     assert not name.endswith(".")
     assert plain_name(name) == name
+
+
+def test_pipes_and_devices_are_not_replaced_by_files(tmp_path: Path) -> None:
+    pipe = tmp_path / "a.png"
+    os.mkfifo(pipe)
+    for target in (pipe, Path(os.devnull)):
+        with pytest.raises(UsageError, match="device, pipe or socket"):
+            check_absent(target, overwrite=True)
+        with (
+            pytest.raises(UsageError, match="device, pipe or socket"),
+            new_file(target, overwrite=True),
+        ):
+            pass
+    assert pipe.is_fifo()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.recording import SpikeRecording
     from spike_zoo.spikes.take import Take
 
+_ONLY_DAT = ("height", "width", "offset", "bit_order", "frame_align")
 #: Name, split and reader of a take.
 FoundTake = tuple[str, str | None, "Callable[[], Take]"]
 
@@ -43,6 +44,9 @@ class Camera:
     #: rotate ``.dat`` recordings clockwise by 0, 90, 180 or 270 degrees, after flip and mirror;
     #: None: as their sidecars state, else 0
     rotate: int | None = None
+    offset: int | None = None  #: bytes of ``.dat`` recordings before the first plane
+    bit_order: str | None = None  #: ``"little"`` or ``"big"``, of ``.dat`` recordings
+    frame_align: str | None = None  #: ``"byte"`` or ``"bit"``, of ``.dat`` recordings
     #: drop the incomplete last plane of a ``.dat`` recording, with a warning
     allow_partial: bool = False
     cfa: Cfa | None = None  #: layout of the Bayer filters of upright images
@@ -62,21 +66,12 @@ class Camera:
     def read(self, path: Path) -> SpikeRecording:
         """Open a recording of any format; height and width are used for ``.dat`` only."""
         usual = self.usual or Camera()
-        height, width = self._size(path, usual) if path.suffix.lower() == ".dat" else (None, None)
-        recording = read_recording(
-            path,
-            height=height,
-            width=width,
-            flip=self.flip,
-            mirror=self.mirror,
-            rotate=self.rotate,
-            allow_partial=self.allow_partial,
-            check_rows=True,
-            fps=self.fps,
-            rate_scale=self.rate_scale,
-            cfa=self.cfa,
-            camera=self.camera,
-        )
+        stated = {name: value for name, value in vars(self).items() if name != "usual"}
+        if path.suffix.lower() == ".dat":
+            stated["height"], stated["width"] = self._size(path, usual)
+        else:
+            stated |= dict.fromkeys(_ONLY_DAT)
+        recording = read_recording(path, **stated, check_rows=True)
         recording.rate_scale = recording.rate_scale or usual.rate_scale
         recording.fps = recording.fps or usual.fps or 0.0
         recording.cfa = recording.cfa or usual.cfa

@@ -156,7 +156,7 @@ def _other_content(path: Path) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # repeated when all planes are read
             if suffix == ".npy":
-                read_npy(path, most=_PLANES_CHECKED)
+                read_npy(path)
             elif suffix == ".npz":
                 read_npz(path, most=_PLANES_CHECKED)
             elif suffix in ARCHIVE_SUFFIXES:
@@ -170,8 +170,9 @@ def _other_content(path: Path) -> str | None:
 
 def _other_hdf5(path: Path) -> str | None:
     if not is_archive(path):
-        plain = read_plain(Hdf5File(path), None, most=_PLANES_CHECKED)
-        return f"{path}: no data set has three axes" if plain is None else None
+        with Hdf5File(path) as file:
+            is_plain = read_plain(file, None) is not None
+        return None if is_plain else f"{path}: no data set has three axes"
     recordings = len(SpikeArchive(path))
     if recordings == 1:
         return None

@@ -88,6 +88,11 @@ class AlignedTFI(ClassicalMethod, FlowFields):
         self.unblurs = unblurs
         self.fills_ends = fills_ends
 
+    @property
+    def margin(self) -> int:
+        """Half the window."""
+        return self.window // 2
+
     def rate(self, spikes: Tensor, center: int) -> Tensor:
         """Return the mean inverse interval along the flow, ``(B, H, W)``."""
         return torch.stack([mean.rate for mean in self.along(spikes, center)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from spike_zoo.methods.classical.functional import tfi, tfp
+from spike_zoo.methods.classical.intervals import BLACK
 from spike_zoo.methods.classical.plasticity import tfstp, tfstp_stream
 from spike_zoo.methods.classical.streams import ascending_blocks, tfi_stream, tfp_stream
 from spike_zoo.tasks.clips import ClipReconstruction
@@ -90,6 +91,11 @@ class TFP(ClassicalMethod):
         super().__init__(window=window)
         self.window = window
 
+    @property
+    def margin(self) -> int:
+        """Half the window."""
+        return self.window // 2
+
     def rate(self, spikes: Tensor, center: int) -> Tensor:
         """Return the firing rate in the window, ``(B, H, W)``."""
         return tfp(spikes, center, self.window)
@@ -119,6 +125,11 @@ class TFI(ClassicalMethod):
             raise ValueError(f"average is at least 1 plane, got {average}")
         super().__init__(average=average)
         self.average = average
+
+    @property
+    def margin(self) -> int:
+        """Half the averaged planes, and the longest interval that is not black."""
+        return self.average // 2 + BLACK
 
     def rate(self, spikes: Tensor, center: int) -> Tensor:
         """Return the mean of one over the intervals, ``(B, H, W)``."""

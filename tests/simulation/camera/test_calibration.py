@@ -13,8 +13,8 @@ from spike_zoo.cli.main import main
 from spike_zoo.errors import ConfigError, FormatError, GeometryError, UsageError
 from spike_zoo.formats import write_recording
 from spike_zoo.simulation.camera.calibration import Calibration, calibrate
-from spike_zoo.simulation.camera.noise_estimates import reported
 from spike_zoo.simulation.camera.noise import CameraNoise, fixed_patterns, resolve_noise
+from spike_zoo.simulation.camera.noise_estimates import reported
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
 from spike_zoo.spikes import SpikeRecording
 
@@ -149,7 +149,9 @@ def test_spikes_that_do_not_integrate_light_are_rejected(
     random = SpikeRecording.from_planes(generator.random(recordings[level].shape) < rate)
     for wrong in (random, shifting(recordings[level])):
         dark, *flats = [*recordings[:level], wrong, *recordings[level + 1 :]]
-        with pytest.raises(FormatError, match="do not integrate|not those of pixels that integrate"):
+        with pytest.raises(
+            FormatError, match="do not integrate|not those of pixels that integrate"
+        ):
             calibrate(dark, flats)
 
 
