@@ -40,7 +40,7 @@ _SUBPACKAGES = {
 install_guard()
 
 
-_public = lazy_attributes(
+_public, _ = lazy_attributes(
     __name__,
     archive="SpikeArchive",
     errors="SpikeZooError",
