@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from lightning.pytorch.cli import LightningArgumentParser
     from torch import nn
 
-FOLDER = "configs"  # in a checkout and in the working folder
-SHIPPED = Path(__file__).parent.parent / FOLDER
+FOLDER = "configs"  # in an installed package, at the root of a checkout and in the working folder
+_PACKAGE = Path(__file__).parent.parent
+SHIPPED = next(
+    (folder for folder in (_PACKAGE / FOLDER, _PACKAGE.parent / FOLDER) if folder.is_dir()),
+    _PACKAGE / FOLDER,
+)
 PROFILES = Path(FOLDER) / "profiles"
 _OPTIONS = ("-c", "--config")
 _SENTENCE = re.compile(r"(?<=[.?!])\s|\s\s")
