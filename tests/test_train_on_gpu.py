@@ -65,22 +65,24 @@ def test_a_run_of_other_settings_does_not_continue(tmp_path: Path, other: dict[s
 
 
 def test_images_of_every_type_have_the_same_values(tmp_path: Path) -> None:
-    bytes_, expected = pattern_take(0), pattern_take(0).images / 255
-    assert bytes_.images.dtype == np.uint8
+    take, images = pattern_take(0), pattern_take(0).images
+    assert images is not None
+    assert images.dtype == np.uint8
+    expected = images / 255
     of_type = {
-        "bytes": bytes_.images,
-        "words": bytes_.images.astype(np.uint16) * 257,  # 65535 / 255
-        "floats": (bytes_.images / 255).astype(np.float32),
-        "colour": np.repeat(bytes_.images[..., None], 3, axis=-1),
+        "bytes": images,
+        "words": images.astype(np.uint16) * 257,  # 65535 / 255
+        "floats": (images / 255).astype(np.float32),
+        "colour": np.repeat(images[..., None], 3, axis=-1),
     }
     takes = {
-        name: lambda images=images: dataclasses.replace(bytes_, images=images)
+        name: lambda images=images: dataclasses.replace(take, images=images)
         for name, images in of_type.items()
     }
     archive = build_archive(tmp_path / "a.h5", takes, splits={"train": [*takes]})
-    images = read_windows(archive, "train", "plain").images.view(4, -1, *expected.shape[1:])
-    assert images.dtype == torch.float32
-    for read in images:
+    all_read = read_windows(archive, "train", "plain").images.view(4, -1, *expected.shape[1:])
+    assert all_read.dtype == torch.float32
+    for read in all_read:
         np.testing.assert_allclose(read, expected, atol=1e-3)
 
 

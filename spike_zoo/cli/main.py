@@ -22,6 +22,7 @@ from spike_zoo.errors import SpikeZooError, UsageError, closest, first_line, vis
 from spike_zoo.training.configs import check_configs
 from spike_zoo.training.libraries import plain_warning
 from spike_zoo.utils.cores import limit_threads_of_torch
+from spike_zoo.utils.environment import ensure_home, invalid_variable
 from spike_zoo.utils.signals import exit_on_signals, is_closed, signal_code
 
 if TYPE_CHECKING:
@@ -74,9 +75,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments after the program's name; by default those of the process.
     """
-    if "_ARGCOMPLETE" in os.environ:  # called by the shell
-        _complete(os.environ.get("COMP_LINE", ""))
-    limit_threads_of_torch()
     given = list(sys.argv[1:] if argv is None else argv)
     warnings.formatwarning = plain_warning
     arguments = [argument for argument in given if argument not in EVERYWHERE]
@@ -85,6 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with quiet(wanted="--quiet" in given):
             configure_streams()
+            if "_ARGCOMPLETE" in os.environ:  # called by the shell
+                _complete(os.environ.get("COMP_LINE", ""))
+            limit_threads_of_torch()
+            ensure_home()
+            os.environ["MPLBACKEND"] = "agg"  # charts are files; notebooks set another backend
             code = _dispatch(arguments)
             sys.stdout.flush()  # raises the error of a closed pipe here, not at the exit of Python
     except BaseException as error:  # noqa: BLE001  (every error becomes an exit code)
@@ -242,6 +245,8 @@ def as_parsed(arguments: Sequence[str], types: Mapping[str, Any]) -> list[str]:
 def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     """Return the exit code and the message of an error."""
     is_interrupt = isinstance(error, KeyboardInterrupt)
+    if not is_interrupt and (variable := invalid_variable(error)):
+        return USAGE, f"error: {variable}"
     expected = None if is_interrupt else _package_error(error)
     if expected is not None:
         return expected.exit_code, f"error: {_message_of(expected)}"
