@@ -9,7 +9,6 @@ from pathlib import Path
 from spike_zoo.checkpoints.published import check_method, weightless_names
 from spike_zoo.cli.options import Port
 from spike_zoo.errors import UsageError
-from spike_zoo.pages.choices import split_settings
 
 
 def app(
@@ -28,7 +27,7 @@ def app(
         methods: Additional methods to choose from: checkpoints or export folders.
     """
     for method in methods or ():
-        check_method(split_settings(method)[0])
+        check_method(method)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     with tempfile.TemporaryDirectory(prefix="spike-zoo-app-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # uploads are removed at the end

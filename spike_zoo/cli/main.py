@@ -202,7 +202,28 @@ def _check_options(known: Iterable[str], arguments: Sequence[str]) -> None:
         if given.startswith("--") and given not in names:
             from spike_zoo.training.problems import unknown_option
 
-            raise UsageError(unknown_option(argument, names))
+            hint = _setting_hint(given.removeprefix("--"), arguments)
+            raise UsageError(hint or unknown_option(argument, names))
+
+
+def _setting_hint(name: str, arguments: Sequence[str]) -> str:
+    """Return how a setting of the method on a command line is given, "" if it has no such one."""
+    from spike_zoo.checkpoints.published import WEIGHTLESS
+
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    following = dict(zip(words, words[1:], strict=False))
+    method, value = following.get("--method", ""), following.get(f"--{name}", "N")
+    known = WEIGHTLESS.get(method.partition(":")[0])
+    setting = name.replace("-", "_")
+    if not known or setting not in inspect.signature(_imported_class(known.class_path)).parameters:
+        return ""
+    joined = f"{method}{',' if ':' in method else ':'}{setting}={value}"
+    return f"--{name} is a setting of the method: give --method {joined}"
+
+
+def _imported_class(path: str) -> Any:  # noqa: ANN401  (a class)
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 def as_parsed(arguments: Sequence[str], types: Mapping[str, Any]) -> list[str]:
