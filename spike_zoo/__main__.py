@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-_SAFE_PATH, _OURS = "PYTHONSAFEPATH", "spike-zoo"
+SAFE_PATH, OWN_SAFE_PATH = "PYTHONSAFEPATH", "spike-zoo"
 
 
 def main() -> int:
@@ -42,13 +42,13 @@ def search_working_folder_last() -> None:
     front, get the variable and the path of this process.
     """
     folder = os.getcwd()  # noqa: PTH109  (pathlib imports many modules)
-    if sys.flags.safe_path and os.environ.get(_SAFE_PATH) != _OURS:
+    if sys.flags.safe_path and os.environ.get(SAFE_PATH) != OWN_SAFE_PATH:
         return
     if folder not in sys.path:
         sys.path.append(folder)
     package = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  (as above)
     if os.path.dirname(package) != folder:  # noqa: PTH120  # an uninstalled checkout is needed there
-        os.environ.setdefault(_SAFE_PATH, _OURS)
+        os.environ.setdefault(SAFE_PATH, OWN_SAFE_PATH)
 
 
 if __name__ == "__main__":

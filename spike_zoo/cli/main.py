@@ -12,7 +12,7 @@ import sys
 import traceback
 import warnings
 from argparse import ArgumentError
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from spike_zoo.cli.console import configure_streams, drop_unwritten, quiet
@@ -211,7 +211,7 @@ def _setting_hint(name: str, arguments: Sequence[str]) -> str:
     from spike_zoo.checkpoints.published import WEIGHTLESS
 
     words = [word for argument in arguments for word in argument.split("=", 1)]
-    following = dict(zip(words, words[1:], strict=False))
+    following = dict(pairwise(words))
     method, value = following.get("--method", ""), following.get(f"--{name}", "N")
     known = WEIGHTLESS.get(method.partition(":")[0])
     setting = name.replace("-", "_")

@@ -35,6 +35,8 @@ from spike_zoo.training.libraries import (
 from spike_zoo.utils.files import link_or_copy, new_file, synchronise
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lightning import LightningModule, Trainer
     from torch import Tensor
 
@@ -165,7 +167,6 @@ class HeldOutCheckpoint(RunCheckpoint):
         super().__init__(path, is_resumed=is_resumed, **monitored)
         self.at_start: _Errors = {}
         self._errors: _Errors = {}
-        self._has_ended = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Extend the sanity check to the whole validation split."""
@@ -223,21 +224,26 @@ class HeldOutCheckpoint(RunCheckpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the state at the end if it was validated and is better."""
-        self._has_ended = True
-        if self._validated == trainer.global_step:
-            self.on_validation_end(trainer, pl_module)
         super().on_train_end(trainer, pl_module)
+        measured = {n: float(x) for n, x in trainer.callback_metrics.items() if n.startswith(_VAL)}
+        if self._validated == trainer.global_step and self.is_better(measured):
+            self.best_metrics = measured
+            current = torch.tensor(measured[str(self.monitor)])
+            self._update_best_and_save(current, trainer, self._monitor_candidates(trainer))
 
     @property
     def threshold(self) -> float:
         """Standard errors of a significant change: one-sided t-test over the recordings."""
         return float(stdtrit(len(self.at_start) - 1, 1 - _LEVEL))
 
+    def is_better(self, measured: Mapping[str, float]) -> bool:
+        """Return whether a state is better than the best one, and significantly than the start."""
+        best = self.best_metrics[str(self.monitor)]
+        return measured[str(self.monitor)] < best and measured[_CHANGE] < -self.threshold
+
     def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
-        """Return whether the state at the end is better than the best one and that at the start."""
-        change = float(trainer.callback_metrics.get(_CHANGE, 0.0))
-        is_better = self._has_ended and change < -self.threshold
-        return is_better and super().check_monitor_top_k(trainer, current)
+        """Return False: no state is saved before the end."""
+        return False
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print whether the weights at the start were improved."""

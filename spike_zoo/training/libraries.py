@@ -28,8 +28,8 @@ _IGNORED_WARNINGS = (
 )
 #: Packages whose classes a configuration may import with ``--safe``.
 TRUSTED = ("spike_zoo", "lightning", "torch", "torchmetrics")
-#: Omitted lines of Lightning's log: advertisements, and a report of SIGTERM without a message.
-_OMITTED = ("Tip:", "SIGTERMException was raised")
+#: Omitted lines of Lightning's log: advertisements, absent devices, and a report of SIGTERM without a message.
+_OMITTED = ("Tip:", "SIGTERMException was raised", "GPU available: False", "TPU available:")
 #: Option of the trainer -> smallest value. None selects Lightning's default.
 _MIN_VALUE = {
     **dict.fromkeys(("accumulate_grad_batches", "check_val_every_n_epoch", "num_nodes"), 1),

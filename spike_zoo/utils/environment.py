@@ -15,7 +15,7 @@ _LAUNCHERS: Final = {
 #: Variables of one process of a group; Lightning and torch read each one by itself.
 _OF_GROUPS: Final = (
     *("RANK", "LOCAL_RANK", "JSM_NAMESPACE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),
-    *("MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED"),
+    *("MASTER_ADDR", "MASTER_PORT"),
 )
 _SLURM_RANKS: Final = ("SLURM_PROCID", "SLURM_LOCALID")
 _ARGUMENTS: Final = "PL_TRAINER_"  # Lightning: defaults of arguments that are not given
@@ -31,6 +31,7 @@ def drop_foreign_variables() -> None:
     foreign = [name for name in os.environ if name.startswith(_ARGUMENTS)]
     if not any(os.environ.get(name, "") not in ("", alone) for name, alone in _LAUNCHERS.items()):
         foreign += [name for name in _OF_GROUPS if name in os.environ]
+        os.environ.pop("PL_GLOBAL_SEED", None)  # of an earlier run, with --seed_everything true
         for name in _SLURM_RANKS:  # Lightning needs them in each job
             if os.environ.get(name, "0") != "0":
                 foreign.append(name)

@@ -26,7 +26,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 RANKS = ["LOCAL_RANK", "RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK", "WORLD_SIZE", "MASTER_ADDR"]
 
 
-@pytest.mark.parametrize("name", [*RANKS, "PL_GLOBAL_SEED", "PL_TRAINER_FAST_DEV_RUN"])
+@pytest.mark.parametrize("name", [*RANKS, "PL_TRAINER_FAST_DEV_RUN"])
 def test_a_variable_that_another_program_left_is_ignored_by_name(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
