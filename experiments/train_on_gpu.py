@@ -8,13 +8,14 @@ of their own. On the CPU the same steps are computed without graphs, for tests.
 
 `plain:3` makes three steps of this run per step of the others. The PSNR on
 validation scenes is printed after each tenth of the updates. An interrupted or finished command
-continues with the same arguments; the schedule then reaches its end after `--updates`.
+continues with the same arguments; another archive, batch, side or number of updates is an error.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -27,11 +28,13 @@ from torch.nn import functional as F
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.checkpoints.loading import save_weights
+from spike_zoo.data.batches import unit_range
 from spike_zoo.methods.classical.aligned_input import read_aligned
 from spike_zoo.methods.plain import PlainModule, interval_rates
 from spike_zoo.methods.plain.network import CLIP_PLANES
 from spike_zoo.methods.stir import AlignedSTIRModule, STIRLoss
 from spike_zoo.metrics import psnr
+from spike_zoo.spikes.take import grey
 from spike_zoo.tasks.clips import read_clip
 
 if TYPE_CHECKING:
@@ -58,7 +61,7 @@ class Windows(NamedTuple):
     Attributes:
         planes: ``(M, P, H, W)`` float16, the input of the network.
         drafts: ``(M, 1, H, W)`` float16, the image that `stir` corrects; zeros for `plain`.
-        images: ``(M, 1, H, W)`` uint8.
+        images: ``(M, 1, H, W)`` float32 in [0, 1], grey.
     """
 
     planes: Tensor
@@ -79,7 +82,9 @@ def _windows(archive: Path, method: str, name: str) -> tuple[NDArray[np.generic]
     """Return inputs, drafts and images of a recording."""
     planes, drafts = [], []
     with SpikeArchive(archive) as opened:
-        recording, images = opened[name], opened.images(name)
+        recording, images = opened[name], [grey(image) for image in opened.images(name)]
+        if recording.cfa is not None or any(x.shape != recording.shape[1:] for x in images):
+            sys.exit(f"{archive}: {name}: needs a grey sensor, and images of the size of planes")
         scale = float(recording.rate_scale or 1.0)
         for center in opened.image_index(name).tolist():
             if method == "stir":
@@ -89,8 +94,9 @@ def _windows(archive: Path, method: str, name: str) -> tuple[NDArray[np.generic]
             else:
                 clip = read_clip(recording, center, CLIP_PLANES)
                 planes.append((interval_rates(clip[None]) / scale).half())
-                drafts.append(torch.zeros(1, 1, *images.shape[1:], dtype=torch.float16))
-    return torch.cat(planes).numpy(), torch.cat(drafts).numpy(), images[:, None]
+                drafts.append(torch.zeros(1, 1, *recording.shape[1:], dtype=torch.float16))
+    truth = torch.stack([unit_range(torch.from_numpy(image))[None] for image in images])
+    return torch.cat(planes).numpy(), torch.cat(drafts).numpy(), truth.numpy()
 
 
 class Run:
@@ -103,12 +109,21 @@ class Run:
         batch: Crops per update.
         side: Rows and columns of a crop.
         seed: Seed of weights, crops and flips.
+        data: Digest of the archive.
     """
 
     def __init__(
-        self, method: str, windows: Windows, updates: int, batch: int, side: int, seed: int = 0
+        self,
+        method: str,
+        windows: Windows,
+        updates: int,
+        batch: int,
+        side: int,
+        seed: int = 0,
+        data: str = "",
     ) -> None:
         self.method, self.windows, self.updates, self.seed = method, windows, updates, seed
+        self.settings = {"updates": updates, "batch": batch, "side": side, "archive": data}
         self.device = windows.planes.device
         torch.manual_seed(seed)
         self.module = (
@@ -196,7 +211,7 @@ class Run:
             for flip, turn in zip(flips, _TURNS, strict=True):
                 crop = torch.where(flip[:, None, None, None].bool(), turn(crop), crop)
             crops.append(crop.float())
-        return crops[0], crops[1], crops[2] / 255
+        return crops[0], crops[1], crops[2]
 
     @torch.inference_mode()
     def psnr(self, windows: Windows) -> float:
@@ -207,7 +222,7 @@ class Run:
             inputs = planes[None].to(self.device).float()
             draft = draft[None].to(self.device).float()
             result = self.network(inputs, draft) if self.method == "stir" else self.network(inputs)
-            values.append(psnr(result.clamp(0, 1), image[None].to(self.device) / 255).item())
+            values.append(psnr(result.clamp(0, 1), image[None].to(self.device)).item())
         self.network.train()
         return float(np.mean(values))
 
@@ -219,7 +234,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "mean": self.mean,
-            "updates": self.updates,
+            "settings": self.settings,
         }
         torch.save(state, file.with_suffix(".partial"))
         file.with_suffix(".partial").replace(file)
@@ -227,10 +242,13 @@ class Run:
         save_weights(self.module, file.with_suffix(".safetensors"), half=True, config=config)
 
     def restore(self, folder: Path) -> None:
-        """Continue from the state in a folder, if there is one."""
+        """Continue from the state in a folder, if there is one; exit if it has other settings."""
         file = folder / f"{self.method}-{self.seed}.ckpt"
         if file.exists():
             state = torch.load(file, map_location=self.device, weights_only=True)
+            for name, now in self.settings.items():
+                if (before := state["settings"][name]) != now:
+                    sys.exit(f"{file}: its {name} is {before}, not {now}; choose another --out")
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.rate = cast("Tensor", self.optimizer.param_groups[0]["lr"])
@@ -257,12 +275,16 @@ def _synchronise() -> None:
 def make_runs(
     windows: Mapping[str, Windows], requests: Mapping[str, int], updates: int, options: Namespace
 ) -> dict[Run, int]:
-    """Return the prepared runs and their steps per round."""
+    """Return the prepared runs and their steps per round; ``updates`` are rounds of new runs."""
     runs = {}
+    with SpikeArchive(options.archive) as opened:
+        data = opened.data_sha256()
     for method, steps in requests.items():
         file = options.out / f"{method}-{options.seed}.ckpt"
-        known = torch.load(file, weights_only=True)["updates"] if file.exists() else steps * updates
-        run = Run(method, windows[method], known, options.batch, options.side, options.seed)
+        count = steps * updates
+        if options.updates is None and file.exists():
+            count = torch.load(file, weights_only=True)["settings"]["updates"]
+        run = Run(method, windows[method], count, options.batch, options.side, options.seed, data)
         run.restore(options.out)
         run.prepare()
         runs[run] = steps

@@ -5,6 +5,12 @@ Public names and subpackages are imported on first use, so that importing the pa
 
 from __future__ import annotations
 
+import sys
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:  # python -m spike_zoo
+    # the working folder comes last: a user's copy.py or typing.py must replace no other module
+    sys.path.append(sys.path.pop(0))
+
 import importlib
 from typing import TYPE_CHECKING
 
@@ -40,7 +46,7 @@ _SUBPACKAGES = {
 install_guard()
 
 
-_public = lazy_attributes(
+_public, _ = lazy_attributes(
     __name__,
     archive="SpikeArchive",
     errors="SpikeZooError",

@@ -145,14 +145,15 @@ def first_line(error: BaseException) -> str:
 def closest(word: str, known: Iterable[str], most: int = 1) -> str:
     """Return the hint `` Did you mean 'x'?``; empty if no known word is similar.
 
-    A word can also be the start of a single known one, or the initials of one, as ``lr`` of
-    ``learning_rate``. The hint has up to ``most`` words, the most similar first.
+    Case is ignored. A word can also be the start of a single known one, or the initials of one, as
+    ``lr`` of ``learning_rate``. The hint has up to ``most`` words, the most similar first.
     """
-    names = sorted(set(known))
-    matches = [name for name in names if name.startswith(word)]
-    if len(matches) != 1:
-        matches = [name for name in names if _initials(name) == word.lstrip("-")][:most]
-    matches = matches or difflib.get_close_matches(word, names, n=most)
+    names = {name.lower(): name for name in sorted(set(known))}
+    word = word.lower()
+    keys = [key for key in names if key.startswith(word)]
+    if len(keys) != 1:
+        keys = [key for key in names if _initials(key) == word.lstrip("-")][:most]
+    matches = [names[key] for key in keys or difflib.get_close_matches(word, names, n=most)]
     return f" Did you mean {' or '.join(map(repr, matches))}?" if matches else ""
 
 

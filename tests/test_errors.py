@@ -64,10 +64,11 @@ def test_an_error_is_pickled_with_its_attributes(kind: type[SpikeZooError]) -> N
 
 @pytest.mark.parametrize(
     ("word", "expected"),
-    [("s", " Did you mean 'stir'?"), ("sitr", " Did you mean 'stir'?"), ("deblur", "")],
+    [("s", "stir"), ("sitr", "stir"), ("STIR", "stir"), ("adam", "Adam"), ("deblur", "")],
 )
 def test_a_close_word_is_suggested(word: str, expected: str) -> None:
-    assert closest(word, ["tfp", "stir"]) == expected
+    hint = f" Did you mean {expected!r}?" if expected else ""
+    assert closest(word, ["tfp", "stir", "Adam"]) == hint
 
 
 def test_several_suggestions_are_sorted_by_similarity() -> None:

@@ -7,6 +7,7 @@ import pkgutil
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -57,10 +58,17 @@ def test_module_runs_as_a_program() -> None:
     assert done.stdout.split()[-1] == spike_zoo.__version__
 
 
+def test_every_package_is_listed_and_no_link_is_needed() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = [file.parent.relative_to(ROOT) for file in ROOT.glob("spike_zoo/**/__init__.py")]
+    assert listed == sorted([".".join(path.parts) for path in found] + ["spike_zoo.configs"])
+    assert [path for path in ROOT.glob("spike_zoo/**/*") if path.is_symlink()] == []
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("setuptools") is None, reason="no build backend")
 def test_a_wheel_holds_every_configuration_weights_and_page(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "spike_zoo", tmp_path / "spike_zoo", symlinks=True)
+    shutil.copytree(ROOT / "spike_zoo", tmp_path / "spike_zoo")
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copyfile(ROOT / name, tmp_path / name)

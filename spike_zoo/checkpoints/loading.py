@@ -246,8 +246,8 @@ def _resolve(class_path: str, source: str, *, trust: bool) -> type[nn.Module]:
         )
     module_name, _, class_name = class_path.rpartition(".")
     try:
-        module_class = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
+        module_class = getattr(importlib.import_module(module_name or class_path), class_name)
+    except (ImportError, AttributeError) as error:
         raise WeightsError(
             f"{source}: the class {class_path!r} cannot be imported ({error}). Install its "
             "package, or run the command in the folder of its file."

@@ -111,7 +111,20 @@ def located_weights(name_or_path: str | Path) -> Path:
     return path
 
 
-def check_method(name: str) -> None:
+def split_settings(wanted: str) -> tuple[str, dict[str, str]]:
+    """Split ``name:setting=value,...``, as ``tfi:average=9``, into name and settings.
+
+    Colons in paths and names of W&B artifacts are part of the name.
+    """
+    name, colon, rest = wanted.rpartition(":")
+    parts = [part.partition("=") for part in rest.split(",")]
+    if not colon or not all(equals for _, equals, _ in parts) or Path(wanted).exists():
+        return wanted, {}
+    return name, {setting.replace("-", "_"): value for setting, _, value in parts}
+
+
+def check_method(wanted: str) -> None:
     """Raise MissingFileError for an unknown method, without importing torch; remote names pass."""
+    name, _ = split_settings(wanted)
     if not (name in WEIGHTLESS or is_artifact(name) or is_on_hub(name)):
         located_weights(name)

@@ -13,7 +13,7 @@ import sys
 import traceback
 import warnings
 from argparse import ArgumentError
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from spike_zoo.cli.console import configure_streams, drop_unwritten, quiet
@@ -23,6 +23,7 @@ from spike_zoo.errors import SpikeZooError, UsageError, closest, first_line, vis
 from spike_zoo.training.configs import check_configs
 from spike_zoo.training.libraries import plain_warning
 from spike_zoo.utils.cores import limit_threads_of_torch
+from spike_zoo.utils.environment import ensure_home, invalid_variable
 from spike_zoo.utils.signals import exit_on_signals, is_closed, signal_code
 
 if TYPE_CHECKING:
@@ -73,9 +74,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments after the program's name; by default those of the process.
     """
-    if "_ARGCOMPLETE" in os.environ:  # called by the shell
-        _complete(os.environ.get("COMP_LINE", ""))
-    limit_threads_of_torch()
     given = list(sys.argv[1:] if argv is None else argv)
     warnings.formatwarning = plain_warning
     arguments = [argument for argument in given if argument not in EVERYWHERE]
@@ -84,6 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with quiet(wanted="--quiet" in given):
             configure_streams()
+            if "_ARGCOMPLETE" in os.environ:  # called by the shell
+                _complete(os.environ.get("COMP_LINE", ""))
+            limit_threads_of_torch()
+            ensure_home()
+            os.environ["MPLBACKEND"] = "agg"  # charts are files; notebooks set another backend
             code = _dispatch(arguments)
             sys.stdout.flush()  # raises the error of a closed pipe here, not at the exit of Python
     except BaseException as error:  # noqa: BLE001  (every error becomes an exit code)
@@ -198,7 +201,28 @@ def _check_options(known: Iterable[str], arguments: Sequence[str]) -> None:
         if given.startswith("--") and given not in names:
             from spike_zoo.training.problems import unknown_option
 
-            raise UsageError(unknown_option(argument, names))
+            hint = _setting_hint(given.removeprefix("--"), arguments)
+            raise UsageError(hint or unknown_option(argument, names))
+
+
+def _setting_hint(name: str, arguments: Sequence[str]) -> str:
+    """Return how a setting of the method on a command line is given, "" if it has no such one."""
+    from spike_zoo.checkpoints.published import WEIGHTLESS
+
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    following = dict(pairwise(words))
+    method, value = following.get("--method", ""), following.get(f"--{name}", "N")
+    known = WEIGHTLESS.get(method.partition(":")[0])
+    setting = name.replace("-", "_")
+    if not known or setting not in inspect.signature(_imported_class(known.class_path)).parameters:
+        return ""
+    joined = f"{method}{',' if ':' in method else ':'}{setting}={value}"
+    return f"--{name} is a setting of the method: give --method {joined}"
+
+
+def _imported_class(path: str) -> Any:  # noqa: ANN401  (a class)
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 def as_parsed(arguments: Sequence[str], types: Mapping[str, Any]) -> list[str]:
@@ -247,6 +271,8 @@ def _resumes() -> str:
 def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     """Return the exit code and the message of an error."""
     is_interrupt = isinstance(error, KeyboardInterrupt)
+    if not is_interrupt and (variable := invalid_variable(error)):
+        return USAGE, f"error: {variable}"
     expected = None if is_interrupt else _package_error(error)
     if expected is not None:
         return expected.exit_code, f"error: {_message_of(expected)}"

@@ -26,7 +26,7 @@ from spike_zoo.media.output import Kind, Target
 from spike_zoo.media.white_balance import WhiteBalance
 from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.spikes.windows import centers_inside
-from spike_zoo.tasks.protocols import Reconstructs, adjusted, margin_of
+from spike_zoo.tasks.protocols import Reconstructs, adjusted, margin_of, require_ability
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,8 +74,9 @@ def reconstruct(
         out: X.mp4 for a video, X.png for one picture, else a folder for one PNG per image. For
             several recordings a path with {name}, such as results/{name}.mp4.
         method: tfi, tfp, tfstp, tfi-aligned, a shipped name (stir-small), a checkpoint or an
-            export folder. Default: tfi-aligned, the best method without a network, if it takes at
-            most about a minute for all images on one core; else tfi averaged over 9 planes.
+            export folder; with settings as in tfi-aligned:window=33. Default: tfi-aligned, the
+            best method without a network, if it takes at most about a minute for all images on
+            one core; else tfi averaged over 9 planes.
             For a sensor with Bayer filters (--cfa): tfi-aligned-colour or tfi-colour by default;
             also tfp-colour and ssl-csc.
         center: Plane of a single picture, counted from 0. Default: the middle of the planes from
@@ -153,7 +154,9 @@ def _write(
 def _prepared(method: str, device: str, *, trust: bool, **settings: Any) -> Reconstructs:
     """Load a method and apply its settings; None is a setting that is not given."""
     own = {name: settings[name] for name in ("window", "average") if settings[name] is not None}
-    module = adjusted(load_method(method, device, trust=trust), own, f"--method {method}")
+    option = f"--method {method}"
+    module = adjusted(load_method(method, device, trust=trust), own, option)
+    module = require_ability(module, Reconstructs, option)
     precision = settings["precision"]
     if "precision" in module.inference_options:
         precision = _chosen_precision(precision)

@@ -10,7 +10,6 @@ from spike_zoo.cli.console import echo
 from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.remote import is_address, local_path, stem_of
-from spike_zoo.pages.choices import split_settings
 from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.utils.files import check_absent
 
@@ -63,7 +62,7 @@ def report(
     check_absent(target, overwrite=overwrite)
     given["rate_scale"] = stated_rate_scale(rate_scale)
     for method in methods or ():
-        check_method(split_settings(method)[0])
+        check_method(method)
     from spike_zoo.media import write_page
     from spike_zoo.pages.choices import Choices
     from spike_zoo.pages.report_sources import report_of

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from spike_zoo.__main__ import OWN_SAFE_PATH, SAFE_PATH
 from spike_zoo.cli.console import echo, is_quiet
 from spike_zoo.cli.options import NonNegativeInt
 from spike_zoo.errors import SpikeZooError, UsageError, closest
@@ -148,6 +149,8 @@ def _environment(profile: str, jobs: int) -> dict[str, str]:
     path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     environment = {**os.environ, "PROFILE": profile, "PYTHONUNBUFFERED": "1"}
     environment["PATH"] = os.pathsep.join(path)
+    if environment.get(SAFE_PATH) == OWN_SAFE_PATH:  # a user's program finds files beside it
+        del environment[SAFE_PATH]
     if jobs > 1:
         environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // jobs)))
     return environment

@@ -5,8 +5,9 @@ from __future__ import annotations
 import textwrap
 
 from spike_zoo.cli.console import silenced_if_quiet
-from spike_zoo.training.configs import check_configs
+from spike_zoo.training.configs import check_configs, check_trainer_options
 from spike_zoo.training.libraries import import_trusted_only
+from spike_zoo.utils.environment import drop_foreign_variables
 
 TRAINER_VERBS = {
     "fit": "train a method, test its best checkpoint, write result.json",
@@ -69,8 +70,10 @@ def run_verb(verb: str, arguments: list[str]) -> None:
         return
     options = [argument for argument in arguments if argument != SAFE]
     check_configs(options)
+    check_trainer_options(options)
     if len(options) < len(arguments):
         import_trusted_only()
+    drop_foreign_variables()
     from spike_zoo.training.trainer import run_trainer  # loads torch: after cheap checks
 
     with silenced_if_quiet():

@@ -187,6 +187,8 @@ class HiddenPixelWindows(TargetWindows):
 
     def __init__(self, archive: SpikeArchive, split: str, clip_length: int, **options: Any) -> None:
         super().__init__(archive, split, clip_length + 2 * MARGIN, **options)
+        # a limited number of batches then has samples of as many recordings as possible
+        self.windows.sort(key=lambda window: window.plane)
 
     def __getitem__(self, key: Any) -> dict[str, Any]:  # noqa: ANN401  (an int in evaluations)
         """Read one clip; its image is made of the clip with hidden pixels."""

@@ -39,7 +39,7 @@ __all__ = [
     "write_page",
 ]
 
-__getattr__ = lazy_attributes(
+__getattr__, __dir__ = lazy_attributes(
     __name__,
     charts="confusion_chart map_chart",
     page="Page render_page write_page",

@@ -76,7 +76,7 @@ __all__ = [
     "ssim_uniform7",
 ]
 
-__getattr__ = lazy_attributes(
+__getattr__, __dir__ = lazy_attributes(
     __name__,
     collections="reconstruction_metrics",
     facts="METRICS MetricFacts",

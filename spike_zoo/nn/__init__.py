@@ -13,4 +13,4 @@ if TYPE_CHECKING:
 
 __all__ = ["deform_conv2d", "sampling_grid", "warp"]
 
-__getattr__ = lazy_attributes(__name__, deformable="deform_conv2d")
+__getattr__, __dir__ = lazy_attributes(__name__, deformable="deform_conv2d")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 _EAGER_CALLS: Final = 2  # before the capture: libraries select algorithms and allocate workspaces
 _MAX_GRAPHS: Final = 8  # per network
 
-_NETWORKS: WeakKeyDictionary[nn.Module, dict[Hashable, _Calls]] = WeakKeyDictionary()
+_NETWORKS: WeakKeyDictionary[nn.Module, _Calls] = WeakKeyDictionary()
+_LOCK: Final = threading.Lock()  # threads share the inputs and outputs of a graph
 
 
 class _Graph(NamedTuple):
@@ -31,20 +34,20 @@ class _Graph(NamedTuple):
     outputs: Any
 
 
-class _Calls:
-    """Calls of a function with inputs of the same shapes."""
+class _Calls(NamedTuple):
+    """Calls of a network's functions while its weights are in the same memory."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.graph: _Graph | None = None
+    state: object  #: of :func:`_state`
+    counts: Counter[Hashable]
+    graphs: dict[Hashable, _Graph | None]
 
 
 def replayed(network: nn.Module, function: Callable[..., Result], *inputs: Any) -> Result:
     """Return ``function(*inputs)``; on a GPU as a CUDA graph, from the third call with such inputs.
 
     A graph launches all kernels by one call. This saves most of the time of small images. The
-    result of a graph is that of the function. If a function cannot be captured, a warning is issued
-    and the function is called.
+    result of a graph is that of the function, also after layers or weights are replaced or moved.
+    If a function cannot be captured, a warning is issued and the function is called.
 
     Args:
         network: Network whose weights the function uses.
@@ -52,27 +55,48 @@ def replayed(network: nn.Module, function: Callable[..., Result], *inputs: Any) 
             that changes. Functions are distinguished by their qualified names.
         inputs: Tensors and tuples of tensors.
     """
-    if not (_is_on_gpu(network) and torch.is_inference_mode_enabled()):
-        return function(*inputs)
-    leaves = tree_leaves(inputs)
-    shapes = tuple((x.shape, x.dtype) if isinstance(x, Tensor) else x for x in leaves)
-    weights = next(network.parameters()).data_ptr()  # changes if the network is moved
-    key = (function.__qualname__, shapes, weights, torch.is_autocast_enabled("cuda"))
-    known = _NETWORKS.setdefault(network, {})
-    if key not in known and len(known) == _MAX_GRAPHS:
-        return function(*inputs)
-    calls = known.setdefault(key, _Calls())
-    calls.count += 1
-    if calls.count == _EAGER_CALLS + 1:
-        calls.graph = _capture(function, inputs)
-    if calls.graph is None:
-        return function(*inputs)
-    for held, given in zip(tree_leaves(calls.graph.inputs), leaves, strict=True):
-        if isinstance(held, Tensor):
-            held.copy_(given)
-    calls.graph.graph.replay()
-    result: Result = tree_map(_copied, calls.graph.outputs)
-    return result
+    if _is_on_gpu(network) and torch.is_inference_mode_enabled():
+        with _LOCK:
+            graph = _graph_of(network, function, inputs)
+            if graph is not None:
+                for held, given in zip(tree_leaves(graph.inputs), tree_leaves(inputs), strict=True):
+                    if isinstance(held, Tensor):
+                        held.copy_(given)
+                graph.graph.replay()
+                result: Result = tree_map(_copied, graph.outputs)
+                return result
+    return function(*inputs)
+
+
+def _graph_of(
+    network: nn.Module, function: Callable[..., Any], inputs: tuple[Any, ...]
+) -> _Graph | None:
+    """Return the graph of a call, which is captured after some calls; None without a graph."""
+    state, calls = _state(network), _NETWORKS.get(network)
+    if calls is None or calls.state != state:  # earlier graphs read memory that may be freed
+        calls = _NETWORKS[network] = _Calls(state, Counter(), {})
+    shapes = tuple((x.shape, x.dtype) if isinstance(x, Tensor) else x for x in tree_leaves(inputs))
+    autocast = torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda")
+    stream = torch.cuda.current_stream() if torch.cuda.is_initialized() else None
+    key = (function.__qualname__, shapes, autocast, stream)
+    if key not in calls.counts and len(calls.counts) == _MAX_GRAPHS:
+        return None
+    calls.counts[key] += 1
+    if calls.counts[key] == _EAGER_CALLS + 1:
+        calls.graphs[key] = _capture(function, inputs)
+    return calls.graphs.get(key)
+
+
+def _state(network: nn.Module) -> object:
+    """Return what identifies the memory of all weights and buffers, and the modes of all layers."""
+    modules = [*network.modules()]
+    # network.parameters() and buffers() would take twice as long, in every call
+    groups = [group for layer in modules for group in (layer._parameters, layer._buffers)]
+    tensors = [x for group in groups for x in group.values() if x is not None]
+    return (
+        [(type(layer), layer.training) for layer in modules],
+        [(x.data_ptr(), x.shape, x.stride(), x.dtype) for x in tensors],
+    )
 
 
 def _is_on_gpu(network: nn.Module) -> bool:

@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GrowingFile", "LiveServer", "Pipe", "Player", "StoredRecording"]
 
-__getattr__ = lazy_attributes(
+__getattr__, __dir__ = lazy_attributes(
     __name__, live="LiveServer Player", live_sources="GrowingFile Pipe StoredRecording"
 )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from spike_zoo.errors import UsageError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -48,18 +46,3 @@ class Choices:
     def pictures_that_fit(self, layers: int, height: int, width: int) -> int:
         """Return the number of planes to reconstruct with a number of layers of a size."""
         return max(1, min(self.pictures, MAX_PIXELS // (layers * height * width)))
-
-
-def split_settings(wanted: str) -> tuple[str, dict[str, int]]:
-    """Split ``name:setting=value,...`` into name and settings.
-
-    Colons in paths and names of W&B artifacts are part of the name.
-    """
-    name, colon, rest = wanted.rpartition(":")
-    parts = [part.partition("=") for part in rest.split(",")]
-    if not colon or not all(equals for _, equals, _ in parts):
-        return wanted, {}
-    try:
-        return name, {setting: int(value) for setting, _, value in parts}
-    except ValueError as error:
-        raise UsageError(f"--methods {wanted}: settings are whole numbers") from error

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spike_zoo.checkpoints.loading import load
-from spike_zoo.checkpoints.published import WEIGHTLESS, weightless_names
-from spike_zoo.pages.choices import split_settings
-from spike_zoo.tasks.protocols import Reconstructs, adjusted
+from spike_zoo.checkpoints.published import WEIGHTLESS, split_settings, weightless_names
+from spike_zoo.tasks.protocols import Reconstructs, adjusted, require_ability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +53,9 @@ def load_methods(
     methods = []
     for method in wanted or defaults:
         name, settings = split_settings(method)
-        module = adjusted(load(name, device=device, trust=trust), settings, f"--methods {method}")
+        option = f"--methods {method}"
+        module = adjusted(load(name, device=device, trust=trust), settings, option)
+        require_ability(module, Reconstructs, option)
         methods.append(LabelledMethod(method if settings else method_label(method), module))
     if wanted and not limits_slow:
         return methods

@@ -52,7 +52,7 @@ __all__ = [
     "require_ability",
 ]
 
-__getattr__ = lazy_attributes(
+__getattr__, __dir__ = lazy_attributes(
     __name__,
     base="ProfiledCall TaskModule",
     coding="CodedScene CodingModule CompressedRecording",

@@ -7,10 +7,19 @@ base classes describe the methods: :class:`ClipReconstruction`, :class:`DeblurMo
 
 from __future__ import annotations
 
+from argparse import ArgumentError
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Protocol,
+    TypeVar,
+    get_type_hints,
+    runtime_checkable,
+)
 
-from spike_zoo.errors import UsageError
+from spike_zoo.errors import UsageError, closest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -155,24 +164,52 @@ def margin_of(method: Reconstructs) -> int:
     return min(getattr(method, "margin", method.clip_length // 2), _MAX_MARGIN)
 
 
-def adjusted(module: Any, settings: Mapping[str, int], option: str) -> Reconstructs:  # noqa: ANN401  (any module)
-    """Return a method that reconstructs with other settings by name, without training.
+def adjusted(module: Any, settings: Mapping[str, Any], option: str) -> Any:  # noqa: ANN401  (any module)
+    """Return a method with other settings by name, without training.
 
-    ``option`` named the method on the command line, as ``"--method X"``.
+    Args:
+        module: A method; only methods without weights have settings.
+        settings: Setting -> value or its text, of the type of the constructor's argument.
+        option: What named the method on the command line, as ``"--method X"``.
     """
     if not settings:
-        return require_ability(module, Reconstructs, option)
-    names = module.hparams if hasattr(module, "adjusted") else ()
+        return module
+    method = getattr(module, "method", module)  # of a Lightning module
+    names = method.hparams if hasattr(module, "adjusted") else {}
     for name in settings:
         if name not in names:
             raise UsageError(
-                f"{option}: there is no setting {name!r} to change; its settings: "
-                f"{', '.join(names) or 'none'}"
+                f"{option}: there is no setting {name!r} to change.{closest(name, names)} Its "
+                f"settings: {', '.join(names) or 'none'}"
             )
+    typed = _typed(type(method), settings, names, option)
     try:
-        return require_ability(module.adjusted(**settings), Reconstructs, option)
+        return module.adjusted(**typed)
     except ValueError as error:
         raise UsageError(f"{option}: {error}") from error
+
+
+def _typed(
+    method: type, settings: Mapping[str, Any], now: Mapping[str, Any], option: str
+) -> dict[str, Any]:
+    """Return settings as the types of the constructor's arguments, or those of today's values."""
+    from jsonargparse import ArgumentParser
+
+    hints = get_type_hints(method.__init__)  # type: ignore[misc]  # of a class, not an instance
+    values = {}
+    for name, value in settings.items():
+        kind = hints.get(name, type(now[name]))
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_argument(f"--{name}", type=kind)
+        try:
+            values[name] = parser.parse_args([f"--{name}={value}"])[name]
+        except ArgumentError as error:
+            text = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
+            all_names = ", ".join(f"{key}={value}" for key, value in now.items())
+            raise UsageError(
+                f"{option}: {name} must be {text}, got {value!r}. The settings are {all_names}"
+            ) from error
+    return values
 
 
 def codec_from(module: object, option: str) -> SCICodec:

@@ -25,7 +25,7 @@ __all__ = [
     "SkipDivergedUpdates",
 ]
 
-__getattr__ = lazy_attributes(
+__getattr__, __dir__ = lazy_attributes(
     __name__,
     csv_logger="AppendingCSVLogger",
     divergence="SkipDivergedUpdates",

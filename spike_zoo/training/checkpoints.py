@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
+from scipy.special import stdtrit
 
 from spike_zoo.checkpoints.loading import rebuild
 from spike_zoo.checkpoints.saved_model import plain, read_back, read_checkpoint
@@ -34,6 +35,8 @@ from spike_zoo.training.libraries import (
 from spike_zoo.utils.files import link_or_copy, new_file, synchronise
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lightning import LightningModule, Trainer
     from torch import Tensor
 
@@ -42,8 +45,9 @@ PREVIOUS_LAST = "last.before.ckpt"
 LOG_STEP = "spike_zoo_log_step"
 _VAL = "val/"
 _CHANGE = f"{_VAL}heldout_change"  # of the mean error since the start, in standard errors
-_STANDARD_ERRORS = 2
-_LEAST_SAMPLES = 4
+_LEVEL = 0.025  # of the one-sided test; two standard errors if there are many recordings
+_LEAST_RECORDINGS = 2
+_Errors = dict[str, dict[int, float]]  # recording -> plane -> error
 STEPPED = "_batches_that_stepped"  # Lightning's key of the step counter for logging
 
 
@@ -147,21 +151,22 @@ class RunCheckpoint(ModelCheckpoint):
 
 
 class HeldOutCheckpoint(RunCheckpoint):
-    """Checkpoint of the state with the smallest error of held-out spikes.
+    """Checkpoint of the state at the start, or of that at the end if its error is smaller.
 
-    The state at the start is kept unless the mean error of another one is smaller by more than two
-    standard errors. Lightning's sanity check measures the errors at the start, so it covers the
-    whole split.
+    The error is that of held-out spikes. The state at the end is kept if a paired t-test over the
+    recordings is significant; planes of a recording are not independent, because their clips
+    overlap. There is one test, at the end of the fit. Lightning's sanity check measures the errors
+    at the start, so it covers the whole split.
 
     Attributes:
-        at_start: Recording and plane of a sample -> its error at the start.
+        at_start: Recording -> plane of a sample -> its error at the start.
     """
 
     def __init__(self, path: Path, *, is_resumed: bool) -> None:
         monitored = {"monitor": f"{_VAL}{HELD_OUT_ERROR}", "mode": "min"}
         super().__init__(path, is_resumed=is_resumed, **monitored)
-        self.at_start: dict[str, float] = {}
-        self._errors: dict[str, float] = {}
+        self.at_start: _Errors = {}
+        self._errors: _Errors = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Extend the sanity check to the whole validation split."""
@@ -177,57 +182,82 @@ class HeldOutCheckpoint(RunCheckpoint):
         _, outputs, *_ = arguments
         if isinstance(outputs, Evaluation) and outputs.measured:
             errors = outputs.values[HELD_OUT_ERROR].tolist()
-            names = [f"{x.origin.name}, plane {x.origin.plane}" for x in outputs.measured]
-            pairs = zip(names, errors, strict=True)
-            self._errors |= {name: error for name, error in pairs if not math.isnan(error)}
+            for sample, error in zip(outputs.measured, errors, strict=True):
+                if not math.isnan(error):
+                    planes = self._errors.setdefault(sample.origin.name, {})
+                    planes[sample.origin.plane] = error
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the mean change of the errors since the start in standard errors.
+        """Log the change of the mean error of a recording since the start, in standard errors.
 
-        Raises ConfigError if too few samples have hidden pixels.
+        Raises ConfigError if too few recordings have samples with hidden pixels.
         """
-        errors = {k: x for share in all_gather_objects(self._errors) for k, x in share.items()}
-        if len(errors) < _LEAST_SAMPLES:
+        errors: _Errors = {}
+        for share in all_gather_objects(self._errors):
+            for name, planes in share.items():
+                errors.setdefault(name, {}).update(planes)
+        if len(errors) < _LEAST_RECORDINGS:
             raise ConfigError(
-                f"validation: spikes can be held out at {len(errors)} planes of the split val, but "
-                f"at least {_LEAST_SAMPLES} planes are needed, one every 20 planes, at which "
-                "something moves. Put more or longer recordings into val, or raise "
+                f"validation: spikes can be held out in {len(errors)} recordings of the split val, "
+                f"but at least {_LEAST_RECORDINGS} recordings are needed, in which something "
+                "moves. Put more or longer recordings into val, or raise "
                 "trainer.limit_val_batches if it is smaller"
             )
         self.at_start = self.at_start or errors
-        changes = torch.tensor([error - self.at_start[name] for name, error in errors.items()])
-        deviation = changes.std().item() / math.sqrt(len(changes))
-        change = changes.mean().item() / deviation if deviation else 0.0
+        changes = [
+            statistics.fmean(error - self.at_start[name][plane] for plane, error in planes.items())
+            for name, planes in errors.items()
+        ]
+        deviation = statistics.stdev(changes) / math.sqrt(len(changes))
+        change = statistics.fmean(changes) / deviation if deviation else 0.0
         pl_module.log(_CHANGE, change, sync_dist=True)  # the same in all processes
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the state at the start of a run as its best one."""
         super().on_train_start(trainer, pl_module)
         if self.at_start and not self.best_model_path:
-            error = statistics.fmean(self.at_start.values())
+            error = statistics.fmean(e for each in self.at_start.values() for e in each.values())
             self.best_metrics = {str(self.monitor): error, _CHANGE: 0.0}
             self._update_best_and_save(
                 torch.tensor(error), trainer, self._monitor_candidates(trainer)
             )
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the state at the end if it was validated and is better."""
+        super().on_train_end(trainer, pl_module)
+        measured = {n: float(x) for n, x in trainer.callback_metrics.items() if n.startswith(_VAL)}
+        if self._validated == trainer.global_step and self.is_better(measured):
+            self.best_metrics = measured
+            current = torch.tensor(measured[str(self.monitor)])
+            self._update_best_and_save(current, trainer, self._monitor_candidates(trainer))
+
+    @property
+    def threshold(self) -> float:
+        """Standard errors of a significant change: one-sided t-test over the recordings."""
+        return float(stdtrit(len(self.at_start) - 1, 1 - _LEVEL))
+
+    def is_better(self, measured: Mapping[str, float]) -> bool:
+        """Return whether a state is better than the best one, and significantly than the start."""
+        best = self.best_metrics[str(self.monitor)]
+        return measured[str(self.monitor)] < best and measured[_CHANGE] < -self.threshold
+
     def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
-        """Return whether a state is better than the best one and than that at the start."""
-        change = float(trainer.callback_metrics.get(_CHANGE, 0.0))
-        is_better = change < -_STANDARD_ERRORS or not self.best_model_path
-        return is_better and super().check_monitor_top_k(trainer, current)
+        """Return False: no state is saved before the end."""
+        return False
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print whether the weights at the start were improved."""
         if not (self.at_start and trainer.is_global_zero):
             return
-        before = statistics.fmean(self.at_start.values())
+        before = statistics.fmean(e for each in self.at_start.values() for e in each.values())
         after, change = (self.best_metrics[name] for name in (str(self.monitor), _CHANGE))
+        count = f"over {len(self.at_start)} recordings"
         result = (
-            f"{before:.5f} -> {after:.5f} ({-change:.1f} standard errors): the trained weights are "
-            "kept"
+            f"{before:.5f} -> {after:.5f} ({-change:.1f} standard errors {count}): the trained "
+            "weights are kept"
             if change
-            else f"{before:.5f}, and no state was better by more than {_STANDARD_ERRORS} standard "
-            "errors: the weights of the start are kept"
+            else f"{before:.5f}, and at the end not better by {self.threshold:.1f} standard errors "
+            f"{count}: the weights of the start are kept"
         )
         targets = trainer.datamodule.targets  # type: ignore[attr-defined]  # set by its connector
         print(f"squared error minus that of {targets}, by held-out spikes: {result}")

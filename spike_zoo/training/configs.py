@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.errors import ConfigError, MissingFileError, closest
+from spike_zoo.errors import ConfigError, MissingFileError, UsageError, closest
 from spike_zoo.training.libraries import whole_numbers_first
 from spike_zoo.utils.yaml_files import read_yaml
 
@@ -16,8 +18,12 @@ if TYPE_CHECKING:
     from lightning.pytorch.cli import LightningArgumentParser
     from torch import nn
 
-FOLDER = "configs"  # in a checkout and in the working folder
-SHIPPED = Path(__file__).parent.parent / FOLDER
+FOLDER = "configs"  # in an installed package, at the root of a checkout and in the working folder
+_PACKAGE = Path(__file__).parent.parent
+SHIPPED = next(
+    (folder for folder in (_PACKAGE / FOLDER, _PACKAGE.parent / FOLDER) if folder.is_dir()),
+    _PACKAGE / FOLDER,
+)
 PROFILES = Path(FOLDER) / "profiles"
 _OPTIONS = ("-c", "--config")
 _SENTENCE = re.compile(r"(?<=[.?!])\s|\s\s")
@@ -111,6 +117,39 @@ def check_configs(arguments: Sequence[str]) -> None:
                 "must be a mapping, such as 'trainer: {max_epochs: 3}', found "
                 f"{type(content).__name__}",
             )
+
+
+def check_trainer_options(arguments: Sequence[str]) -> None:
+    """Raise an error for the first unknown option of the trainer, before torch is imported.
+
+    The names are read from Lightning's source, whose import takes seconds.
+    """
+    known = [f"trainer.{name}" for name in _trainer_arguments()]
+    for argument in arguments:
+        given = re.split(r"[=+]", argument, maxsplit=1)[0]
+        name = ".".join(given.split(".")[:2]).removeprefix("--")
+        if given.startswith("--trainer.") and name not in (*known, "trainer.help"):
+            options = (f"--{option}" for option in known)
+            near = closest(f"--{name}", options)
+            raise UsageError(f"unknown option {argument}.{near} --help lists the options")
+    for file in config_files(arguments):
+        trainer = read_yaml(Path(file)).get("trainer")
+        for key in trainer if isinstance(trainer, dict) else ():
+            if f"trainer.{key}" not in known:
+                near = closest(f"trainer.{key}", known)
+                raise UsageError(f"{file}: trainer.{key}: unknown key.{near}")
+
+
+def _trainer_arguments() -> list[str]:
+    """Return the arguments of Lightning's trainer."""
+    package = importlib.util.find_spec("lightning")
+    (folder,) = package.submodule_search_locations or () if package else ()
+    source = Path(folder, "pytorch", "trainer", "trainer.py").read_text(encoding="utf-8")
+    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    (trainer,) = (node for node in classes if node.name == "Trainer")
+    methods = (node for node in trainer.body if isinstance(node, ast.FunctionDef))
+    made = next(node for node in methods if node.name == "__init__")
+    return [argument.arg for argument in (*made.args.args[1:], *made.args.kwonlyargs)]
 
 
 def summary_of(file: Path) -> str:

@@ -194,6 +194,7 @@ class ZooCLI(LightningCLI):
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             given["plugins"] = [*plugins, checkpoints.AtomicCheckpointIO()]
         trainer = super().instantiate_trainer(**kwargs)
+        libraries.check_rank(trainer)
         libraries.check_precision(trainer)
         return trainer
 

@@ -20,6 +20,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from spike_zoo.checkpoints.saved_model import plain_hyper_parameters, read_checkpoint
 from spike_zoo.errors import first_line
 from spike_zoo.training.provenance import commit, redact
+from spike_zoo.utils.environment import ensure_home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +88,7 @@ class SafeWandbLogger(WandbLogger):
         log_model: bool = False,
         settings: dict[str, Any] | None = None,
     ) -> None:
+        ensure_home()
         super().__init__(
             name,
             save_dir,
@@ -131,7 +133,7 @@ class SafeWandbLogger(WandbLogger):
         folder.mkdir(parents=True, exist_ok=True)
         self._save_dir = self._wandb_init["dir"] = str(folder)
         earlier = sorted((folder / "wandb").glob("run-*-*")) if is_resumed else []
-        run_id = earlier[-1].name.rpartition("-")[2] if earlier else None
+        run_id = earlier[-1].name.split("-", 2)[2] if earlier else None  # run-DATE_TIME-ID
         defaults = {"name": name, "group": group, "job_type": job_type, "id": run_id}
         for key, value in defaults.items():
             self._wandb_init[key] = self._wandb_init.get(key) or value

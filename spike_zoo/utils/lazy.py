@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def lazy_attributes(package: str, **names: str) -> Callable[[str], object]:
-    """Return a ``__getattr__`` for a package that imports public names on first use.
+def lazy_attributes(
+    package: str, **names: str
+) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Return ``__getattr__`` and ``__dir__`` of a package that imports names on first use.
 
     The use of one name then does not import the libraries of other names. A keyword is a module of
     the package, its value the names that the module defines, separated by spaces.
@@ -22,4 +25,4 @@ def lazy_attributes(package: str, **names: str) -> Callable[[str], object]:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
 
-    return load
+    return load, lambda: sorted({*vars(sys.modules[package]), *modules})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,14 +23,16 @@ if TYPE_CHECKING:
 
 
 class ImitatedGraph:
-    """Computes the captured call again, into the same output."""
+    """Computes the captured call again, with the memory of its weights, into the same output."""
 
-    def __init__(self, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> None:
-        self.function, self.inputs = function, inputs
-        self.output = function(*inputs)
+    def __init__(self, forward: Any, inputs: tuple[Tensor, ...]) -> None:
+        network = forward.__self__
+        tensors = (*network.parameters(), *network.buffers())
+        self.network = copy.deepcopy(network, {id(x): x.detach() for x in tensors})
+        self.inputs, self.output = inputs, self.network(*inputs)
 
     def replay(self) -> None:
-        self.output.copy_(self.function(*self.inputs))
+        self.output.copy_(self.network(*self.inputs))
 
 
 @pytest.fixture
@@ -59,16 +63,71 @@ def test_calls_give_the_results_of_the_function_and_are_captured_once_per_shape(
         assert torch.equal(result, network(x))
 
 
+class Shifted(nn.Module):
+    """A network with two layers, a buffer, and dropout that its mode turns on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head, self.drop = nn.Linear(3, 3), nn.Linear(3, 2), nn.Dropout(1.0)
+        self.register_buffer("shift", torch.ones(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.drop(self.head(self.first(x))) + self.shift
+        return result
+
+
+def with_new_data(network: Shifted) -> None:
+    network.head.weight.data = torch.ones(2, 3)  # another memory, as after network.to()
+
+
+CHANGES: list[Callable[[Shifted], object]] = [
+    lambda network: network.load_state_dict(Shifted().state_dict()),
+    with_new_data,
+    lambda network: setattr(network, "head", nn.Linear(3, 2)),
+    lambda network: setattr(network, "head", nn.Sequential(network.head, nn.Linear(2, 2))),
+    lambda network: setattr(network, "drop", nn.Tanh()),
+    lambda network: setattr(network, "shift", torch.zeros(2)),
+    lambda network: nn.utils.parametrizations.weight_norm(network.head),
+    lambda network: network.train(),
+    lambda network: network.double().float(),
+]
+
+
+@pytest.mark.usefixtures("captures")
+@pytest.mark.parametrize("change", CHANGES)
 @torch.inference_mode()
-def test_changed_weights_are_used(captures: list[torch.Size]) -> None:
-    network = nn.Linear(3, 2)
-    x = torch.rand(1, 3)
+def test_a_changed_network_gives_its_own_results(change: Callable[[Shifted], object]) -> None:
+    network, x = Shifted().eval(), torch.rand(1, 3)
     for _ in range(4):
         replayed(network, network.forward, x)
-    network.load_state_dict(nn.Linear(3, 2).state_dict())
-    assert torch.equal(replayed(network, network.forward, x), network(x))
-    network.weight.data = torch.ones(2, 3)  # another memory, as after network.to()
-    assert torch.equal(replayed(network, network.forward, x), network(x))
+    change(network)
+    expected = network(x)
+    for _ in range(4):
+        assert torch.equal(replayed(network, network.forward, x), expected)
+
+
+@torch.inference_mode()
+def test_graphs_of_replaced_weights_are_dropped(captures: list[torch.Size]) -> None:
+    network, x = Shifted().eval(), torch.rand(1, 3)
+    for _ in range(12):
+        for _ in range(4):
+            replayed(network, network.forward, x)
+        with_new_data(network)
+    assert len(captures) == 12, "the limit of graphs would be reached by graphs that are not used"
+
+
+def test_threads_that_share_a_network_get_their_own_results(captures: list[torch.Size]) -> None:
+    network = Shifted().eval()
+
+    def wrong(value: int) -> int:
+        x = torch.full((1, 3), float(value))
+        with torch.inference_mode():
+            results = [replayed(network, network.forward, x) for _ in range(100)]
+            return sum(not torch.equal(result, network(x)) for result in results)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [*pool.map(wrong, range(4))] == [0] * 4
+    assert len(captures) == 1
 
 
 @torch.inference_mode()

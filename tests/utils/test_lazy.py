@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("media", "methods.classical", "metrics", "pages", "tasks", "training")
+PACKAGES = ("media", "methods.classical", "metrics", "nn", "pages", "tasks", "training")
 PACKAGE_CODE = """
 from spike_zoo.utils.lazy import lazy_attributes
-__getattr__ = lazy_attributes(__name__, small="light", large="heavy")
+__getattr__, __dir__ = lazy_attributes(__name__, small="light", large="heavy")
 """
 
 
@@ -44,6 +44,7 @@ def test_an_unknown_name_is_an_attribute_error_of_the_package(package: str) -> N
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_every_name_in_all_of_a_package_exists(name: str) -> None:
+def test_every_name_in_all_of_a_package_exists_and_is_listed(name: str) -> None:
     module = importlib.import_module(f"spike_zoo.{name}")
+    assert set(module.__all__) <= set(dir(module)), "completion of notebooks reads dir()"
     assert [attribute for attribute in module.__all__ if not hasattr(module, attribute)] == []

@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 #: Imported on first use: these modules need Lightning or OpenCV.
-__getattr__ = lazy_attributes(
+__getattr__, __dir__ = lazy_attributes(
     __name__,
     aligned="AlignedTFI",
     colour="ColourAlignedTFI ColourTFI ColourTFP FilledColour",

@@ -1,0 +1,82 @@
+"""Variables of the environment that other programs left, or that libraries reject."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spike_zoo.cli.main import main
+from spike_zoo.utils.environment import drop_foreign_variables, ensure_home, invalid_variable
+from tests.helpers.processes import run_python
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NODE_RANK", "GROUP_RANK", "TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+RANKS = ["LOCAL_RANK", "RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK", "WORLD_SIZE", "MASTER_ADDR"]
+
+
+@pytest.mark.parametrize("name", [*RANKS, "PL_TRAINER_FAST_DEV_RUN"])
+def test_a_variable_that_another_program_left_is_ignored_by_name(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.warns(UserWarning, match=name):
+        drop_foreign_variables()
+    assert os.environ.get(name, "0") == "0"
+
+
+@pytest.mark.parametrize("launcher", ["TORCHELASTIC_RUN_ID", "NODE_RANK"])
+def test_ranks_of_a_launcher_are_kept(launcher: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(launcher, "0")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    drop_foreign_variables()
+    assert os.environ["LOCAL_RANK"] == "1"
+
+
+def test_a_variable_that_a_library_rejects_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JSONARGPARSE_DEBUG", "perhaps")
+    assert main(["configs", "--copy", "none-such"]) == 2
+    assert "the environment variable JSONARGPARSE_DEBUG=perhaps" in capsys.readouterr().err
+    monkeypatch.setenv("TORCH_LOGS", "noise")
+    assert "TORCH_LOGS=noise" in invalid_variable(ValueError("Invalid log settings: noise"))
+    assert invalid_variable(ValueError("another fault")) == ""
+
+
+def test_a_user_without_a_home_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # neither HOME nor an entry
+    monkeypatch.setenv("HOME", "")
+    ensure_home()
+    assert os.path.isdir(os.environ["HOME"])  # noqa: PTH112  (pathlib would use expanduser)
+
+
+def test_files_of_the_working_folder_replace_no_module(tmp_path: Path) -> None:
+    for name in ("copy", "typing", "yaml", "numpy", "re"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('mine')")
+    (tmp_path / "own.py").touch()
+    code = """
+import os, subprocess, sys
+os.chdir(sys.argv[1])
+sys.path.pop(0)
+from spike_zoo.__main__ import search_working_folder_last
+search_working_folder_last()
+import copy, typing, yaml, numpy, re, own
+sys.exit(subprocess.run([sys.executable, "-c", "import copy, typing"]).returncode)
+"""
+    done = run_python(code, str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    module = [sys.executable, "-m", "spike_zoo", "configs"]
+    done = subprocess.run(module, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
