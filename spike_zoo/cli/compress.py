@@ -19,7 +19,7 @@ from spike_zoo.cli.inputs import (
     load_method,
     report_lacking,
 )
-from spike_zoo.cli.options import Gop, NonNegativeInt, PositiveInt, Quality
+from spike_zoo.cli.options import DatOptions, Gop, NonNegativeInt, PositiveInt, Quality
 from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding.spl import codec as lossless_coding
 from spike_zoo.errors import UsageError

@@ -150,7 +150,7 @@ def test_spikes_that_do_not_integrate_light_are_rejected(
     for wrong in (random, shifting(recordings[level])):
         dark, *flats = [*recordings[:level], wrong, *recordings[level + 1 :]]
         with pytest.raises(
-            FormatError, match="do not integrate|not those of pixels that integrate"
+            FormatError, match=r"do not integrate|not those of pixels that integrate"
         ):
             calibrate(dark, flats)
 
