@@ -28,7 +28,8 @@ _IGNORED_WARNINGS = (
 )
 #: Packages whose classes a configuration may import with ``--safe``.
 TRUSTED = ("spike_zoo", "lightning", "torch", "torchmetrics")
-#: Omitted lines of Lightning's log: advertisements, absent devices, and a report of SIGTERM without a message.
+#: Omitted lines of Lightning's log: advertisements, absent devices, and a report of
+#: SIGTERM without a message.
 _OMITTED = ("Tip:", "SIGTERMException was raised", "GPU available: False", "TPU available:")
 #: Option of the trainer -> smallest value. None selects Lightning's default.
 _MIN_VALUE = {

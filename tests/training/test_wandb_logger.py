@@ -249,6 +249,14 @@ def test_a_resumed_run_continues_the_same_online_run(tmp_path: Path) -> None:
     assert len(cloud.runs) == 1
 
 
+@pytest.mark.parametrize("run_id", ["1frwexxp", "job-17-a"])
+def test_the_id_of_a_resumed_run_is_all_after_the_time(tmp_path: Path, run_id: str) -> None:
+    (tmp_path / "wandb" / f"run-20260101_120000-{run_id}").mkdir(parents=True)
+    logger = SafeWandbLogger()
+    logger.describe("a", folder=tmp_path, group="g", job_type="fit", is_resumed=True)
+    assert logger._wandb_init["id"] == run_id
+
+
 def _read_all(controller: int, terminal: int) -> str:
     os.close(terminal)
     content = b""
