@@ -18,7 +18,7 @@ import torch
 
 from spike_zoo.testing import tiny_archive
 from spike_zoo.training.result import RunResult
-from spike_zoo.training.wandb_logger import valid_names, valid_settings
+from spike_zoo.training.wandb_logger import SafeWandbLogger, valid_names, valid_settings
 from tests.conftest import ROOT
 from tests.helpers.processes import run_python
 from tests.helpers.wandb_cloud import KEY, WandbCloud

@@ -79,6 +79,7 @@ sys.exit(main())
 def test_a_user_without_a_home_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # neither HOME nor an entry
     monkeypatch.setenv("HOME", "")
+    monkeypatch.setenv("USER", "")
     ensure_home()
     assert os.path.isdir(os.environ["HOME"])  # noqa: PTH112  (pathlib would use expanduser)
 
