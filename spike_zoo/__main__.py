@@ -23,7 +23,7 @@ def _run() -> int:
     from spike_zoo.utils.signals import SIGNAL_CODES
 
     code = run()
-    if code in SIGNAL_CODES:  # cleaned up already; a normal exit would wait for workers
+    if code in (*SIGNAL_CODES, 130):  # cleaned up already; a normal exit would wait for workers
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -24,7 +24,13 @@ from spike_zoo.training.configs import check_configs
 from spike_zoo.training.libraries import plain_warning
 from spike_zoo.utils.cores import limit_threads_of_torch
 from spike_zoo.utils.environment import ensure_home, invalid_variable
-from spike_zoo.utils.signals import exit_on_signals, is_closed, signal_code
+from spike_zoo.utils.signals import (
+    exit_on_signals,
+    is_closed,
+    note_interrupts,
+    signal_code,
+    was_interrupted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -84,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             configure_streams()
             if "_ARGCOMPLETE" in os.environ:  # called by the shell
                 _complete(os.environ.get("COMP_LINE", ""))
+            note_interrupts()
             limit_threads_of_torch()
             ensure_home()
             os.environ["MPLBACKEND"] = "agg"  # charts are files; notebooks set another backend
@@ -270,7 +277,7 @@ def _resumes() -> str:
 
 def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     """Return the exit code and the message of an error."""
-    is_interrupt = isinstance(error, KeyboardInterrupt)
+    is_interrupt = isinstance(error, KeyboardInterrupt) or was_interrupted()
     if not is_interrupt and (variable := invalid_variable(error)):
         return USAGE, f"error: {variable}"
     expected = None if is_interrupt else _package_error(error)

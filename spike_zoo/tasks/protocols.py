@@ -179,8 +179,8 @@ def adjusted(module: Any, settings: Mapping[str, Any], option: str) -> Any:  # n
     for name in settings:
         if name not in names:
             raise UsageError(
-                f"{option}: there is no setting {name!r} to change.{closest(name, names)} Its "
-                f"settings: {', '.join(names) or 'none'}"
+                f"{option}: there is no setting {name!r} to change; its settings: "
+                f"{', '.join(names) or 'none'}.{closest(name, names)}"
             )
     typed = _typed(type(method), settings, names, option)
     try:

@@ -47,7 +47,7 @@ _VAL = "val/"
 _CHANGE = f"{_VAL}heldout_change"  # of the mean error since the start, in standard errors
 _LEVEL = 0.025  # of the one-sided test; two standard errors if there are many recordings
 _LEAST_RECORDINGS = 2
-_Errors = dict[str, dict[int, float]]  # recording -> plane -> error
+_Errors = dict[str, dict[int | None, float]]  # recording -> plane -> error
 STEPPED = "_batches_that_stepped"  # Lightning's key of the step counter for logging
 
 

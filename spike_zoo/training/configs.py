@@ -143,8 +143,11 @@ def check_trainer_options(arguments: Sequence[str]) -> None:
 def _trainer_arguments() -> list[str]:
     """Return the arguments of Lightning's trainer."""
     package = importlib.util.find_spec("lightning")
-    (folder,) = package.submodule_search_locations or () if package else ()
-    source = Path(folder, "pytorch", "trainer", "trainer.py").read_text(encoding="utf-8")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("lightning is not installed", name="lightning")
+    source = Path(Path(package.origin).parent, "pytorch", "trainer", "trainer.py").read_text(
+        encoding="utf-8"
+    )
     classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
     (trainer,) = (node for node in classes if node.name == "Trainer")
     methods = (node for node in trainer.body if isinstance(node, ast.FunctionDef))

@@ -28,7 +28,8 @@ _IGNORED_WARNINGS = (
 )
 #: Packages whose classes a configuration may import with ``--safe``.
 TRUSTED = ("spike_zoo", "lightning", "torch", "torchmetrics")
-#: Omitted lines of Lightning's log: advertisements, absent devices, and a report of SIGTERM without a message.
+#: Omitted lines of Lightning's log: advertisements, absent devices, and a report of
+#: SIGTERM without a message.
 _OMITTED = ("Tip:", "SIGTERMException was raised", "GPU available: False", "TPU available:")
 #: Option of the trainer -> smallest value. None selects Lightning's default.
 _MIN_VALUE = {
@@ -228,11 +229,12 @@ def check_rank(trainer: Trainer) -> None:
     """Reject a trainer of one process in a process of a group: it would write no logs."""
     from lightning.pytorch.utilities import rank_zero_only
 
-    if trainer.world_size == 1 and rank_zero_only.rank:  # read from the environment at import
+    rank: int = rank_zero_only.rank  # type: ignore[attr-defined]  # from the environment, at import
+    if trainer.world_size == 1 and rank:
         named = [name for name in os.environ if name.endswith(("RANK", "PROCID"))]
         raise ConfigError(
             f"{', '.join(sorted(named))}: these variables state that this is process "
-            f"{rank_zero_only.rank} of a group, but trainer.devices is 1. Unset them, or set "
+            f"{rank} of a group, but trainer.devices is 1. Unset them, or set "
             "--trainer.devices to the number of processes"
         )
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: Signals of schedulers and of closed terminals; Windows has no SIGHUP.
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_INTERRUPTED = threading.Event()
 SIGNAL_CODES = [128 + number for number in _SIGNALS]  # their exit codes
 
 
@@ -24,6 +25,24 @@ def signal_code(error: BaseException | None) -> int:
     """Return the exit code of an error that a signal raised; 0 for other errors."""
     code = error.code if isinstance(error, SystemExit) else 0
     return code if isinstance(code, int) and code in SIGNAL_CODES else 0
+
+
+def note_interrupts() -> None:
+    """Let :func:`was_interrupted` report Ctrl-C, unless a caller handles it."""
+    _INTERRUPTED.clear()
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def was_interrupted() -> bool:
+    """Return whether Ctrl-C was pressed; libraries turn it into other errors while they load."""
+    return _INTERRUPTED.is_set()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _INTERRUPTED.set()
+    signal.default_int_handler(number, frame)
 
 
 def handled_signals() -> list[signal.Signals]:

@@ -51,11 +51,11 @@ def test_settings_have_the_types_of_the_constructor() -> None:
     ("wanted", "message"),
     [
         ("tfi:average=x", "average must be int, got 'x'. The settings are average=1"),
-        ("tfi:averge=9", "Did you mean 'average'? Its settings: average"),
+        ("tfi:averge=9", "its settings: average. Did you mean 'average'?"),
         ("tfi:average=0", "--method tfi:average=0: average is at least 1 plane, got 0"),
         ("tfi-aligned:unblurs=maybe", "unblurs must be bool, got 'maybe'"),
         ("tfp-colour:demosaicking=none", "demosaicking must be Literal"),
-        ("plain:window=5", "Its settings: none"),
+        ("plain:window=5", "its settings: none"),
     ],
 )
 def test_an_invalid_setting_is_named_with_the_known_ones(wanted: str, message: str) -> None:

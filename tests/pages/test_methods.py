@@ -81,7 +81,7 @@ def test_every_method_of_the_package_that_reconstructs_is_explained(name: str) -
     ("name", "message"),
     [
         ("tfi:depth=9", "there is no setting 'depth' to change"),
-        ("tfi:average=much", "settings are whole numbers"),
+        ("tfi:average=much", "average must be int"),
         ("tfi:average=0", "average"),
     ],
 )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
+from lightning import Trainer
 
 from spike_zoo.cli.main import main
 from spike_zoo.errors import MissingFileError
 from spike_zoo.tables.sweeps.plan import check_profile
 from spike_zoo.testing import tiny_archive
 from spike_zoo.training.configs import (
+    _trainer_arguments,
     check_configs,
     find_config,
     recorded_name,
@@ -19,6 +22,7 @@ from spike_zoo.training.configs import (
 )
 from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
+from tests.helpers.processes import run_python
 
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 
@@ -94,3 +98,21 @@ def test_a_summary_is_the_first_sentence_of_the_comment(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("# Of two\n# lines (A et al., 2024).  Run:\n#   it\nmodel: {}\n# other\n")
     assert summary_of(file) == "Of two lines (A et al., 2024)."
+
+
+def test_the_options_of_the_trainer_are_those_of_lightning() -> None:
+    expected = [*inspect.signature(Trainer.__init__).parameters][1:]
+    assert _trainer_arguments() == expected
+
+
+def test_an_unknown_option_of_the_trainer_is_rejected_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("trainer: {max_epoch: 3}")
+    code = """
+import sys
+from spike_zoo.cli.main import main
+codes = [main(["fit", "--config", "stir", *given.split()]) for given in sys.argv[1:]]
+sys.exit(codes != [2, 2] or "torch" in sys.modules)
+"""
+    done = run_python(code, "--trainer.max_epoch=3", f"--config {tmp_path / 'own.yaml'}")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Did you mean") == 2

@@ -18,7 +18,7 @@ import torch
 
 from spike_zoo.testing import tiny_archive
 from spike_zoo.training.result import RunResult
-from spike_zoo.training.wandb_logger import valid_names, valid_settings
+from spike_zoo.training.wandb_logger import SafeWandbLogger, valid_names, valid_settings
 from tests.conftest import ROOT
 from tests.helpers.processes import run_python
 from tests.helpers.wandb_cloud import KEY, WandbCloud
@@ -247,6 +247,14 @@ def test_a_resumed_run_continues_the_same_online_run(tmp_path: Path) -> None:
             script = LOG_ONE_VALUE.replace("is_resumed=False", f"is_resumed={is_resumed}")
             _run(tmp_path, sys.executable, "-c", script, timeout=120, **cloud.environment)
     assert len(cloud.runs) == 1
+
+
+@pytest.mark.parametrize("run_id", ["1frwexxp", "job-17-a"])
+def test_the_id_of_a_resumed_run_is_all_after_the_time(tmp_path: Path, run_id: str) -> None:
+    (tmp_path / "wandb" / f"run-20260101_120000-{run_id}").mkdir(parents=True)
+    logger = SafeWandbLogger()
+    logger.describe("a", folder=tmp_path, group="g", job_type="fit", is_resumed=True)
+    assert logger._wandb_init["id"] == run_id
 
 
 def _read_all(controller: int, terminal: int) -> str:

@@ -55,9 +55,31 @@ def test_a_variable_that_a_library_rejects_is_named(
     assert invalid_variable(ValueError("another fault")) == ""
 
 
+def test_an_interrupt_that_an_import_turns_into_another_error_is_an_interrupt() -> None:
+    code = """
+import os, sys
+from spike_zoo.__main__ import main
+class Finder:  # as numpy's import
+    def find_spec(self, name, path, target=None):
+        if name == "torch":
+            try:
+                os.kill(os.getpid(), 2)
+            except KeyboardInterrupt:
+                raise AttributeError("module has no attribute") from None
+sys.meta_path.insert(0, Finder())
+sys.argv = ["spike-zoo", "fit", "--config", "stir"]
+sys.exit(main())
+"""
+    done = run_python(code)
+    assert done.returncode == 130
+    assert done.stderr.startswith("interrupted")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_user_without_a_home_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # neither HOME nor an entry
     monkeypatch.setenv("HOME", "")
+    monkeypatch.setenv("USER", "")
     ensure_home()
     assert os.path.isdir(os.environ["HOME"])  # noqa: PTH112  (pathlib would use expanduser)
 
