@@ -126,8 +126,10 @@ def error_message(error: Exception, source: Source) -> str:
             f"'{FIELDS['width']}'. {fits}."
         )
     message = str(error).replace(f"{source.path.parent}{os.sep}", "")
-    # the form has no field for it
-    message = re.sub(r", or [^,.]*\(--allow-partial[^)]*\)", "", message)
+    # the form has no fields for these options
+    options = "--(?:allow-partial|offset|bit-order|frame-align)"
+    message = re.sub(rf",(?: or)? [^,.]*\({options}[^)]*\)", "", message)
+    message = re.sub(rf"[^.]*{options}[^.]*\.", "", message)
     for option, field in FIELDS.items():
         message = re.sub(rf"--{option}(?![\w-])", f"'{field}'", message)
     return message
