@@ -66,16 +66,16 @@ def centers_inside(
 ) -> list[int]:
     """Return every ``stride``-th plane of ``[start, stop)``.
 
-    An end that is not stated keeps ``margin`` planes to the end of the recording, or as many as
-    leave one plane.
+    An end that is not stated keeps ``margin`` planes to the end of the recording, if the recording
+    is longer than two margins.
 
     Example:
         >>> centers_inside(100, 20, 30), centers_inside(100, 20, 30, start=0)
         ([30, 50], [0, 20, 40, 60])
-        >>> centers_inside(9, 1, 30)
-        [4]
+        >>> centers_inside(9, 4, 30)
+        [0, 4, 8]
     """
-    margin = min(margin, (planes - 1) // 2)
+    margin = margin if 2 * margin < planes else 0
     first = min(margin, planes - 1 if stop is None else stop - 1) if start is None else start
     past = max(planes - margin, first + 1) if stop is None else stop
     return centers_with_stride(past, stride, first)
