@@ -68,9 +68,7 @@ class UniformLight:
 
     def rows(self) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
         """Yield slices of rows and their spikes ``(T, rows, W)``."""
-        packed = (
-            self.recording.packed
-        )  # read from a file each time, so that memory is free between
+        packed = self.recording.packed  # read from a file each time, so that memory is free between
         for first in range(0, self.height, _ROWS):
             rows = slice(first, min(first + _ROWS, self.height))
             yield rows, unpack_bits(packed[:, rows], self.width)
