@@ -97,9 +97,9 @@ def _read(path: Path, version: tuple[int, ...]) -> PixelMaps:
 def _sensor(content: Mapping[str, Any], camera: Path) -> dict[str, Any]:
     """Return what a camera file states of the recordings of the calibration."""
     sensor = content.get("sensor", {})
-    is_known = isinstance(sensor, dict) and sensor.get("rotate", 0) in ROTATIONS
-    if is_known and sensor.get("cfa", "RGGB") in LAYOUTS:
-        return sensor
+    stated = sensor if isinstance(sensor, dict) else {"cfa": sensor}
+    if stated.get("rotate", 0) in ROTATIONS and stated.get("cfa", LAYOUTS[0]) in LAYOUTS:
+        return stated
     raise FormatError.at(
         camera,
         f"sensor is {sensor!r}, expected flip, mirror, rotate (0, 90, 180 or 270) and cfa "

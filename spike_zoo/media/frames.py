@@ -69,6 +69,10 @@ class VideoFrames:
 
     Args:
         path: The file, of any format that FFmpeg reads.
+
+    Attributes:
+        times: Time stamp of each frame in ticks.
+        tick: Seconds per tick.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -77,6 +81,7 @@ class VideoFrames:
             raise MissingFileError.at(self.path, "there is no such video")
         with _opened(self.path) as (container, stream):
             self.fps = float(stream.average_rate or 0)
+            self.tick = float(stream.time_base or 0)
             packets = container.demux(stream)  # a list of packets would load the whole file
             stamps = [packet.pts for packet in packets if packet.size and not packet.is_discard]
         times = {time for time in stamps if time is not None}
@@ -92,11 +97,14 @@ class VideoFrames:
         length = min(_TIMED, len(self))
         if length < 3:
             return
-        times = np.lib.stride_tricks.sliding_window_view(np.asarray(self.times), length)
+        seconds = self.tick * (np.asarray(self.times) - self.times[0])
+        times = np.lib.stride_tricks.sliding_window_view(seconds, length)
         even = np.linspace(times[:, 0], times[:, -1], length, axis=1)
-        intervals = np.diff(self.times)
-        # times are rounded to whole ticks
-        if np.abs(times - even).max() > _MAX_SHIFT * np.median(intervals) + 1:
+        intervals = np.diff(seconds)
+        # many programs round times to milliseconds
+        is_rounded = np.allclose(1000 * seconds, np.rint(1000 * seconds), rtol=0, atol=1e-3)
+        rounding = 0.001 if is_rounded else self.tick
+        if np.abs(times - even).max() > _MAX_SHIFT * np.median(intervals) + rounding:
             ratio = intervals.max() / intervals.min()
             raise MediaError(
                 f"{self.path}: a video of variable frame rate (the longest interval between two "

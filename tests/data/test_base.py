@@ -200,6 +200,17 @@ def test_unknown_rate_scales_are_reported_once_with_the_option_to_set(tmp_path: 
     assert scales == pytest.approx([takes[0].recording.rate_scale, 1.0, 1.0])
 
 
+def test_ignored_colour_filters_are_reported_once_at_every_stage(tmp_path: Path) -> None:
+    with_filters = pattern_take(0)
+    with_filters.recording.cfa = "RGGB"
+    path = str(archive_of(tmp_path / "a.h5", with_filters, pattern_take(1), pattern_take(2)))
+    for stage in ("fit", "validate", "test", "predict"):
+        for module in (ReconstructionDataModule, SceneDataModule):
+            messages = setup_warnings(module(path, 61, crop=None), stage)
+            assert ["with colour filters" in message for message in messages] == [True]
+        assert setup_warnings(ReconstructionDataModule(path, 61, colour=True), stage) == []
+
+
 @pytest.mark.parametrize("module", [ReconstructionDataModule, SceneDataModule])
 def test_the_rate_scale_option_is_used_for_recordings_without_one(
     tmp_path: Path, module: type[ReconstructionDataModule]
@@ -261,7 +272,7 @@ def test_images_of_8_and_16_bits_and_of_colours_have_one_scale(
         kinds = (coloured, 257 * coloured.astype(np.uint16), coloured, coloured)
     takes = [replace(pattern_take(0), images=images) for images in kinds]
     for take in takes:
-        take.recording.cfa = "RGGB"
+        take.recording.cfa = "RGGB" if colour else None
     options: dict[str, Any] = {"batch_size": 4, "eval_batch_size": 4, "workers": workers}
     archive = str(archive_of(tmp_path / "a.h5", *takes))
     data = ReconstructionDataModule(archive, crop=None, seed=0, colour=colour, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -113,6 +114,42 @@ def test_two_videos_with_the_same_name_are_rejected_naming_both(tmp_path: Path, 
         find_footage(tmp_path)
     for name in ("a.mp4", other):
         assert str(tmp_path / "train" / name) in str(error.value)
+
+
+def write_timed(path: Path, times: list[int], ticks: int) -> Path:
+    """Write a video with a frame at each of the times, in ticks of a part of a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=ticks)
+        stream.width = stream.height = 32
+        stream.codec_context.time_base = Fraction(1, ticks)
+        for time in times:
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), time % 256, np.uint8))
+            frame.pts, frame.time_base = time, Fraction(1, ticks)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [40 * n for n in range(15)] + [600 + 200 * n for n in range(15)],
+        [33 * n + 33 * (n > 20) for n in range(40)],  # one frame is missing
+        [33 * n + 12 * (n % 2) for n in range(40)],
+        [20 * n if n < 20 else 400 + 26 * (n - 20) for n in range(40)],
+    ],
+)
+def test_footage_of_variable_frame_rate_is_rejected(tmp_path: Path, times: list[int]) -> None:
+    write_timed(tmp_path / "phone.mp4", times, 1000)
+    for place in (tmp_path, tmp_path / "phone.mp4"):
+        with pytest.raises(MediaError, match=r"phone\.mp4: a video of variable frame rate"):
+            find_footage(place)
+
+
+@pytest.mark.parametrize("name", ["even.mp4", "even.mkv"])
+def test_times_rounded_to_milliseconds_are_equally_far_apart(tmp_path: Path, name: str) -> None:
+    times = [round(1000 * n / 240) for n in range(60)]
+    assert len(find_footage(write_timed(tmp_path / name, times, 1000))["even"]) == 60
 
 
 def test_paths_without_footage_are_rejected_by_name(tmp_path: Path) -> None:

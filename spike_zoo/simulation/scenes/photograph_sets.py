@@ -15,6 +15,10 @@ from PIL import Image
 from spike_zoo.errors import MediaError, MissingFileError, UsageError
 from spike_zoo.media.frames import images_in
 from spike_zoo.media.pictures import PICTURE_SUFFIXES
+from spike_zoo.simulation.scenes.photograph_copies import (
+    PhotographFeatures,
+    copied_photograph,
+)
 from spike_zoo.simulation.scenes.photographs import (
     PHOTOGRAPHS,
     SHIPPED_FOLDER,
@@ -33,10 +37,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MIN_COUNT: Final = 4  # photographs of a folder; a texture of leaves contains three
-_PARTS: Final = 16  # of a fingerprint, along each axis
-#: Smallest correlation of the fingerprints of two copies of a photograph. Copies of different size
-#: and compression have above 0.999, different photographs of 297 below 0.91.
-_SAME: Final = 0.97
 _HIDDEN: Final = 0.05  # smallest share of transparent pixels of a cut-out
 
 
@@ -134,17 +134,18 @@ def _is_cutout(file: Path) -> bool:
 def _for_training(files: list[Path], size: tuple[int, int]) -> list[Path]:
     """Check photographs for training, and leave out those of the validation split."""
     bundled = {bundled_file(name) for name, *_ in TEST_PICTURES.values()}
-    test = _fingerprints([*_shipped_files("test"), *bundled])
-    val = _fingerprints(_shipped_files("val"))
+    test = _features([*_shipped_files("test"), *bundled])
+    val = _features(_shipped_files("val"))
     kept: list[Path] = []
     left_out: list[Path] = []
     for file in files:
         levels = _checked_levels(file, size)
-        if name := _same(levels, test):
+        if name := copied_photograph(levels, test):
             raise MediaError.at(
-                file, f"this is the test photograph {name}, which training must not show; remove it"
+                file,
+                f"this shows the test photograph {name}, which training must not show; remove it",
             )
-        (left_out if _same(levels, val) else kept).append(file)
+        (left_out if copied_photograph(levels, val) else kept).append(file)
     if left_out:
         names = ", ".join(file.name for file in left_out)
         warnings.warn(f"validation photographs are left out of training: {names}", stacklevel=3)
@@ -166,25 +167,5 @@ def _checked_levels(file: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     return levels
 
 
-def _fingerprints(files: list[Path]) -> dict[str, NDArray[np.float64]]:
-    """Return the fingerprints of photographs and of their mirrored copies, by name."""
-    levels = {file.stem: picture_levels(file) for file in files}
-    return {
-        name: np.stack([_fingerprint(each), _fingerprint(each[:, ::-1])])
-        for name, each in levels.items()
-    }
-
-
-def _fingerprint(levels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the normalised luminance of 16 x 16 parts of a picture."""
-    grey = Image.fromarray(np.ascontiguousarray(levels)).convert("L")
-    parts = grey.resize((_PARTS, _PARTS), Image.Resampling.BOX)
-    values = np.asarray(parts, dtype=np.float64).ravel()
-    values -= values.mean()
-    return values / max(float(np.linalg.norm(values)), 1e-6)
-
-
-def _same(levels: NDArray[np.uint8], known: Mapping[str, NDArray[np.float64]]) -> str | None:
-    """Return the name of the known photograph that a picture shows; None for another one."""
-    own = _fingerprint(levels)
-    return next((name for name, both in known.items() if (both @ own).max() > _SAME), None)
+def _features(files: list[Path]) -> dict[str, PhotographFeatures]:
+    return {file.stem: PhotographFeatures.of(picture_levels(file)) for file in files}

@@ -121,6 +121,17 @@ def test_red_and_blue_light_are_reconstructed_in_their_channels(method: str, cfa
     assert float(right[:2].max()) < 0.05
 
 
+@pytest.mark.parametrize("method", COLOURS)
+@pytest.mark.parametrize("size", [(24, 30), (25, 31)])
+def test_a_uniform_scene_has_no_dark_pixels(method: str, size: tuple[int, int]) -> None:
+    light = np.full((81, *size), 0.5, np.float32)
+    recording = SpikeCamera(gain=0.6, generator=np.random.default_rng(0)).record([light])
+    recording.cfa = "RGGB"
+    picture = _loaded(method).reconstruct(recording, 40, rate_scale=0.6)[0]
+    assert picture.min() > 0.35  # intervals of 3 and 4 planes are 0.56 and 0.42
+    assert picture.mean(dim=(1, 2)).tolist() == pytest.approx([0.5, 0.5, 0.5], abs=0.01)
+
+
 def test_a_grey_scene_gives_the_same_spikes_as_a_grey_camera() -> None:
     spec = SceneSpec(planes=61, height=16, width=24, seed=1, background="photo:coins")
     grey, bayer = simulate_take(spec, margin=20), simulate_take(spec, margin=20, cfa="GBRG")
@@ -155,7 +166,8 @@ def test_trainer_test_measures_colour_and_rejects_grey_data(tmp_path: Path) -> N
     picture = ColourTFI(average=9).reconstruct(take.recording, 60)
     assert metrics["test/psnr"] == pytest.approx(float(psnr(picture, truth)), abs=0.05)
     grey = ReconstructionDataModule(str(archive), clip_length=121)
-    with pytest.raises(ConfigError, match=r"data\.init_args\.colour: must be true"):
+    must_be = pytest.raises(ConfigError, match=r"data\.init_args\.colour: must be true")
+    with must_be, pytest.warns(UserWarning, match="1 of 1 recordings .* colour filters"):
         trainer.test(module, grey, verbose=False)
 
 

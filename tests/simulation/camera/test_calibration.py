@@ -149,9 +149,7 @@ def test_spikes_that_do_not_integrate_light_are_rejected(
     random = SpikeRecording.from_planes(generator.random(recordings[level].shape) < rate)
     for wrong in (random, shifting(recordings[level])):
         dark, *flats = [*recordings[:level], wrong, *recordings[level + 1 :]]
-        with pytest.raises(
-            FormatError, match=r"do not integrate|not those of pixels that integrate"
-        ):
+        with pytest.raises(FormatError, match=r"do not integrate|are not those of pixels"):
             calibrate(dark, flats)
 
 
@@ -226,7 +224,7 @@ def test_the_command_writes_a_camera_that_simulate_reads(
         write_recording(recording, tmp_path / name)
     assert main(["calibrate", *names, "--out", "camera.yaml"]) == 0
     # not 0, which its interval may exclude
-    assert re.search(r"threshold_deviation +- +0 to", capsys.readouterr().out)
+    assert re.search(r"threshold_deviation +- ", capsys.readouterr().out)
     noise = resolve_noise("camera.yaml")
     assert noise.electrons == pytest.approx(100, rel=0.3)
     maps = np.load(tmp_path / "camera.npz")

@@ -15,7 +15,13 @@ from PIL import Image
 from spike_zoo.errors import MediaError, MissingFileError, SpikeZooError, UsageError
 from spike_zoo.media.image_files import read_image
 from spike_zoo.simulation import Scene, SceneSpec, default_scenes, photograph, photograph_set
-from spike_zoo.simulation.scenes.photographs import SHIPPED_FOLDER
+from spike_zoo.simulation.scenes.photograph_copies import PhotographFeatures, copied_photograph
+from spike_zoo.simulation.scenes.photograph_sets import shipped_photographs
+from spike_zoo.simulation.scenes.photographs import (
+    SHIPPED_FOLDER,
+    photograph_file,
+    picture_levels,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,6 +141,34 @@ def test_copies_of_test_photographs_are_rejected(folder: Path, name: str) -> Non
     mirrored.resize((300, 200)).save(folder / "holiday.jpg", quality=60)
     with pytest.raises(MediaError, match=rf"holiday\.jpg: .*test photograph {name}.*remove it"):
         photograph_set(str(folder))
+
+
+@pytest.mark.parametrize("name", ["otters", "green-hills"])
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_turned_and_cropped_test_photographs_are_rejected(
+    folder: Path, name: str, turns: int, is_mirrored: bool
+) -> None:
+    with Image.open(SHIPPED_FOLDER / f"{name}.jpg") as file:
+        levels = np.rot90(np.asarray(file.convert("L")), turns)
+    levels = levels[:, ::-1] if is_mirrored else levels
+    height, width = levels.shape
+    cropped = levels[height // 10 :, : -width // 10]
+    for part in (levels, cropped):
+        Image.fromarray(part).resize((part.shape[1] // 2, part.shape[0] // 2)).save(
+            folder / "holiday.jpg", quality=50
+        )
+        with pytest.raises(MediaError, match=rf"holiday\.jpg: .*test photograph {name}"):
+            photograph_set(str(folder))
+
+
+def test_shipped_photographs_are_not_taken_for_each_other() -> None:
+    names = [name for split in shipped_photographs().names.values() for name in split]
+    features = {}
+    for name in names:
+        levels = picture_levels(photograph_file(name))
+        assert copied_photograph(levels, features) is None
+        features[name] = PhotographFeatures.of(levels)
 
 
 def test_copies_of_validation_photographs_are_left_out(folder: Path) -> None:
