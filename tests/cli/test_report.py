@@ -85,7 +85,7 @@ def test_a_recording_shows_every_method_its_planes_and_the_next_commands(
 def test_the_next_commands_read_the_recording_as_the_report_does(colour: str, zoo: Zoo) -> None:
     """A ``.dat`` that is turned, mirrored, cut and not flipped gives the images of the upright."""
     upright = pattern_take(0, planes=81, height=32, width=48).recording
-    write_recording(upright, "street.npz")
+    write_recording(upright, "street.spl")
     planes = np.rot90(upright[:].astype(bool), axes=(1, 2))[:, :, ::-1]  # (T, 48, 32) as stored
     stored = SpikeRecording.from_planes(planes)
     file = write_recording(stored, "my street.dat", flip=False)
@@ -104,7 +104,7 @@ def test_the_next_commands_read_the_recording_as_the_report_does(colour: str, zo
         own = line[line.index("--method") : line.index("--out")]
         cfa = colour.split()
         arguments = ["--start", "5", "--rate-scale", "0.6", *cfa, *own, "--out", expected]
-        assert zoo("reconstruct street.npz", *arguments).code == 0
+        assert zoo("reconstruct street.spl", *arguments).code == 0
         assert Path(out).read_bytes() == Path(expected).read_bytes()
 
 
