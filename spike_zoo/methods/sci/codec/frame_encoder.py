@@ -31,10 +31,10 @@ from spike_zoo.methods.sci.features.motion_estimation import (
 from spike_zoo.nn.padding import crop_padding
 from spike_zoo.nn.precision import fast_precision
 
-BLOCK, LEAST_GAIN = 8, 32.0
+BLOCK, LEAST_GAIN = 8, 64.0
 """Side of a block, and the weighted square error of one block of a feature interpolated before
-coding, in bits, from which an encoder compares interpolation with coding. P-frames of a local event
-need more bits."""
+coding, in bits, from which an encoder compares interpolation with coding. The P-frames of a local
+event need several hundred bits, and it may lie in four blocks."""
 SMALL_CHANGE = 1.0
 """Mean square error of features interpolated before coding, relative to that of the reference
 frame, from which an encoder also compares them: for changes without a local event."""
