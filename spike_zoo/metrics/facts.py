@@ -35,7 +35,6 @@ class MetricFacts:
 #: Metrics by the last part of their log key.
 METRICS: Final[dict[str, MetricFacts]] = {
     "psnr": MetricFacts("PSNR", "dB"),
-    "psnr_later": MetricFacts("PSNR after the first image", "dB"),
     "psnr_stir": MetricFacts("PSNR as STIR", "dB"),
     "psnr_border10": MetricFacts("PSNR without borders", "dB"),
     "psnr_official": MetricFacts("PSNR as published", "dB"),

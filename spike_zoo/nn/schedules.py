@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 #: Index of the update, from 0, and total number of updates -> factor of the learning rate.
 Factor: TypeAlias = Callable[[int, float], float]
-ScheduleKind = Literal[
-    "cosine", "milestones", "milestones_90", "linear", "constant", "per_step_official"
-]
+ScheduleKind = Literal["cosine", "milestones", "linear", "constant", "per_step_official"]
 #: Attributes that a checkpoint does not contain: a resumed run uses its own settings and length.
 _NOT_SAVED = ("factor", "count", "updates", "base_lrs", "_last_lr")
 
@@ -29,8 +27,8 @@ def schedule_factor(kind: ScheduleKind, *, warmup: float = 0.0, epochs: int = 1)
 
     Args:
         kind: ``"cosine"`` and ``"linear"`` decrease to 0 at the end of the run. ``"milestones"``
-            multiplies by 0.7 after each quarter of the run, as for STIR; ``"milestones_90"`` by
-            0.9, as for SSMT. ``"constant"`` is constant.
+            multiplies by 0.7 after each quarter of the run, as for STIR. ``"constant"`` is
+            constant.
             ``"per_step_official"`` is the schedule of S-SDM's released student: a cosine defined
             over epochs but stepped every iteration, which oscillates between 1 and 0 with a period
             of ``2 * epochs`` iterations.
@@ -46,7 +44,6 @@ def schedule_factor(kind: ScheduleKind, *, warmup: float = 0.0, epochs: int = 1)
             "cosine": 0.5 * (1.0 + math.cos(math.pi * progress)),
             "linear": 1.0 - progress,
             "milestones": 0.7**quarters,
-            "milestones_90": 0.9**quarters,
             "constant": 1.0,
             "per_step_official": 0.5 * (1.0 + math.cos(math.pi * step / epochs)),
         }

@@ -23,7 +23,6 @@ CLOSED_FORMS: dict[str, ClosedForm] = {
     "cosine": lambda done, step: 0.5 * (1.0 + math.cos(math.pi * done)),
     "linear": lambda done, step: 1.0 - done,
     "milestones": lambda done, step: 0.7 ** math.floor(4 * done),
-    "milestones_90": lambda done, step: 0.9 ** math.floor(4 * done),
     "constant": lambda done, step: 1.0,
     "per_step_official": lambda done, step: 0.5 * (1.0 + math.cos(math.pi * step / EPOCHS)),
 }
