@@ -92,5 +92,5 @@ to_pillow(side_by_side([best, balance(best)], ["linear", "grey-world"]))
 
 # %% [markdown]
 # The same from the command line: `python -m spike_zoo simulate --kind colour` makes an archive,
-# `reconstruct`, `report` and `app` show its recordings in colour, and
+# `reconstruct` and `report` show its recordings in colour, and
 # `make ablation-table METHOD=colour` measures all methods. See `docs/howto/colour.md`.

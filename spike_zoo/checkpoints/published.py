@@ -17,13 +17,13 @@ class Weightless(NamedTuple):
     class_path: str  #: import path of the class
     explanation: str  #: one sentence for readers who are new to spike cameras
     in_colour: bool = False  #: whether the method needs a sensor with Bayer filters
-    #: settings that reports and the app offer in addition, such as ``"average=9"``
+    #: settings that reports offer in addition, such as ``"average=9"``
     variants: tuple[str, ...] = ()
 
 
 _CLASSICAL = "spike_zoo.methods.classical"
 
-#: The methods that need no weights: ``load``, ``--method``, completion, reports, the app and the
+#: The methods that need no weights: ``load``, ``--method``, completion, reports and the
 #: explanations of their images are derived from this mapping.
 WEIGHTLESS = {
     "tfp": Weightless(

@@ -51,7 +51,6 @@ _SUMMARIES = {
     "compare": "test methods without training on the images that a run was tested on",
     "score": "measure NIQE and BRISQUE of pictures, without ground truth",
     "report": "write an HTML report of a recording, archive, bitstream or runs",
-    "app": "serve a local web page to view and convert recordings",
     "live": "show a recording as a video on a local web page while it is recorded",
     "configs": "list or copy the configurations of the package",
     "export": "write the weights of a checkpoint as safetensors or a graph",

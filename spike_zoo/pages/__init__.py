@@ -1,4 +1,4 @@
-"""Pages for people: reports, the app and the live view."""
+"""Pages for people: reports and the live view."""
 
 from __future__ import annotations
 

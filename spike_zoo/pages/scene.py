@@ -186,7 +186,7 @@ def add_facts(page: Page, scene: ReportScene, choices: Choices) -> None:
         page.add_warning(
             "The recording does not state its rate scale, the spikes per plane at white: "
             f"{scale.value:.3g} is an estimate at which the brightest 0.5 % of the pixels are "
-            "white. --rate-scale sets it, in the app the field 'spikes per plane at white'."
+            "white. --rate-scale sets it."
         )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: Libraries that take at least 0.1 s to import, most of them seconds.
 HEAVY = {
     *("torch", "lightning", "torchmetrics", "torchvision", "kornia", "wandb"),
-    *("jinja2", "av", "scipy", "numba", "skimage", "matplotlib", "gradio", "pandas"),
+    *("jinja2", "av", "scipy", "numba", "skimage", "matplotlib", "pandas"),
 }
 LIGHT = (
     *("--help", "info street.dat --height 8 --width 16", "info street.sci", "info street.spl"),
@@ -106,8 +106,6 @@ MISTAKES = {
     "score results --niqe x": "results: the folder contains no picture",
     "export nothere.ckpt new.safetensors": "nothere.ckpt: neither a file nor a shipped method",
     "export tfi new.bin": ".bin is not written here",
-    "app --methods nothere.ckpt": "nothere.ckpt: neither a file nor a shipped method",
-    "app --port 70000": "--port 70000: must be at least 1 and at most 65535",
     "live street.npz --port 0": "--port 0: must be at least 1 and at most 65535",
     "live street.npz --fps 0": "--fps 0: must be at least 0.001 and at most 1000",
     "simulate --video nothere.mp4": "--video nothere.mp4: there is no such video or folder",

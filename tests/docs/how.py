@@ -30,7 +30,7 @@ TABLE: tuple[tuple[str, str, Check], ...] = (
     ("comparison of methods: minutes", r".*spike_zoo compare\b", Check.PARSE),
     ("rendering scenes: minutes", r".*spike_zoo simulate\b", Check.PARSE),
     ("all methods with shipped weights: a minute", r".*spike_zoo report\b", Check.PARSE),
-    ("servers that run until stopped", r".*spike_zoo (app|live)\b", Check.PARSE),
+    ("servers that run until stopped", r".*spike_zoo live\b", Check.PARSE),
     ("files of a server", r".*(https|s3)://", Check.PARSE),
     ("parameters of NIQE and BRISQUE", r".*spike_zoo score\b", Check.PARSE),
     ("recordings of uniform light", r".*spike_zoo calibrate\b", Check.PARSE),
