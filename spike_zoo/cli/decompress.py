@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from spike_zoo.coding import BitstreamError
-    from spike_zoo.tasks.protocols import Compresses
+    from spike_zoo.methods.sci import SCICodec
 
 Item = TypeVar("Item")
 
@@ -159,7 +159,7 @@ def _opened(bitstream: str, *, salvage: bool) -> BitstreamReader:
 
 
 def _write_arrays(
-    codec: Compresses, reader: BitstreamReader, target: Path, *, overwrite: bool
+    codec: SCICodec, reader: BitstreamReader, target: Path, *, overwrite: bool
 ) -> str:
     """Write features and motion group by group; return a line with the path of the file."""
     groups = _non_empty(codec.decompress_stream(reader), reader)
@@ -175,7 +175,7 @@ def _write_arrays(
     return f"features: {target} ({count} of {reader.header.frames} frames)"
 
 
-def _write_images(codec: Compresses, reader: BitstreamReader, target: Target, stem: str) -> str:
+def _write_images(codec: SCICodec, reader: BitstreamReader, target: Target, stem: str) -> str:
     """Write the image at every feature; return a line with the path of the output."""
     header = reader.header
     images = _non_empty(codec.reconstruct_stream(codec.decompress_stream(reader)), reader)

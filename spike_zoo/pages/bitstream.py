@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from torch import Tensor
 
+    from spike_zoo.methods.sci import SCICodec
     from spike_zoo.pages.choices import Choices
     from spike_zoo.pages.scene import ReportScene
-    from spike_zoo.tasks.protocols import Compresses
 
 _MAX_FRAMES: Final = 48  # decoded frames
 _MAX_PLANES: Final = 97  # planes to compress
@@ -91,7 +91,7 @@ def _add_decoded(page: Page, reader: BitstreamReader, choices: Choices) -> None:
         page.add_warning(f"The pictures cannot be made: {error}")
 
 
-def _add_viewers(page: Page, reader: BitstreamReader, codec: Compresses) -> None:
+def _add_viewers(page: Page, reader: BitstreamReader, codec: SCICodec) -> None:
     import torch
 
     from spike_zoo.pages.motion import add_motion_viewer
@@ -137,7 +137,7 @@ def _viewer(pictures: Tensor, features: Tensor, moments: tuple[str, ...]) -> Vie
     )
 
 
-def _load_codec(choices: Choices) -> Compresses:
+def _load_codec(choices: Choices) -> SCICodec:
     from spike_zoo.checkpoints.loading import load, pick_device
     from spike_zoo.tasks.protocols import codec_from
 
@@ -168,7 +168,7 @@ def add_rates(page: Page, scene: ReportScene, choices: Choices) -> None:
 
 
 def _measured(
-    codec: Compresses, scene: ReportScene, choices: Choices
+    codec: SCICodec, scene: ReportScene, choices: Choices
 ) -> tuple[tuple[tuple[float, float], ...], str]:
     """Return (bits per pixel and plane, PSNR) of each quality, and the name of the reference.
 

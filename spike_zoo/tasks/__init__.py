@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     )
     from spike_zoo.tasks.protocols import (
         Classifies,
-        Compresses,
         Deblurs,
         Reconstructs,
         require_ability,
@@ -37,7 +36,6 @@ __all__ = [
     "CodedScene",
     "CodingModule",
     "CompressedRecording",
-    "Compresses",
     "DeblurModule",
     "Deblurs",
     "Evaluation",
@@ -60,7 +58,7 @@ __getattr__ = lazy_attributes(
     coding="CodedScene CodingModule CompressedRecording",
     deblurring="DeblurModule",
     evaluation="Evaluation Labels MeasuredImage Origin SamplePictures SamplePrediction",
-    protocols="Classifies Compresses Deblurs Reconstructs require_ability",
+    protocols="Classifies Deblurs Reconstructs require_ability",
     recognition="ClassificationModule",
     reconstruction="LoadedReconstruction ReconstructionModule",
 )

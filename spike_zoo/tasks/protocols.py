@@ -1,4 +1,4 @@
-"""Protocols of abilities that commands require: reconstruct, deblur, classify or compress.
+"""Protocols of abilities that commands require: reconstruct, deblur or classify.
 
 They are Protocols, not base classes, so that methods without training do not import Lightning. The
 base classes describe the methods: :class:`ClipReconstruction`, :class:`DeblurModule`,
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.coding import BitstreamError, BitstreamReader, Header
+    from spike_zoo.methods.sci import SCICodec
     from spike_zoo.spikes import SpikeRecording
 
 Ability = TypeVar("Ability")
@@ -122,69 +123,10 @@ class DecodedBitstream:
         return tuple(self.header.plane(index) for index in self.feature_index)
 
 
-@runtime_checkable
-class Compresses(Protocol):
-    """Ability to compress recordings into bitstreams, and to decode features, images and classes.
-
-    Methods named ``*_stream`` hold one group of pictures in memory at a time, so that a recording
-    may be larger than the memory.
-    """
-
-    def header(
-        self, recording: SpikeRecording, *, quality: int, gop: int, rate_scale: float | None = None
-    ) -> Header:
-        """Return the header of a recording's bitstream."""
-        ...
-
-    def compress(self, recording: SpikeRecording, quality: int = 2, gop: int = 8) -> bytes:
-        """Compress a recording into a complete bitstream; quality 3 is the best of 0 to 3."""
-        ...
-
-    def compress_stream(
-        self,
-        recording: SpikeRecording,
-        header: Header,
-        *,
-        effort: int = 0,
-        groups: range | None = None,
-    ) -> Iterator[bytes]:
-        """Yield the payload of each group of pictures, or of some ``groups``, in order.
-
-        ``effort`` is 0 (fastest) to 3 (fewest bits at equal quality).
-        """
-        ...
-
-    def decompress(self, data: bytes, strict: bool = True) -> DecodedBitstream:
-        """Decode a bitstream; if not strict, list damaged groups in ``errors`` and omit them."""
-        ...
-
-    def decompress_stream(self, reader: BitstreamReader) -> Iterator[DecodedBitstream]:
-        """Yield the decoded groups of a reader; if it is not strict, omit damaged groups."""
-        ...
-
-    def reconstruct(self, decoded: DecodedBitstream) -> Tensor:
-        """Return the image at every feature, ``(n, 1, H, W)`` in [0, 1]."""
-        ...
-
-    def reconstruct_stream(
-        self, groups: Iterable[DecodedBitstream]
-    ) -> Iterator[tuple[int, Tensor]]:
-        """Yield the index of every feature and the image at it, ``(1, H, W)``, in order.
-
-        Images at the border of two groups are computed from both, as in :meth:`reconstruct`.
-        """
-        ...
-
-    def classify(self, decoded: DecodedBitstream) -> Tensor:
-        """Return the probability of every class, ``(classes,)``."""
-        ...
-
-
 _VERBS: Final = {
     Reconstructs: "make pictures",
     Deblurs: "deblur",
     Classifies: "classify",
-    Compresses: "compress",
 }
 
 
@@ -218,7 +160,9 @@ def adjusted(module: Any, settings: Mapping[str, int], option: str) -> Reconstru
         raise UsageError(f"{option}: {error}") from error
 
 
-def codec_from(module: object, option: str) -> Compresses:
+def codec_from(module: object, option: str) -> SCICodec:
     """Return a module's codec, or the module if it is a codec; raise UsageError otherwise."""
-    codec = getattr(module, "codec", None)
-    return codec if isinstance(codec, Compresses) else require_ability(module, Compresses, option)
+    codec: Any = getattr(module, "codec", module)
+    if not hasattr(codec, "compress_stream"):
+        raise UsageError(f"{option}: {type(module).__name__} does not compress")
+    return codec
