@@ -41,7 +41,6 @@ class STIRModule(ReconstructionModule, FlowFields):
         warmup: Fraction of the run in which the learning rate rises.
         loss: Weights of the loss.
         scale_input: Whether spikes are divided by the rate scale; False in the paper.
-        channels_last: Whether the network computes channels-last, which is faster on CPUs.
         evaluation: Arguments of :class:`ReconstructionModule`.
 
     Raises:
@@ -70,7 +69,6 @@ class STIRModule(ReconstructionModule, FlowFields):
         warmup: float = 0.02,
         loss: STIRLossOptions = LOSS,
         scale_input: bool = True,
-        channels_last: bool = True,
         **evaluation: Any,
     ) -> None:
         super().__init__(**evaluation)
@@ -79,8 +77,6 @@ class STIRModule(ReconstructionModule, FlowFields):
         if not weight_decay >= 0:
             raise ValueError(f"weight_decay must be 0 or more, got {weight_decay}")
         self.network = STIR(pyramid_levels, width, options_of(STIROptions, network))
-        if not channels_last:
-            self.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # true
         self.loss_options = options_of(STIRLossOptions, loss)
         self.loss: STIRLoss | None = None
         self.scale_input = scale_input
