@@ -94,7 +94,7 @@ def test_no_claim_is_counted_in_two_tables(tables: list[FilledTable]) -> None:
 def test_the_evidence_page_states_the_minutes_of_the_committed_runs() -> None:
     page = (ROOT / "experiments/README.md").read_text(encoding="utf-8")
     rows = re.findall(r"\| (\d+) \((\d+) to (\d+)\) \| \[.*?\]\((\w+)/results/(\w+)\.md\)", page)
-    assert len(rows) == 10
+    assert len(rows) == 9
     for *stated_minutes, method, table in rows:
         folder = ROOT / "experiments" / method / "results" / claims.PROFILES[table]
         stored = read_records(folder / "records.jsonl").values()
@@ -145,7 +145,7 @@ def test_every_published_value_is_on_the_page(tables: list[FilledTable]) -> None
                 place = f"{table.title}, {row.name}, {column.name}"
                 assert pytest.approx(value * column.scale, rel=1e-5) in listed, place
             count += len(published)
-    assert count > 400
+    assert count > 250
     assert {1.62, 2.11, 1.36} <= {*numbers["both, gain over ventral alone"]}
 
 

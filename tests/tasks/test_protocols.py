@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from torch import nn
 
@@ -53,9 +55,10 @@ def test_require_ability_returns_the_module_or_raises_with_the_option() -> None:
 
 
 def test_codec_from_accepts_a_module_or_its_codec() -> None:
-    module, codec = SumsModule(), SumsCodec()
+    module: Any = SumsModule()
+    codec: Any = SumsCodec()
     assert codec_from(module, "--method a") is module.codec
     assert codec_from(codec, "--method a") is codec
-    module.codec = nn.Identity()  # type: ignore[assignment]  # a codec that cannot compress yet
+    module.codec = nn.Identity()  # a codec that cannot compress yet
     with pytest.raises(UsageError, match="--method a: SumsModule does not compress"):
         codec_from(module, "--method a")
