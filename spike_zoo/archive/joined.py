@@ -80,18 +80,18 @@ def _part_problem(parts: Mapping[str | Path, Part | None]) -> str | None:
     for (first, one), (file, other) in pairwise(stated.items()):
         if one[1:] != other[1:]:
             return (
-                f"{first} (part {one.number} of {one.count}) and {file} (part {other.number} of "
-                f"{other.count}) were built from other recordings or with other options; remove "
+                f"{first} (part {one.number} of {one.total}) and {file} (part {other.number} of "
+                f"{other.total}) were built from other recordings or with other options; remove "
                 "the files of the older build, or list a pattern for the files of each build"
             )
     for part in list(stated.values())[:1]:
-        missing = sorted({*range(1, part.count + 1)} - {each.number for each in stated.values()})
+        missing = sorted({*range(1, part.total + 1)} - {each.number for each in stated.values()})
         if missing:
             more = f" and {len(missing) - _MAX_NAMED} more" if missing[_MAX_NAMED:] else ""
             return (
-                f"part {', '.join(map(str, missing[:_MAX_NAMED]))}{more} of {part.count} is "
+                f"part {', '.join(map(str, missing[:_MAX_NAMED]))}{more} of {part.total} is "
                 f"missing; copy it, or write it with 'archive build --shards {missing[0]}/"
-                f"{part.count}' and the options of the others"
+                f"{part.total}' and the options of the others"
             )
     return None
 
@@ -139,7 +139,9 @@ class JoinedArchive(SpikeArchive):
 
     def _raise_of_same_name(self, name: str, number: int) -> None:
         first = self._where[name]
-        files = {self._archives[each].path: self._parts[each] for each in (first, number)}
+        files: dict[str | Path, Part | None] = {
+            self._archives[each].path: self._parts[each] for each in (first, number)
+        }
         advice = "archives that are read as one need recordings of different names"
         if None not in files.values() and len(files) > 1:
             advice = _part_problem(files) or advice

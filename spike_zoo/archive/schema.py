@@ -198,18 +198,18 @@ class Part(NamedTuple):
     """Place of an archive among those of one build, the root attribute ``part``."""
 
     number: int  #: from 1
-    count: int  #: archives of the build
+    total: int  #: archives of the build
     digest: str  #: SHA-256 of the names, splits and options of the whole build
 
     def __str__(self) -> str:
-        return f"{self.number}/{self.count} {self.digest}"
+        return f"{self.number}/{self.total} {self.digest}"
 
     @classmethod
     def parse(cls, text: object) -> Self | None:
         """Return the part that an attribute states; None if it is invalid."""
         match = re.fullmatch(r"(\d{1,9})/(\d{1,9}) ([0-9a-f]{64})", str(text))
         part = cls(int(match[1]), int(match[2]), match[3]) if match else None
-        return part if part and 1 <= part.number <= part.count else None
+        return part if part and 1 <= part.number <= part.total else None
 
 
 @dataclass(frozen=True)

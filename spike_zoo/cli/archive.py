@@ -168,7 +168,7 @@ def archive_info(path: str, *, json: bool = False) -> None:
     if json:
         print(dumps(facts, indent=2))
         return
-    of_build = f", part {part.number} of {part.count}" if part else ""
+    of_build = f", part {part.number} of {part.total}" if part else ""
     size = readable_bytes(facts["bytes"])
     print(visible(f"{path}: archive of {count} recordings, {size}{of_build}"))
     for split, names in facts["splits"].items():

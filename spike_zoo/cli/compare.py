@@ -43,8 +43,8 @@ def compare(run: str, *, methods: list[str] | None = None) -> None:
                 "test", ["--config", str(config), *options, "--run_dir", str(target / config.stem)]
             )
     table(str(folder), out=str(target))
-    options = shlex.join([str(folder), "--out", str(target / "page.html")])
-    echo(f"pictures side by side: python -m spike_zoo report {options}")
+    page = shlex.join([str(folder), "--out", str(target / "page.html")])
+    echo(f"pictures side by side: python -m spike_zoo report {page}")
 
 
 def _options_of(folder: Path) -> list[str]:

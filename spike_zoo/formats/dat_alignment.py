@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Values = NDArray[np.float32]
+    Values = NDArray[Any]
 
 # Measured on crops of 47 photographs without a false alarm: the order of 20 or more planes is
 # detected in 98 %, an unknown first byte in 70 % at 250 x 400 pixels and 49 % at 96 x 96, and one
@@ -66,7 +66,7 @@ def first_byte(rate: Values, height: int, width: int, expected: Sequence[int] = 
     if rate.size != pixels:  # the padding of every plane is zero
         expected = [byte for byte in expected if not np.roll(rate, -8 * byte)[pixels:].any()]
         images = {byte: np.roll(rate, -8 * byte)[:pixels] for byte in expected}
-        edges = {byte: sum(_edges(image, width))[0] for byte, image in images.items()}
+        edges = {byte: np.add(*_edges(image, width))[0] for byte, image in images.items()}
         return _clearest(edges)
     rows, columns = _edges(rate, width)
     every = rows + columns
@@ -95,9 +95,10 @@ def _elsewhere(edges: NDArray[np.float64], best: int, near: int) -> NDArray[np.f
 
 def _clearest(edges: dict[int, float]) -> int | None:
     """Return the byte with the clearest edge; None if others are similar."""
-    first, *others = sorted(edges, key=lambda byte: -edges[byte]) or [None]
-    is_clear = first is not None and all(edges[first] > _SIMILAR * edges[byte] for byte in others)
-    return first if is_clear else None
+    if not edges:
+        return None
+    first, *others = sorted(edges, key=lambda byte: -edges[byte])
+    return first if all(edges[first] > _SIMILAR * edges[byte] for byte in others) else None
 
 
 def _edges(rate: Values, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

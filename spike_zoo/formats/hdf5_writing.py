@@ -299,7 +299,7 @@ def _write_attributes(
         if value is not None:
             fields[key] = np.float64(value)
     seed = meta.get("seed")
-    if isinstance(seed, int | np.integer) and abs(seed) < 1 << 63:
+    if isinstance(seed, int | np.integer) and abs(int(seed)) < 1 << 63:
         fields["seed"] = np.int64(seed)
     fields |= {key: str(meta[key]) for key in TEXTS if key in meta}
     # sidecars may state a gain or a seed of another type, and keys that are not text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.coding.header import is_bitstream
@@ -186,7 +186,7 @@ def _add_next_steps(
     page: Page, source: Path, choices: Choices, name: str | None = None, *, colour: bool = False
 ) -> None:
     """Add example commands for a recording; all options that describe it are repeated in them."""
-    stated = {"name": name, "start": choices.start or None, "stop": choices.stop}
+    stated: dict[str, Any] = {"name": name, "start": choices.start or None, "stop": choices.stop}
     stated |= {"rate_scale": choices.rate_scale, **choices.dat}
     words = [shlex.quote(str(source))]
     for option, value in stated.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -99,7 +99,8 @@ def _rates(recording: SpikeRecording, start: int, stop: int) -> NDArray[np.float
         return rates
     import torch
 
-    return recording.corrected(torch.from_numpy(rates)).numpy()
+    corrected: NDArray[Any] = recording.corrected(torch.from_numpy(rates)).numpy()
+    return corrected
 
 
 def _brightest(rates: NDArray[np.float32], cfa: Cfa | None) -> float:

@@ -169,7 +169,7 @@ def test_maps_are_turned_as_the_recording_is(
     # the spikes of each plane are the defective pixels
     is_defective = np.random.default_rng(0).random(SIZE) < 0.3
     np.packbits(is_defective, bitorder="little").tofile("a.dat")
-    size = dict(zip(("height", "width"), SIZE, strict=True))
+    size: Any = dict(zip(("height", "width"), SIZE, strict=True))
     names = ("flip", "mirror", "rotate")
     options: Any = dict(zip(names, of_camera, strict=True))
     upright = read_recording("a.dat", **size, **options)

@@ -148,9 +148,9 @@ def test_spikes_that_do_not_integrate_light_are_rejected(
     generator, rate = np.random.default_rng(0), recordings[level].read().mean()
     random = SpikeRecording.from_planes(generator.random(recordings[level].shape) < rate)
     for wrong in (random, shifting(recordings[level])):
-        dark, *flats = [*recordings[:level], wrong, *recordings[level + 1 :]]
+        levels = [*recordings[:level], wrong, *recordings[level + 1 :]]
         with pytest.raises(FormatError, match=r"do not integrate|are not those of pixels"):
-            calibrate(dark, flats)
+            calibrate(levels[0], levels[1:])
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
@@ -158,17 +158,17 @@ def test_levels_of_other_orientation_are_rejected(
     recordings: list[SpikeRecording], level: int
 ) -> None:
     turned = SpikeRecording.from_planes(recordings[level].read()[:, ::-1])
-    dark, *flats = [*recordings[:level], turned, *recordings[level + 1 :]]
+    levels = [*recordings[:level], turned, *recordings[level + 1 :]]
     with pytest.raises(FormatError, match="fixed patterns differ"):
-        calibrate(dark, flats)
+        calibrate(levels[0], levels[1:])
     stated = {"source_format": "dat", "source_flipped": True, "source_rotated": 180}
     turned.meta |= stated
     others = [SpikeRecording(each.packed, 64, meta=each.meta) for each in recordings]
     for other in others:
         other.meta |= stated | {"source_rotated": 0}
-    dark, *flats = [*others[:level], turned, *others[level + 1 :]]
+    levels = [*others[:level], turned, *others[level + 1 :]]
     with pytest.raises(GeometryError, match="rotate differ from"):
-        calibrate(dark, flats)
+        calibrate(levels[0], levels[1:])
 
 
 def test_colour_filters_and_a_vignette_are_not_part_of_the_gain() -> None:

@@ -6,7 +6,7 @@ import csv
 import itertools
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -164,7 +164,7 @@ def test_turned_and_cropped_test_photographs_are_rejected(
 
 def test_shipped_photographs_are_not_taken_for_each_other() -> None:
     names = [name for split in shipped_photographs().names.values() for name in split]
-    features = {}
+    features: dict[str, Any] = {}
     for name in names:
         levels = picture_levels(photograph_file(name))
         assert copied_photograph(levels, features) is None
