@@ -35,6 +35,9 @@ BLOCK, LEAST_GAIN = 8, 64.0
 """Side of a block, and the weighted square error of one block of a feature interpolated before
 coding, in bits, from which an encoder compares interpolation with coding. The P-frames of a local
 event need several hundred bits, and it may lie in four blocks."""
+SMALL_PICTURE = 2**15
+"""Pixels up to which an encoder always compares: the search is fast, and small gains of quality are
+a larger part of the cost."""
 SMALL_CHANGE = 1.0
 """Mean square error of features interpolated before coding, relative to that of the reference
 frame, from which an encoder also compares them: for changes without a local event."""
@@ -191,10 +194,13 @@ class FrameEncoder(NamedTuple):
         return encoded._replace(frames=[iframe, *encoded.frames])
 
     def _may_gain(self, errors: Tensor, of_reference: Tensor) -> bool:
-        """Return whether coding can cost less than interpolation with square errors.
+        """Return whether costs are compared, from the square errors of interpolation.
 
-        A mean over the picture does not show a small event, so each block is tested.
+        A mean over the picture does not show a small event, so each block is tested. Pictures up to
+        :data:`SMALL_PICTURE` are always compared.
         """
+        if errors[0].numel() <= SMALL_PICTURE:
+            return True
         blocks = BLOCK**2 * F.avg_pool2d(errors, BLOCK)
         if float(self.weight or 0.0) * float(blocks.max()) >= LEAST_GAIN:
             return True
