@@ -44,7 +44,7 @@ class PhotographFeatures(NamedTuple):
         values = np.asarray(parts, dtype=np.float64)
         values = values - values.mean()
         picture.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-        detector = cv2.SIFT_create(nfeatures=_KEYPOINTS)
+        detector = cv2.SIFT.create(nfeatures=_KEYPOINTS)
         keypoints, descriptors = detector.detectAndCompute(np.asarray(picture), None)
         points = np.array([point.pt for point in keypoints], np.float32).reshape(-1, 2)
         if descriptors is None:
