@@ -96,8 +96,10 @@ def photograph_set(source: str, size: tuple[int, int] = (1, 1)) -> PhotographSet
             path=source,
         )
     files = images_in(folder)
-    cutouts = [file for file in files if _is_cutout(file)]
-    photographs = _for_training([file for file in files if file not in cutouts], size)
+    sizes = {file: (1, 1) if _is_cutout(file) else size for file in files}
+    kept = _for_training(sizes)
+    cutouts = [file for file in kept if _is_cutout(file)]
+    photographs = [file for file in kept if file not in cutouts]
     if len(photographs) < _MIN_COUNT:
         raise UsageError(
             f"--photographs {source}: {len(photographs)} photographs in this folder, expected at "
@@ -131,14 +133,14 @@ def _is_cutout(file: Path) -> bool:
     return float((np.asarray(opacity) < 128).mean()) >= _HIDDEN
 
 
-def _for_training(files: list[Path], size: tuple[int, int]) -> list[Path]:
-    """Check photographs for training, and leave out those of the validation split."""
+def _for_training(sizes: Mapping[Path, tuple[int, int]]) -> list[Path]:
+    """Check pictures of these least sizes, and leave out those of the validation split."""
     bundled = {bundled_file(name) for name, *_ in TEST_PICTURES.values()}
     test = _features([*_shipped_files("test"), *bundled])
     val = _features(_shipped_files("val"))
     kept: list[Path] = []
     left_out: list[Path] = []
-    for file in files:
+    for file, size in sizes.items():
         levels = _checked_levels(file, size)
         if name := copied_photograph(levels, test):
             raise MediaError.at(

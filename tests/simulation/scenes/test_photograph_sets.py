@@ -162,6 +162,15 @@ def test_turned_and_cropped_test_photographs_are_rejected(
             photograph_set(str(folder))
 
 
+def test_cut_outs_of_test_photographs_are_rejected(folder: Path) -> None:
+    with Image.open(SHIPPED_FOLDER / "otters.jpg") as file:
+        picture = file.convert("RGBA")
+    picture.paste((0, 0, 0, 0), (0, 0, picture.width // 3, picture.height))
+    picture.save(folder / "animals.png")
+    with pytest.raises(MediaError, match=r"animals\.png: .*test photograph otters"):
+        photograph_set(str(folder))
+
+
 def test_shipped_photographs_are_not_taken_for_each_other() -> None:
     names = [name for split in shipped_photographs().names.values() for name in split]
     features: dict[str, Any] = {}
