@@ -174,7 +174,7 @@ def test_playing_starts_with_the_first_request_and_again_at_the_end() -> None:
         while latest.playing:
             planes.append(latest.plane)
             latest, _ = player.wait(latest.number)
-        assert latest.plane == 324
+        assert latest.plane == 352
         player.control(playing=True)
         latest, _ = player.wait(latest.number)
         assert latest is not None
@@ -196,7 +196,7 @@ def test_playing_goes_on_when_a_file_grows_after_its_last_plane_was_shown(tmp_pa
 
 def test_control_does_not_wait_for_the_next_picture() -> None:
     with running_server(STORED, fps=0.01) as server:
-        wait_until(lambda: state(server).get("plane") == 95)  # the second one: a page is open
+        wait_until(lambda: state(server).get("plane") == 67)  # the second one: a page is open
         send_request(server, "/control", {"plane": 200})
         wait_until(lambda: state(server)["plane"] == 200)
 
