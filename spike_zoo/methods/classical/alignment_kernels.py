@@ -29,6 +29,13 @@ _inline = partial(compiled, inline=True, fastmath=_FINITE)
 
 
 @_inline
+def _number(columns: Floats) -> None:
+    """Write the index of each column: reading it is faster than converting it in every loop."""
+    for column in range(columns.size):
+        columns[column] = column
+
+
+@_inline
 def _locate(
     velocity: Floats,
     row: int,
@@ -121,7 +128,8 @@ def sample_along(
         bottom: Past the last row.
     """
     width = values.shape[2]
-    columns, indexes = np.arange(width).astype(np.float32), np.empty(width, np.int32)
+    columns, indexes = np.empty(width, np.float32), np.empty(width, np.int32)
+    _number(columns)
     right, down = np.empty(width, np.float32), np.empty(width, np.float32)
     for row in range(top, bottom):
         for each in range(planes.size):
@@ -150,7 +158,8 @@ def sample_whole(
     :func:`sample_along`.
     """
     height, width = velocity.shape[2:]
-    columns, indexes = np.arange(width).astype(np.float32), np.empty(width, np.int32)
+    columns, indexes = np.empty(width, np.float32), np.empty(width, np.int32)
+    _number(columns)
     last_x, last_y = np.float32(width - 1), np.float32(height - 1)
     for row in range(top, bottom):
         for each in range(planes.size):
@@ -203,26 +212,28 @@ def measure_excess(
     their middle plane. The other arguments are those of :func:`sample_whole`.
     """
     width = images.shape[2]
-    columns, indexes = np.arange(width).astype(np.float32), np.empty(width, np.int32)
+    columns, indexes = np.empty(width, np.float32), np.empty(width, np.int32)
+    _number(columns)
     right, down = np.empty(width, np.float32), np.empty(width, np.float32)
     sampled, predicted = np.empty(width, np.float32), np.empty(width, np.float32)
     gathered, following = np.empty(width, np.float32), np.empty(width, np.float32)
     light = np.empty((clip[1] - clip[0], width), np.float32)  # since the last spike
     for row in range(top, bottom):
-        gathered[:] = 0
+        _clear(gathered)
         for first in range(clip[0], clip[1], step):
             stop = min(first + step, clip[1])
             plane = min(first + step // 2, clip[1] - 1)
             side = velocity[0] if plane < middle else velocity[1]
             _locate(side, row, np.float32(middle - plane), columns, indexes, right, down)
-            left, other = tile[row % 2]
+            left, other = tile[row % 2, 0], tile[row % 2, 1]
             _sample(images[left], indexes, right, down, predicted)
             if other != left:
                 _sample(images[other], indexes, right, down, sampled)
-                predicted[1::2] = sampled[1::2]
+                for column in range(1, width, 2):  # assigning a slice compiles error messages
+                    predicted[column] = sampled[column]
             for each in range(first, stop):
                 _gather(predicted, ends[0][each, row], gathered, light[each - clip[0]])
-        following[:] = 0
+        _clear(following)
         for plane in range(clip[1] - 1, window[0] - 1, -1):
             since, until = ends[0][plane, row], ends[1][plane, row]
             if plane < window[1]:
@@ -232,9 +243,15 @@ def measure_excess(
 
 
 @_inline
+def _clear(out: Floats) -> None:
+    for column in range(out.size):
+        out[column] = _ZERO
+
+
+@_inline
 def _sample(image: Floats, indexes: Integers, right: Floats, down: Floats, out: Floats) -> None:
     """Write bilinear samples of an image ``(H, W)`` to a row."""
-    out[:] = 0
+    _clear(out)
     _add_samples(image.reshape(-1), image.shape[1], indexes, right, down, _ONE, out)
 
 
