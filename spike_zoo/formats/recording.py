@@ -239,6 +239,7 @@ def read_recording(
                 stacklevel=2,
             )
         recording.cfa = cfa
+    attach_maps(recording, settings.camera, path)
     return recording
 
 
@@ -291,7 +292,7 @@ def _check_size(
 
 
 def complete(recording: SpikeRecording, path: Path, kind: Format, settings: Sidecar) -> None:
-    """Set attributes, metadata and camera that the file does not state from its sidecar."""
+    """Set attributes and metadata that the file does not state from its sidecar."""
     label, meta = recording.meta.get("label"), dict(settings.meta)
     if label is not None and meta.get("label", label) != label:
         meta.pop("label_name", None)  # the name of another class than that of the file
@@ -303,7 +304,6 @@ def complete(recording: SpikeRecording, path: Path, kind: Format, settings: Side
         recording.meta.setdefault("source", path.name)
         recording.meta.setdefault("source_format", kind)
         recording.meta.setdefault("source_flipped", False)
-    attach_maps(recording, settings.camera, path)
 
 
 def _stated(name: str, value: float) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
 from spike_zoo.formats import read_recording
+from spike_zoo.formats.camera import attach_maps
 from spike_zoo.formats.dat import DatLayout, DatPlanes, dat_recording
 from spike_zoo.formats.recording import complete, dat_settings
 from spike_zoo.formats.sidecar import Sidecar
@@ -184,6 +185,7 @@ class Pipe(PlaneSource):
         """Return the kept ones of planes ``[start, stop)``; PlaneRangeError if there are none."""
         recording = dat_recording(self._planes.part(start, stop), self._sidecar)
         complete(recording, self._planes.path, "dat", self._sidecar)
+        attach_maps(recording, self._sidecar.camera, self._planes.path)
         return recording
 
 

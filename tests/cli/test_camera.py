@@ -195,6 +195,9 @@ def test_other_filters_than_those_of_the_camera_are_rejected(maps: PixelMaps) ->
     for rotate, cfa in ((0, "RGGB"), (90, "GRBG"), (180, "BGGR"), (270, "GBRG")):
         sidecar.write_text(yaml.safe_dump(stated | {"rotate": rotate, "cfa": cfa}))
         read_recording("takes/a.dat", camera="lab/camera.yaml")
+        sidecar.write_text(yaml.safe_dump(stated | {"rotate": rotate}))
+        with pytest.raises(FormatError, match="colour filters are"):
+            read_recording("takes/a.dat", camera="lab/camera.yaml", cfa=cfa[::-1])
         sidecar.write_text(yaml.safe_dump(stated | {"rotate": rotate, "cfa": cfa[::-1]}))
         expected = rf"colour filters are {cfa[::-1]}, those of .* {cfa}"
         with pytest.raises(FormatError, match=expected):
