@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import spike_zoo
 from spike_zoo.cli.console import collected_notes, echo
-from spike_zoo.cli.inputs import RecordingSource
 from spike_zoo.errors import ExistingFileError, MissingFileError, SpikeZooError, UsageError
-from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES, RecordingSource
 from spike_zoo.formats.remote import is_address
+from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media.output import with_progress
 from spike_zoo.utils.executor import run_tasks
 from spike_zoo.utils.files import (
@@ -57,7 +57,8 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
     units = find_units(*(given[key] for key in ("recording", "name", "out", "dat")))
     if not units:
         return False
-    tasks = [partial(_run_unit, command, source, out, options) for out, source in units.items()]
+    run = partial(_run_unit, command, options=options, dat=given["dat"])
+    tasks = [partial(run, source, out) for out, source in units.items()]
     outcomes: Counter[str] = Counter()
     failed: dict[str, str] = {}
     noted: dict[str, str] = {}
@@ -115,7 +116,7 @@ def find_units(
         target = out.replace(_PLACE, label.as_posix())
         if Path(target).absolute() == file.absolute():  # the result of an earlier call
             continue
-        source = RecordingSource(str(file), item, dat)
+        source = RecordingSource(str(file), item, RecordingSettings(**dat))
         if (other := units.setdefault(target, source)) != source:
             raise UsageError(
                 f"{other.label} and {source.label} would both be written to {target}; process them "
@@ -158,7 +159,11 @@ def _names(file: Path, pattern: str) -> list[str | None]:
 
 
 def _run_unit(
-    command: Callable[..., None], source: RecordingSource, out: str, options: dict[str, Any]
+    command: Callable[..., None],
+    source: RecordingSource,
+    out: str,
+    options: dict[str, Any],
+    dat: DatSize,
 ) -> tuple[str, str, str]:
     """Return the recording, its outcome (made, unchanged or failed), and the notes or the error."""
     label, target = source.label, Path(out)
@@ -169,7 +174,7 @@ def _run_unit(
             if _is_unchanged(out, finished, made_from, overwrite=options["overwrite"]):
                 return label, "unchanged", ""
             with collected_notes() as notes:
-                command(source.recording, out=out, name=source.name, **options, **source.dat)
+                command(source.path, out=out, name=source.name, **options, **dat)
             with new_file(finished, overwrite=True) as part:
                 facts = made_from | {_RESULT: _result_sha256(target)}
                 text = json.dumps(facts, indent=1, sort_keys=True)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo, warn_of_filters
-from spike_zoo.cli.inputs import RecordingSource, chosen_rate_scale, load_method
+from spike_zoo.cli.inputs import chosen_rate_scale, load_method
 from spike_zoo.cli.options import DatSize
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import UsageError
+from spike_zoo.formats.recording import RecordingSource
 from spike_zoo.formats.remote import local_path
+from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media.output import progress_bar
 from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.tasks.protocols import Classifies, codec_from, require_ability
@@ -51,10 +53,10 @@ def classify(
         method: A method that classifies: a shipped name, a checkpoint or an export folder. A
             bitstream needs a method that was trained with its codec: sci-digits-coded for sci.
     """
-    stated_rate_scale(rate_scale)
+    scale = stated_rate_scale(rate_scale)
     check_method(method)
     recording = str(local_path(recording))
-    source = RecordingSource(recording, name, dat)
+    source = RecordingSource(recording, name, RecordingSettings(rate_scale=scale, **dat))
     if is_bitstream(recording):
         for option, value in ({"name": name, "rate-scale": rate_scale} | dat).items():
             if value not in (None, "auto"):
@@ -68,7 +70,7 @@ def classify(
             probabilities = codec.classify(codec.decompress(Path(recording).read_bytes())).cpu()
     else:
         warn_of_filters(opened, method)
-        scale = chosen_rate_scale(opened, None, rate_scale)
+        scale = chosen_rate_scale(opened, None)
         with progress_bar("classifying") as progress:
             probabilities = module.classify(opened, rate_scale=scale, progress=progress)
     best = _best(probabilities, module.label_names)

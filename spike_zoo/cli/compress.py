@@ -12,7 +12,6 @@ from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import run_batch
 from spike_zoo.cli.console import echo, quiet, report_clipping, warn_of_filters
 from spike_zoo.cli.inputs import (
-    RecordingSource,
     SharedWork,
     check_span,
     chosen_rate_scale,
@@ -24,8 +23,9 @@ from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding.spl import codec as lossless_coding
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.hdf5_recording import SPIKES, is_archive
-from spike_zoo.formats.recording import detect_format
+from spike_zoo.formats.recording import RecordingSource, detect_format
 from spike_zoo.formats.remote import local_path
+from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media.clipping import ClippedPixels
 from spike_zoo.media.output import progress_bar, with_progress
 from spike_zoo.spikes.rate_scale import stated_rate_scale
@@ -126,11 +126,11 @@ def compress(
             raise UsageError(f"--{option} {value}: does not apply to X{suffix}")
     if crf is not None and crf > (largest := _MAX_CRF[codec or CODEC]):
         raise UsageError(f"--crf {crf}: must be 0 to {largest} for {codec or CODEC}")
-    stated_rate_scale(rate_scale)
+    stated = RecordingSettings(rate_scale=stated_rate_scale(rate_scale), **dat)
     check_absent(target, overwrite=overwrite)
     span = (0, None) if suffix == VIDEO else (start or 0, stop)
-    source = RecordingSource(recording, name, dat, *span)
-    work = _Compression(source, jobs, cluster, target, overwrite, rate_scale)
+    source = RecordingSource(recording, name, stated, *span)
+    work = _Compression(source, jobs, cluster, target, overwrite)
     if suffix == LOSSLESS:
         echo(_code_lossless(work))
         return
@@ -144,11 +144,10 @@ def compress(
 
 @dataclass(frozen=True)
 class _Compression(SharedWork):
-    """A recording to compress, its output, and its rate scale as an option."""
+    """A recording to compress, and its output."""
 
     target: Path
     overwrite: bool
-    rate_scale: float | str
 
     @property
     def origin(self) -> str:
@@ -179,9 +178,8 @@ def _checked_suffix(target: Path, *, lossless: bool) -> str:
 
 def _code_lossless(work: _Compression) -> str:
     """Write a lossless bitstream; return a line with its path and bit rate."""
-    stated, target = stated_rate_scale(work.rate_scale), work.target
-    recording = work.source.open(rate_scale=stated, check_rows=True)
-    path = local_path(work.source.recording)
+    target, path = work.target, local_path(work.source.path)
+    recording = work.source.open(check_rows=True)
     if detect_format(path) == "hdf5" and is_archive(path):
         check_data(path, recording.meta["name"], (SPIKES,))
     segments = range(lossless_coding.segments(recording))
@@ -208,7 +206,7 @@ def _code_features(
 ) -> str:
     """Write the bitstream of a method; return a line with its path and size."""
     recording, module = work.open(prepare)
-    scale = chosen_rate_scale(recording, module, work.rate_scale)
+    scale = chosen_rate_scale(recording, module)
     options |= {"rate_scale": scale}
     coder = codec_from(module, f"--method {prepare.args[0]}")
     header = coder.header(recording, **options)
@@ -261,7 +259,7 @@ def _code_images(
     centers = centers_inside(len(recording), stride, margin := margin_of(module), *span)
     if span != (None, None) or 2 * margin >= len(recording):
         report_lacking(centers, len(recording), margin)
-    scale = chosen_rate_scale(recording, module, work.rate_scale)
+    scale = chosen_rate_scale(recording, module)
     clipped = ClippedPixels(scale)
     images = clipped.counted(work.images(prepare, recording, centers, scale, module))
     from spike_zoo.media.video import VideoWriter

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from spike_zoo.cli.archive import archive_info, readable_bytes
-from spike_zoo.cli.options import DatFile
+from spike_zoo.cli.options import DatSize
 from spike_zoo.cli.weights_info import weights_facts, weights_lines
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.coding.chunks import mapped_file
@@ -48,7 +48,8 @@ def info(
     picture: str | None = None,
     overwrite: bool = False,
     json: bool = False,
-    **dat: Unpack[DatFile],
+    allow_partial: bool = False,
+    **dat: Unpack[DatSize],
 ) -> int:
     """Show facts of a recording, archive, bitstream or weights, such as format and size.
 
@@ -62,6 +63,7 @@ def info(
         picture: PNG file for images of a .dat file: in its most likely sizes and orientations if it
             states no size, else in all orientations. Each is labelled with its options.
     """
+    options = {**dat, "allow_partial": allow_partial}
     path = path if path in shipped_weights() else str(local_path(path))
     weights = weights_file(path)
     if picture is not None:
@@ -80,7 +82,7 @@ def info(
         archive_info(path, json=json)
         return 0
     else:
-        facts = _facts_with_picture(path, name, kind, dat, picture, overwrite=overwrite)
+        facts = _facts_with_picture(path, name, kind, options, picture, overwrite=overwrite)
         lines = _recording_lines if "planes" in facts else _unknown_size_lines
     if json:
         print(dumps(facts, indent=2, default=str))
@@ -105,7 +107,13 @@ def _check_picture(path: str, picture: str, *, overwrite: bool) -> None:
 
 
 def _facts_with_picture(
-    path: str, name: str | None, kind: str, dat: DatFile, picture: str | None, *, overwrite: bool
+    path: str,
+    name: str | None,
+    kind: str,
+    dat: dict[str, Any],
+    picture: str | None,
+    *,
+    overwrite: bool,
 ) -> dict[str, Any]:
     """Return the facts of a recording; write the picture of its sizes or orientations."""
     try:

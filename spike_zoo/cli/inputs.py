@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from spike_zoo.checkpoints.published import split_settings
 from spike_zoo.cli.console import note, quiet
-from spike_zoo.errors import RecordingError, UsageError
-from spike_zoo.formats import read_recording
-from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
+from spike_zoo.errors import UsageError
+from spike_zoo.spikes.rate_scale import rate_scale_of
 from spike_zoo.tasks.protocols import adjusted
 from spike_zoo.utils.executor import run_tasks
 
@@ -20,45 +19,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spike_zoo.cli.options import DatSize
+    from spike_zoo.formats.recording import RecordingSource
     from spike_zoo.spikes import SpikeRecording
     from spike_zoo.tasks.protocols import Reconstructs
 
 _BLOCK: Final = 32  # images per task
 
 Item = TypeVar("Item")
-
-
-class RecordingSource(NamedTuple):
-    """Planes ``[start, stop)`` of a recording, which worker processes open."""
-
-    recording: str
-    name: str | None
-    dat: DatSize
-    start: int = 0
-    stop: int | None = None
-    planes: int | None = None  # expected number
-
-    @property
-    def label(self) -> str:
-        """File and name of the recording, for messages."""
-        return " ".join(filter(None, self[:2]))
-
-    def open(self, **options: Any) -> SpikeRecording:
-        """Return the recording."""
-        recording = read_recording(self.recording, self.name, **self.dat, **options)
-        recording = recording.between(self.start, self.stop)
-        if self.planes not in (None, len(recording)):
-            raise RecordingError.at(
-                self.recording,
-                f"has {len(recording)} planes, and had {self.planes} when the command started: it "
-                "is still being written, or was replaced. Repeat the command when it is complete",
-            )
-        return recording
-
-    def unchanged(self, recording: SpikeRecording) -> RecordingSource:
-        """Return this source, which then raises RecordingError if the number of planes changes."""
-        return self._replace(planes=len(recording))
 
 
 def load_method(method: str, device: str, *, trust: bool) -> Any:  # noqa: ANN401  (any module)
@@ -74,10 +41,9 @@ def load_method(method: str, device: str, *, trust: bool) -> Any:  # noqa: ANN40
     )
 
 
-def chosen_rate_scale(recording: SpikeRecording, module: object, option: float | str) -> float:
-    """Return the rate scale of option, recording or method, else an estimate, which is printed."""
-    own = getattr(module, "own_rate_scale", None)
-    scale = rate_scale_of(recording, stated_rate_scale(option), own=own)
+def chosen_rate_scale(recording: SpikeRecording, module: object) -> float:
+    """Return the rate scale of recording or method, else an estimate, which is printed."""
+    scale = rate_scale_of(recording, own=getattr(module, "own_rate_scale", None))
     if scale.is_estimated:
         note(scale.note)
     return scale.value

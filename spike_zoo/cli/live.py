@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Unpack
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
 from spike_zoo.cli.inputs import chosen_rate_scale, load_method
-from spike_zoo.cli.options import CalibratedDat, Fps, Port, PositiveInt
-from spike_zoo.formats.remote import local_path
+from spike_zoo.cli.options import DatSize, Fps, Port, PositiveInt
+from spike_zoo.formats.recording import RecordingSource
+from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.pages.live_sources import open_source
 from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.tasks.protocols import Reconstructs, require_ability
@@ -32,9 +33,10 @@ def live(
     rate_scale: float | str = "auto",
     name: str | None = None,
     port: Port = 7861,
+    camera: str | None = None,
     device: str = "auto",
     trust: bool = False,
-    **dat: Unpack[CalibratedDat],
+    **dat: Unpack[DatSize],
 ) -> None:
     """Show a recording as a video on a local web page, while it is read or recorded.
 
@@ -51,20 +53,19 @@ def live(
         stride: Planes from one picture to the next.
         port: Port of the page on 127.0.0.1.
     """
-    stated = stated_rate_scale(rate_scale)
+    scale = stated_rate_scale(rate_scale)
+    stated = RecordingSettings(camera=camera, rate_scale=scale, **dat)
     check_method(method)
     if Path(recording).is_fifo():
         echo(f"waiting for a program that writes into {recording}")
-    source = open_source(local_path(recording), name, follow=follow, **dat)
+    source = open_source(RecordingSource(recording, name, stated), follow=follow)
     module = require_ability(
         load_method(method, device, trust=trust), Reconstructs, f"--method {method}"
     )
     from spike_zoo.pages.live import LiveServer, Player
 
-    scales = stated, source.rate_scale, getattr(module, "own_rate_scale", None)
-    scale = next((scale for scale in scales if scale is not None), None)
-    if scale is None:
-        scale = chosen_rate_scale(_newest_planes(source), module, "auto")
+    scale = source.rate_scale or getattr(module, "own_rate_scale", None)
+    scale = scale or chosen_rate_scale(_newest_planes(source), module)
     player = Player(source, module, scale, fps=fps, stride=stride, follows=not source.ended)
     server = LiveServer(player, port, Path(recording).name)
     echo(f"page: {server.address} (Ctrl-C ends it)")

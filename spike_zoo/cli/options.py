@@ -77,21 +77,11 @@ class DatSize(TypedDict, total=False):
     frame_align: Literal["byte", "bit"] | None
 
 
-class CalibratedDat(DatSize, total=False):
-    """Size of a .dat file, and the camera of a recording of any format."""
-
-    camera: str | None
-
-
-class DatFile(DatSize, total=False):
-    """Size of a .dat file that may be incomplete."""
-
-    allow_partial: bool
-
-
-class DatOptions(CalibratedDat, DatFile, total=False):
+class DatOptions(DatSize, total=False):
     """All that a sidecar can state of the planes of a .dat file."""
 
+    camera: str | None
+    allow_partial: bool
     flip: bool | None
     mirror: bool | None
     rotate: Literal[0, 90, 180, 270] | None

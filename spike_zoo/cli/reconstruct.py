@@ -11,7 +11,6 @@ from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import run_batch
 from spike_zoo.cli.console import echo, report_clipping, warn_of_filters
 from spike_zoo.cli.inputs import (
-    RecordingSource,
     SharedWork,
     check_span,
     chosen_rate_scale,
@@ -20,7 +19,9 @@ from spike_zoo.cli.inputs import (
 )
 from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import UsageError
+from spike_zoo.formats.recording import RecordingSource
 from spike_zoo.formats.remote import stem_of
+from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media.clipping import ClippedPixels
 from spike_zoo.media.output import Kind, Target
 from spike_zoo.media.white_balance import WhiteBalance
@@ -102,11 +103,11 @@ def reconstruct(
     """
     if run_batch(reconstruct, locals()):  # first, while locals() are only the arguments
         return
-    stated_rate_scale(rate_scale)
+    stated = RecordingSettings(rate_scale=stated_rate_scale(rate_scale), **dat)
     target = Target.of(out, fps=fps, overwrite=overwrite)
     if method is not None:
         check_method(method)
-    source = RecordingSource(recording, name, dat)
+    source = RecordingSource(recording, name, stated)
     opened = source.open(check_rows=True)
     span = start, stop
     centers = _choose_centers(len(opened), target.kind, center, stride, span)
@@ -127,7 +128,7 @@ def reconstruct(
                 "RGGB, BGGR, GRBG or GBRG, or leave --method out"
             )
         warn_of_filters(opened, method)
-    scale = chosen_rate_scale(opened, module, rate_scale)
+    scale = chosen_rate_scale(opened, module)
     clipped = ClippedPixels(scale)
     is_single = target.kind == "picture"
     work = SharedWork(source, 1 if is_single else jobs, None if is_single else cluster)

@@ -10,6 +10,7 @@ from spike_zoo.cli.console import echo
 from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.remote import is_address, local_path, stem_of
+from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.utils.files import check_absent
 
@@ -54,19 +55,19 @@ def report(
         rates: Compress the recording at every quality for a rate-distortion curve. Takes minutes.
     """
     given: dict[str, Any] = locals()  # first, while they are only the arguments
-    options = given.keys() - {"source", "out", "overwrite"}
+    options = given.keys() - {"source", "out", "overwrite", "rate_scale", "dat"}
     stem = stem_of(source if is_address(source) else Path(source).resolve())
     target = Path(f"{stem}.html" if out is None else out)
     if target.suffix != ".html":
         raise UsageError(f"--out {out}: a report is written as .html; give X.html")
     check_absent(target, overwrite=overwrite)
-    given["rate_scale"] = stated_rate_scale(rate_scale)
+    stated = RecordingSettings(rate_scale=stated_rate_scale(rate_scale), **dat)
     for method in methods or ():
         check_method(method)
     from spike_zoo.media import write_page
     from spike_zoo.pages.choices import Choices
     from spike_zoo.pages.report_sources import report_of
 
-    choices = Choices(**{option: given[option] for option in options})
+    choices = Choices(stated=stated, **{option: given[option] for option in options})
     write_page(report_of(local_path(source), choices), target)
     echo(f"page: {target} ({target.stat().st_size / 1e6:.1f} MB)")

@@ -12,7 +12,6 @@ import numpy as np
 from spike_zoo.errors import FormatError, GeometryError, UsageError
 from spike_zoo.formats.dat_sizes import incomplete_planes
 from spike_zoo.formats.remote import missing_file
-from spike_zoo.formats.sidecar import ROTATIONS
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits, unpack_into, uses_kernel
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.utils.files import memory_map
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.formats.sidecar import Sidecar
     from spike_zoo.spikes.recording import Selection
 
 _BLOCK_PIXELS = 1 << 23  # per block: little memory, negligible overhead of calls
@@ -51,6 +49,8 @@ class DatLayout:
     flip: bool = True  #: stored rows run bottom to top, as the sensors write them
     offset: int = 0  #: bytes before the first complete plane
     bit_order: str = "little"  #: ``"little"`` or ``"big"``
+    mirror: bool = False  #: stored columns run right to left
+    rotate: int = 0  #: clockwise rotation in degrees, after flip and mirror
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
@@ -302,23 +302,15 @@ class DatPlanes:
         )
 
 
-def check_rotation(rotate: int | None) -> None:
-    """Raise if a clockwise rotation is not 0, 90, 180 or 270 degrees; None is valid."""
-    if rotate not in (None, *ROTATIONS):
-        raise UsageError(f"--rotate must be 0, 90, 180 or 270 degrees (clockwise), got {rotate}")
-
-
-def dat_recording(planes: DatPlanes, settings: Sidecar) -> SpikeRecording:
-    """Return the recording of a ``.dat`` file, mirrored and rotated as its sidecar states."""
-    check_rotation(settings.rotate)
-    mirror, rotate = bool(settings.mirror), settings.rotate or 0
-    meta = settings.meta | {"source_flipped": planes.layout.flip}
-    if not mirror and not rotate:
-        return SpikeRecording(planes, planes.layout.image_width, meta=meta)
-    turned = TurnedPlanes(planes, mirror=mirror, turns=rotate // 90)
-    return SpikeRecording(
-        turned, turned.width, meta=meta | {"source_mirrored": mirror, "source_rotated": rotate}
-    )
+def dat_recording(planes: DatPlanes) -> SpikeRecording:
+    """Return the recording of a ``.dat`` file, mirrored and rotated as its layout states."""
+    layout = planes.layout
+    meta: dict[str, Any] = {"source_flipped": layout.flip}
+    if not layout.mirror and not layout.rotate:
+        return SpikeRecording(planes, layout.image_width, meta=meta)
+    turned = TurnedPlanes(planes, mirror=layout.mirror, turns=layout.rotate // 90)
+    meta |= {"source_mirrored": layout.mirror, "source_rotated": layout.rotate}
+    return SpikeRecording(turned, turned.width, meta=meta)
 
 
 class TurnedPlanes:

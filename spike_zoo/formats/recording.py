@@ -1,4 +1,4 @@
-"""Reading and writing of recordings in all file formats."""
+"""Reading of recordings in all file formats."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import contextlib
 import stat
 import warnings
 import zipfile
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal
 
 from spike_zoo.coding import BitstreamError
 from spike_zoo.coding.spl import codec as lossless
@@ -19,37 +18,36 @@ from spike_zoo.errors import (
     GeometryError,
     MissingFileError,
     MissingGeometryError,
+    RecordingError,
     UsageError,
 )
 from spike_zoo.formats import arrays, sidecar
 from spike_zoo.formats.camera import attach_maps
-from spike_zoo.formats.dat import DatLayout, dat_recording, open_dat, stored_bytes
+from spike_zoo.formats.dat import DatLayout, dat_recording, open_dat
 from spike_zoo.formats.dat_content import warn_of_content
 from spike_zoo.formats.dat_sizes import fitting_sizes
 from spike_zoo.formats.remote import local_path
-from spike_zoo.formats.sidecar import Sidecar
-from spike_zoo.spikes.recording import SpikeRecording, positive_number
-from spike_zoo.utils.files import new_file
+from spike_zoo.formats.sidecar import RecordingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from spike_zoo.spikes.cfa import Cfa
+    from spike_zoo.spikes.recording import SpikeRecording
 
 Format = Literal["dat", "npz", "npy", "hdf5", "spl"]
 
-_FORMATS: dict[str, Format] = {
+FORMATS: dict[str, Format] = {
     **{".dat": "dat", ".npz": "npz", ".npy": "npy"},
     **{".h5": "hdf5", ".hdf5": "hdf5", ".spl": "spl"},
 }
-RECORDING_SUFFIXES: Final = tuple(_FORMATS)
+RECORDING_SUFFIXES: Final = tuple(FORMATS)
 """Suffixes of files that can be read and written as a recording."""
-ARCHIVE_SUFFIXES: Final = tuple(end for end, kind in _FORMATS.items() if kind == "hdf5")
+ARCHIVE_SUFFIXES: Final = tuple(end for end, kind in FORMATS.items() if kind == "hdf5")
 """Suffixes of archives, which may contain several recordings with images and labels."""
+_ONLY_DAT = ("frame_align", "columns", "offset", "bit_order")
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_KNOWN = "known are .dat (raw bits), .npz, .npy (numpy), .h5 (archive) and .spl (lossless)"
+KNOWN_FORMATS = "known are .dat (raw bits), .npz, .npy (numpy), .h5 (archive) and .spl (lossless)"
 
 
 def detect_format(path: str | Path) -> Format:
@@ -60,7 +58,7 @@ def detect_format(path: str | Path) -> Format:
         FormatError: If the path is not a regular file, the file is empty, the format is unknown,
             or the suffix does not match the content.
     """
-    path = path if isinstance(path, Path) else local_path(path)
+    path = local_path(path)
     try:
         status = path.stat()
     except OSError as error:
@@ -77,14 +75,16 @@ def detect_format(path: str | Path) -> Format:
             f"{path} is a bitstream, not a recording; decode it to images with decompress",
             path=str(path),
         )
-    by_suffix, by_content = _FORMATS.get(path.suffix.lower()), _format_by_content(path)
+    by_suffix, by_content = FORMATS.get(path.suffix.lower()), _format_by_content(path)
     if by_suffix is None and by_content is None:
-        raise FormatError.at(path, f"unknown format; a file of raw bits: name it X.dat; {_KNOWN}")
+        raise FormatError.at(
+            path, f"unknown format; a file of raw bits: name it X.dat; {KNOWN_FORMATS}"
+        )
     if by_content is None and by_suffix != "dat":
         raise FormatError.at(
             path,
             f"the suffix is that of {by_suffix}, but the content is not {by_suffix} (damaged, or "
-            f"raw bits that should be named .dat); {_KNOWN}",
+            f"raw bits that should be named .dat); {KNOWN_FORMATS}",
         )
     if by_suffix is not None and by_content is not None and by_suffix != by_content:
         suffix = ".h5" if by_content == "hdf5" else f".{by_content}"
@@ -132,6 +132,55 @@ def _has_user_block(stream: BinaryIO) -> bool:
             return True
         place *= 2
     return False
+
+
+@dataclass(frozen=True)
+class RecordingSource:
+    """Planes ``[start, stop)`` of a recording as a user names it; other processes can open it."""
+
+    path: str | Path  #: file, or its address
+    name: str | None = None  #: recording in an archive, or array in a file
+    stated: RecordingSettings = field(default_factory=RecordingSettings)
+    start: int = 0
+    stop: int | None = None
+    planes: int | None = None  #: expected number
+
+    @property
+    def label(self) -> str:
+        """File and name of the recording, for messages."""
+        return " ".join(filter(None, (str(self.path), self.name)))
+
+    def unchanged(self, recording: SpikeRecording) -> RecordingSource:
+        """Return this source, which then raises RecordingError if the number of planes changes."""
+        return replace(self, planes=len(recording))
+
+    def open(self, *, check_rows: bool = False) -> SpikeRecording:
+        """Return the recording; arguments and errors are those of :func:`read_recording`."""
+        path, stated = local_path(self.path), self.stated
+        kind = detect_format(path)
+        if kind in ("dat", "npy", "spl") and self.name is not None:
+            raise UsageError(
+                f"{path}: a .{kind} holds one recording, it has none named {self.name!r}"
+            )
+        if kind == "dat":
+            layout, filed = dat_settings(path, stated)
+            planes = open_dat(path, layout, allow_partial=stated.allow_partial)
+            if check_rows:
+                warn_of_content(planes, may_be_rolled=stated.or_else(filed).offset != 0)
+            recording = dat_recording(planes)
+        else:
+            filed = sidecar.own_sidecar(path)
+            recording = _read_self_described(path, kind, self.name)
+            _check_self_described(path, kind, stated, recording)
+        complete(recording, path, kind, stated, filed)
+        recording = recording.between(self.start, self.stop)
+        if self.planes not in (None, len(recording)):
+            raise RecordingError.at(
+                path,
+                f"has {len(recording)} planes, and had {self.planes} when the command started: it "
+                "is still being written, or was replaced. Repeat the command when it is complete",
+            )
+        return recording
 
 
 def read_recording(
@@ -205,42 +254,12 @@ def read_recording(
         >>> read_recording("clip.dat", height=250, width=400).shape
         (3, 250, 400)
     """
-    path = path if isinstance(path, Path) else local_path(path)
-    kind = detect_format(path)
-    if kind in ("dat", "npy", "spl") and name is not None:
-        raise UsageError(f"{path}: a .{kind} holds one recording, it has none named {name!r}")
-    if kind == "dat":
-        ranges = None if columns is None else tuple((a, b) for a, b in columns)
-        bits = flip, mirror, rotate, offset, bit_order
-        stated = Sidecar(height, width, ranges, frame_align, *bits, camera)
-        layout, settings = dat_settings(path, stated)
-        planes = open_dat(path, layout, allow_partial=allow_partial)
-        if check_rows:
-            warn_of_content(planes, may_be_rolled=settings.offset != 0)
-        recording = dat_recording(planes, settings)
-    else:
-        if any(each is not None for each in (frame_align, columns, offset, bit_order)):
-            what = "frame_align, columns, offset, bit_order"
-            raise UsageError(f"{path}: {what} are for .dat, this is {kind}")
-        if mirror or rotate:
-            raise UsageError(f"{path}: --mirror and --rotate are for .dat, this is {kind}")
-        settings = Sidecar(camera=camera).or_else(sidecar.own_sidecar(path))
-        recording = _read_self_described(path, kind, name)
-        _check_size(path, recording, height, width)
-    complete(recording, path, kind, settings)
-    recording.fps = recording.fps if fps is None else _stated("fps", fps)
-    if rate_scale is not None:
-        recording.rate_scale = _stated("rate_scale", rate_scale)
-    if cfa is not None:
-        if recording.meta.get("cfa", cfa) != cfa:
-            warnings.warn(
-                f"{path}: its layout of colour filters is {recording.meta['cfa']}; {cfa} is used "
-                "instead, as stated",
-                stacklevel=2,
-            )
-        recording.cfa = cfa
-    attach_maps(recording, settings.camera, path)
-    return recording
+    ranges = None if columns is None else tuple((a, b) for a, b in columns)
+    bits = flip, mirror, rotate, offset, bit_order, allow_partial
+    stated = RecordingSettings(
+        height, width, ranges, frame_align, *bits, camera, cfa, fps, rate_scale=rate_scale
+    )
+    return RecordingSource(path, name, stated).open(check_rows=check_rows)
 
 
 def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRecording:
@@ -253,15 +272,15 @@ def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRec
     return arrays.read_npy(path) if kind == "npy" else lossless.read(path)
 
 
-def dat_settings(path: Path, stated: Sidecar) -> tuple[DatLayout, Sidecar]:
-    """Return the layout and all settings of a ``.dat`` file, or of a pipe with its content.
+def dat_settings(path: Path, stated: RecordingSettings) -> tuple[DatLayout, RecordingSettings]:
+    """Return the layout of a ``.dat`` file, or of a pipe, and the settings of its sidecars.
 
-    The stated settings override those of the sidecars. The file is read only to list sizes that
-    fit.
+    Stated settings override those of the sidecars. The file is read only to list sizes that fit.
     """
-    settings = stated.or_else(sidecar.own_sidecar(path))
-    if None in (settings.height, settings.width):
-        settings = settings.or_else(sidecar.folder_sidecar(path))
+    filed = sidecar.own_sidecar(path)
+    if None in (stated.height or filed.height, stated.width or filed.width):
+        filed = filed.or_else(sidecar.folder_sidecar(path))
+    settings = stated.or_else(filed).or_else(stated.usual)
     height, width, flip = settings.height, settings.width, settings.flip
     if height is None or width is None:
         raise MissingGeometryError.at(
@@ -270,131 +289,60 @@ def dat_settings(path: Path, stated: Sidecar) -> tuple[DatLayout, Sidecar]:
             f"{fitting_sizes(path, names_picture=True)} State it by --height and --width, or by "
             f"spike_h and spike_w in {sidecar.sidecar_path(path).name} or config.yaml.",
         )
-    is_flipped, offset = flip is None or flip, settings.offset or 0
-    stored = is_flipped, offset, settings.bit_order or "little"
+    stored = flip is None or flip, settings.offset or 0, settings.bit_order or "little"
+    turns = bool(settings.mirror), settings.rotate or 0
     try:
-        layout = DatLayout(height, width, settings.frame_align, settings.columns, *stored)
+        layout = DatLayout(height, width, settings.frame_align, settings.columns, *stored, *turns)
     except GeometryError as error:
         raise GeometryError.at(path, f"{error}. {fitting_sizes(path)}".strip()) from error
-    return layout, settings
+    return layout, filed
 
 
-def _check_size(
-    path: Path, recording: SpikeRecording, height: int | None, width: int | None
+def _check_self_described(
+    path: Path, kind: Format, stated: RecordingSettings, recording: SpikeRecording
 ) -> None:
+    """Raise if settings of ``.dat`` files are stated, or another size than that of the file."""
+    if any(getattr(stated, name) is not None for name in _ONLY_DAT):
+        raise UsageError(f"{path}: {', '.join(_ONLY_DAT)} are for .dat, this is {kind}")
+    if stated.mirror or stated.rotate:
+        raise UsageError(f"{path}: --mirror and --rotate are for .dat, this is {kind}")
     _, rows, columns = recording.shape
-    if height not in (None, rows) or width not in (None, columns):
+    height, width = stated.height or rows, stated.width or columns
+    if (height, width) != (rows, columns):
         raise GeometryError.at(
             path,
-            f"holds planes of {rows}x{columns}, not {height or rows}x{width or columns} "
-            "as stated; omit height and width, the file states its size",
+            f"holds planes of {rows}x{columns}, not {height}x{width} as stated; omit height and "
+            "width, the file states its size",
         )
 
 
-def complete(recording: SpikeRecording, path: Path, kind: Format, settings: Sidecar) -> None:
-    """Set attributes and metadata that the file does not state from its sidecar."""
-    label, meta = recording.meta.get("label"), dict(settings.meta)
+def complete(
+    recording: SpikeRecording,
+    path: Path,
+    kind: Format,
+    stated: RecordingSettings,
+    filed: RecordingSettings,
+) -> None:
+    """Set the stated settings, and those of sidecars that the file does not state."""
+    rest = filed.or_else(stated.usual)
+    label, meta = recording.meta.get("label"), dict(filed.meta)
     if label is not None and meta.get("label", label) != label:
         meta.pop("label_name", None)  # the name of another class than that of the file
     recording.meta = meta | recording.meta
-    recording.fps = recording.fps or settings.fps or 0.0
-    recording.threshold = recording.threshold or settings.threshold
-    recording.rate_scale = recording.rate_scale or settings.rate_scale
+    recording.fps = stated.fps or recording.fps or rest.fps or 0.0
+    recording.threshold = recording.threshold or rest.threshold
+    recording.rate_scale = stated.rate_scale or recording.rate_scale or rest.rate_scale
+    known = recording.meta.get("cfa", filed.cfa)
+    if stated.cfa is not None and known not in (None, stated.cfa):
+        warnings.warn(
+            f"{path}: its layout of colour filters is {known}; {stated.cfa} is used instead, as "
+            "stated",
+            stacklevel=4,
+        )
+    if (cfa := stated.cfa or known or rest.cfa) is not None:
+        recording.meta["cfa"] = cfa
     if kind != "hdf5":
         recording.meta.setdefault("source", path.name)
         recording.meta.setdefault("source_format", kind)
         recording.meta.setdefault("source_flipped", False)
-
-
-def _stated(name: str, value: float) -> float:
-    number = positive_number(name, value)
-    if number is None:
-        raise UsageError(f"{name} must be a number > 0, got {value}")
-    return number
-
-
-def write_recording(
-    recording: SpikeRecording | NDArray[Any],
-    path: str | Path,
-    *,
-    overwrite: bool = False,
-    frame_align: str = "byte",
-    columns: Sequence[tuple[int, int]] | None = None,
-    stored_width: int | None = None,
-    flip: bool = True,
-    with_sidecar: bool = False,
-) -> Path:
-    """Write a recording in the format of the suffix, as the exact inverse of reading.
-
-    An error leaves no incomplete file. ``.npz`` and ``.h5`` store fps, scales and meta; ``.spl``,
-    and ``.dat`` with a sidecar, fps and scales; ``.npy``, and ``.dat`` without one, only planes.
-
-    Args:
-        recording: The recording, or an array ``(T, H, W)`` of zeros and ones.
-        path: Target ending in ``.dat``, ``.npz``, ``.npy``, ``.h5``, ``.hdf5`` or ``.spl``.
-        overwrite: Replace an existing target. With ``with_sidecar`` also replace a sidecar that
-            contradicts the recording, and add missing fields to one that does not.
-        frame_align: ``.dat`` only, if planes are not whole bytes: as for :func:`read_recording`.
-        columns: ``.dat`` only: ranges of the stored columns in the image; the others become zero.
-        stored_width: ``.dat`` only: number of stored columns, with ``columns``.
-        flip: ``.dat`` only: store rows bottom to top, as the sensors do.
-        with_sidecar: ``.dat`` only: also write ``<file>.yaml``, so that no option is needed to
-            read it. An existing sidecar that states the same fields is kept.
-
-    Returns:
-        The path.
-
-    Raises:
-        ExistingFileError: If the target exists and ``overwrite`` is False, or an existing sidecar
-            of a ``.dat``, which is not written, contradicts the recording.
-        UsageError: If the suffix is unknown.
-        GeometryError: If an array is not 3-D, the image does not fill ``columns``, or a plane
-            has more than the 2^24 pixels of a ``.spl``.
-        ValueError: If a value is neither 0 nor 1.
-        RecordingError: If the folder cannot be written.
-
-    Example:
-        >>> path = write_recording(np.ones((4, 6, 8), bool), "clip.npz")
-        >>> read_recording(path).shape
-        (4, 6, 8)
-    """
-    path = Path(path)
-    if path.suffix.lower() not in _FORMATS:
-        raise UsageError(f"{path}: the suffix names no format of recordings; {_KNOWN}")
-    kind = _FORMATS[path.suffix.lower()]
-    if not isinstance(recording, SpikeRecording):
-        recording = SpikeRecording.from_planes(np.asarray(recording))
-    if kind == "dat":
-        _, height, width = recording.shape
-        ranges = None if columns is None else tuple((a, b) for a, b in columns)
-        layout = DatLayout(height, stored_width or width, frame_align, ranges, flip)
-        _write_dat(recording, path, layout, overwrite=overwrite, with_sidecar=with_sidecar)
-        return path
-    if kind == "spl":
-        return lossless.write(recording, path, overwrite=overwrite)
-    with new_file(path, overwrite=overwrite) as temporary:
-        if kind == "hdf5":
-            from spike_zoo.formats.hdf5_writing import write_h5
-
-            write_h5(recording, temporary, fallback_name=path.stem)
-        else:
-            write = arrays.write_npz if kind == "npz" else arrays.write_npy
-            write(recording, temporary)
-    return path
-
-
-def _write_dat(
-    recording: SpikeRecording, path: Path, layout: DatLayout, *, overwrite: bool, with_sidecar: bool
-) -> None:
-    text = None
-    if with_sidecar:
-        text = sidecar.sidecar_text(path, recording, layout, overwrite=overwrite)
-    else:
-        sidecar.check_consistent(path, recording, layout)
-    with new_file(path, overwrite=overwrite) as temporary:
-        with temporary.open("wb") as stream:
-            for block in stored_bytes(recording, layout):
-                stream.write(block.data)  # the error of tofile does not state why a write failed
-        if text is not None:
-            with new_file(sidecar.sidecar_path(path), overwrite=overwrite) as part:
-                part.write_text(text, encoding="utf-8")
+    attach_maps(recording, stated.camera or rest.camera, path)

@@ -1,28 +1,25 @@
-"""Sidecars of recordings: YAML files ``<file>.yaml``, and SpikeCV's ``config.yaml``."""
+"""RecordingSettingss of recordings: YAML files ``<file>.yaml``, and SpikeCV's ``config.yaml``."""
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.errors import ExistingFileError, FormatError
-from spike_zoo.spikes.cfa import LAYOUTS
+from spike_zoo.errors import FormatError, UsageError
+from spike_zoo.spikes.cfa import LAYOUTS, check_cfa
+from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.spikes.recording import positive_number
-from spike_zoo.utils.files import check_absent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from spike_zoo.formats.dat import DatLayout
-    from spike_zoo.spikes.recording import SpikeRecording
+    from spike_zoo.spikes.cfa import Cfa
 
 ROTATIONS = (0, 90, 180, 270)
 _SIZE_FIELDS = ("spike_w", "spike_h")
 _MAX_FOLDERS_ABOVE = 5
-_LOST = "lost_planes"  # field of a recording from a damaged bitstream
 _PATH_FIELDS = ("data_field_identifier", "label_field_identifier")
 _OF_SPIKECV = (
     *_PATH_FIELDS,
@@ -41,8 +38,12 @@ _SYNONYMS = {
 
 
 @dataclass(frozen=True)
-class Sidecar:
-    """Settings of a recording from a YAML file. None: not stated."""
+class RecordingSettings:
+    """Settings of a recording: stated by the user, by a sidecar or by a layout. None: not stated.
+
+    Stated settings override those of the file, which override those of its sidecars, which override
+    usual ones.
+    """
 
     height: int | None = None  #: rows of the stored planes (``spike_h``)
     #: columns of the stored planes (``spike_w``), including columns outside the image
@@ -55,16 +56,30 @@ class Sidecar:
     rotate: int | None = None  #: clockwise rotation in degrees that turns the image upright
     offset: int | None = None  #: bytes before the first complete plane
     bit_order: str | None = None  #: ``"little"`` or ``"big"``: bit of a byte with its first pixel
+    allow_partial: bool = False  #: drop an incomplete last plane, with a warning; not in YAML
     camera: str | Path | None = None  #: file of ``calibrate`` (.yaml) with the maps of the camera
+    cfa: Cfa | None = None  #: layout of the Bayer filters of the upright image
     fps: float | None = None  #: planes per second
     threshold: float | None = None  #: charge at which a pixel fires
     rate_scale: float | None = None  #: spikes per plane at white
     #: planes of the ground-truth images of the recording, in the order of their names
     planes: tuple[int, ...] | None = None
     meta: dict[str, Any] = field(default_factory=dict)  #: all other fields, unchanged
+    usual: RecordingSettings | None = None  #: for what nothing else states; not in YAML
 
-    def or_else(self, other: Sidecar | None) -> Sidecar:
-        """Return these settings, completed by those of another sidecar."""
+    def __post_init__(self) -> None:
+        if self.rotate not in (None, *ROTATIONS):
+            raise UsageError(
+                f"--rotate must be 0, 90, 180 or 270 degrees (clockwise), got {self.rotate}"
+            )
+        if self.fps is not None and not positive_number("fps", self.fps):
+            raise UsageError(f"--fps must be finite and above 0, got {self.fps}")
+        stated_rate_scale(self.rate_scale)
+        if self.cfa is not None:
+            check_cfa(self.cfa)
+
+    def or_else(self, other: RecordingSettings | None) -> RecordingSettings:
+        """Return these settings, completed by others."""
         if other is None:
             return self
         stated = {name: value for name, value in vars(self).items() if value is not None}
@@ -76,13 +91,13 @@ def sidecar_path(recording: Path) -> Path:
     return Path(f"{recording}.yaml")
 
 
-def own_sidecar(recording: Path) -> Sidecar:
+def own_sidecar(recording: Path) -> RecordingSettings:
     """Read the sidecar with the recording's name; return an empty one if it does not exist."""
     path = sidecar_path(recording)
-    return _parse(path, _load(path)) if path.is_file() else Sidecar()
+    return _parse(path, load_fields(path)) if path.is_file() else RecordingSettings()
 
 
-def folder_sidecar(recording: Path) -> Sidecar | None:
+def folder_sidecar(recording: Path) -> RecordingSettings | None:
     """Read SpikeCV's ``config.yaml``, which is stored at the root of a data set.
 
     The nearest file in the folder of the recording or the five folders above is read. More than one
@@ -94,7 +109,7 @@ def folder_sidecar(recording: Path) -> Sidecar | None:
         path = home / "config.yaml"
         if not path.is_file() or (above > 1 and not _states_size(path)):
             continue
-        fields = _load(path)
+        fields = load_fields(path)
         missing = [name for name in _SIZE_FIELDS if fields.get(name) is None]
         if missing:
             raise FormatError.at(
@@ -109,91 +124,13 @@ def folder_sidecar(recording: Path) -> Sidecar | None:
 def _states_size(path: Path) -> bool:
     """Return whether a file is readable and has ``spike_w`` or ``spike_h``."""
     try:
-        return not _load(path).keys().isdisjoint(_SIZE_FIELDS)
+        return not load_fields(path).keys().isdisjoint(_SIZE_FIELDS)
     except (FormatError, OSError):
         return False
 
 
-def sidecar_text(
-    path: Path, recording: SpikeRecording, layout: DatLayout, *, overwrite: bool
-) -> str | None:
-    """Return the YAML of the sidecar of a ``.dat`` to be written, to read it without options.
-
-    An existing sidecar that contradicts the recording is replaced. One that does not keeps its
-    fields; None if no field is missing.
-
-    Raises:
-        ExistingFileError: If an existing sidecar must be changed and ``overwrite`` is False.
-    """
-    import yaml
-
-    fields = _fields_of(recording, layout) | {_LOST: recording.meta.get(_LOST)}
-    if layout.columns:
-        fields["columns"] = [list(pair) for pair in layout.columns]
-    stated = {name: value for name, value in fields.items() if value is not None}
-    file = sidecar_path(path)
-    if file.is_file():
-        with contextlib.suppress(ExistingFileError, FormatError):  # contradicts, or is invalid
-            check_consistent(path, recording, layout)
-            existing = _load(file)
-            required = stated | {_LOST: fields[_LOST]}
-            if all(({"flip": True} | existing).get(name) == required[name] for name in required):
-                return None
-            existing.pop(_LOST, None)
-            stated = existing | stated
-    check_absent(file, overwrite=overwrite)
-    return yaml.safe_dump(stated, sort_keys=False, default_flow_style=None)
-
-
-def _fields_of(recording: SpikeRecording, layout: DatLayout) -> dict[str, Any]:
-    """Return the fields of a recording in a layout; None: not stated."""
-    return {
-        "spike_h": layout.height,
-        "spike_w": layout.width,
-        "columns": layout.columns,
-        "frame_align": layout.frame_align if layout.pixels % 8 else None,
-        "flip": layout.flip,
-        "fps": float(recording.fps) or None,
-        "threshold": recording.threshold,
-        "rate_scale": recording.rate_scale,
-        "cfa": recording.cfa,
-    }
-
-
-def check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) -> None:
-    """Raise if the existing sidecar of a ``.dat`` contradicts the recording to be written.
-
-    Settings that only one of them states are not compared.
-    """
-    stated = own_sidecar(path)
-    old = stated.meta | {_FIELD.get(name, name): value for name, value in vars(stated).items()}
-    new = _fields_of(recording, layout) | {"mirror": False, "rotate": 0}
-    new |= {"offset": layout.offset, "bit_order": layout.bit_order}
-    new |= {name: recording.meta.get(name) for name in ("label", "label_name")}
-    new["columns"] = layout.columns or ((0, layout.width),)
-    old["fps"] = stated.fps or None
-    contradictions = [
-        f"{name}: {_in_yaml(old[name])} (here {_in_yaml(value)})"
-        for name, value in new.items()
-        if None not in (value, old.get(name)) and value != old[name]
-    ]
-    if contradictions:
-        raise ExistingFileError(
-            f"{sidecar_path(path)} states {', '.join(contradictions)}, which would be used to "
-            f"read {path.name}. Write its sidecar too (with_sidecar=True, overwrite=True), or "
-            "remove the existing sidecar",
-            path=str(sidecar_path(path)),
-        )
-
-
-def _in_yaml(value: object) -> str:
-    """Return a value as it is written in a sidecar."""
-    if isinstance(value, tuple):
-        return str([list(pair) for pair in value])
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _load(path: Path) -> dict[str, Any]:
+def load_fields(path: Path) -> dict[str, Any]:
+    """Return the fields of a sidecar; raise FormatError if it has none."""
     from spike_zoo.utils.yaml_files import read_yaml
 
     fields = read_yaml(path, FormatError)
@@ -202,7 +139,7 @@ def _load(path: Path) -> dict[str, Any]:
     return {str(name): value for name, value in fields.items()}
 
 
-def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
+def _parse(path: Path, fields: Mapping[str, Any]) -> RecordingSettings:
     _check_spelling(path, fields)
     meta = dict(fields)
     for name in _PATH_FIELDS:  # may be written on Windows
@@ -211,9 +148,9 @@ def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
     for name, (is_valid, expected) in _RULES.items():
         if meta.get(name) is not None and not is_valid(meta[name]):
             raise FormatError.at(path, f"{name} is {meta[name]!r}, expected {expected}")
-    values = {name: meta.pop(_FIELD.get(name, name), None) for name in _ATTRIBUTES}
+    values = {name: meta.pop(YAML_NAMES.get(name, name), None) for name in _ATTRIBUTES}
     for name in ("fps", "threshold", "rate_scale"):
-        values[name] = positive_number(name, values[name])
+        values[name] = positive_number(name, values[name]) or None
     if values["columns"] is not None:
         values["columns"] = tuple((first, last) for first, last in values["columns"])
     if (camera := values.pop("camera")) is not None:
@@ -222,7 +159,7 @@ def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
         (values if is_file else meta)["camera"] = path.parent / camera if is_file else camera
     if (planes := values["planes"]) is not None:
         values["planes"] = tuple(planes if isinstance(planes, list) else [planes])
-    return Sidecar(**values, meta=meta)
+    return RecordingSettings(**values, meta=meta)
 
 
 def is_class(label: object) -> bool:
@@ -250,8 +187,9 @@ def _is_number(name: str) -> Callable[[object], bool]:
     return lambda value: positive_number(name, value) is not None
 
 
-_FIELD = {"height": "spike_h", "width": "spike_w"}
-_ATTRIBUTES = tuple(name for name in Sidecar.__dataclass_fields__ if name != "meta")
+#: Attribute of the settings -> its field in YAML, if they differ.
+YAML_NAMES = {"height": "spike_h", "width": "spike_w"}
+_ATTRIBUTES = RecordingSettings.__dataclass_fields__.keys() - {"meta", "allow_partial", "usual"}
 _WHOLE = (_is_whole(1), "a whole number >= 1")
 _BOOL = (lambda value: isinstance(value, bool), "true or false")
 #: Field with a meaning (docs/data.md) -> whether a value is valid, and what is expected.

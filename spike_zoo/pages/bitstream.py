@@ -202,6 +202,6 @@ def _part(scene: ReportScene, choices: Choices) -> SpikeRecording:
     """Return the first planes to show of a recording, at most 97."""
     recording, first = scene.recording, scene.planes.start
     stop = min(scene.planes.stop, first + _MAX_PLANES)
-    scale = scene.rate_scale(choices).value
+    scale = scene.rate_scale.value
     packed = recording.read_packed(first, stop)
     return SpikeRecording(packed, recording.shape[2], fps=recording.fps, rate_scale=scale)

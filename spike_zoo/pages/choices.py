@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from spike_zoo.formats.sidecar import RecordingSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 #: Largest number of raw planes, of their bits, and of pixels of pictures, per scene of a report.
 MAX_PLANES: Final = 61
@@ -31,10 +33,9 @@ class Choices:
     codec: str = "sci"
     deblurring: str = "ssdm-student"  #: the method that deblurs
     rates: bool = False
-    rate_scale: float | None = None
     truth: str | None = None
-    #: options of :func:`spike_zoo.read_recording` for a recording file
-    dat: Mapping[str, Any] = field(default_factory=dict)
+    #: of the recordings; those of ``.dat`` files only for a recording file
+    stated: RecordingSettings = field(default_factory=RecordingSettings)
     device: str = "cpu"
     trust: bool = False
 

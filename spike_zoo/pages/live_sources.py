@@ -7,22 +7,19 @@ import threading
 import time
 import warnings
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
-from spike_zoo.formats import read_recording
-from spike_zoo.formats.camera import attach_maps
 from spike_zoo.formats.dat import DatLayout, DatPlanes, dat_recording
-from spike_zoo.formats.recording import complete, dat_settings
-from spike_zoo.formats.sidecar import Sidecar
+from spike_zoo.formats.recording import RecordingSource, complete, dat_settings
+from spike_zoo.formats.remote import local_path
+from spike_zoo.formats.sidecar import RecordingSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from numpy.typing import NDArray
 
     from spike_zoo.spikes import SpikeRecording
@@ -83,17 +80,17 @@ class GrowingFile(PlaneSource):
 
     Args:
         path: The file.
-        dat: Options of :func:`read_recording`.
+        stated: The settings that the user states.
     """
 
     ended = False
 
-    def __init__(self, path: Path, **dat: Any) -> None:
+    def __init__(self, path: Path, stated: RecordingSettings) -> None:
         super().__init__()
         self.path = path
-        self._dat = {**dat, "allow_partial": True}
-        self._layout, settings = _settings(path, dat)
-        self.rate_scale = settings.rate_scale
+        self._source = RecordingSource(path, stated=replace(stated, allow_partial=True))
+        self._layout, filed = dat_settings(path, stated)
+        self.rate_scale = stated.or_else(filed).rate_scale
         self._size = -1
         self._recording: SpikeRecording | None = None
         self.span()
@@ -110,7 +107,7 @@ class GrowingFile(PlaneSource):
         if size > self._size and self._layout.planes_in(size)[0]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the last plane is not complete yet
-                self._recording = read_recording(self.path, **self._dat)
+                self._recording = self._source.open()
         self._size = size
         stop = 0 if self._recording is None else len(self._recording)
         self._note_arrival(stop)
@@ -130,7 +127,7 @@ class Pipe(PlaneSource):
             computation of a picture.
         name: Name of the pipe, for errors.
         layout: Layout of the planes.
-        sidecar: Metadata of the recording.
+        settings: All settings of the recording.
         kept_bytes: Memory for the kept planes, at least 512 planes.
     """
 
@@ -139,14 +136,14 @@ class Pipe(PlaneSource):
         stream: BinaryIO,
         name: str,
         layout: DatLayout,
-        sidecar: Sidecar | None = None,
+        settings: RecordingSettings | None = None,
         kept_bytes: int = _KEPT_BYTES,
     ) -> None:
         super().__init__()
         _check_alignment(name, layout)
         self.ended = False
-        self._sidecar = sidecar or Sidecar()
-        self.rate_scale = self._sidecar.rate_scale
+        self._settings = settings or RecordingSettings()
+        self.rate_scale = self._settings.rate_scale
         self._plane_bytes = layout.bytes_for(1)
         self._kept = max(kept_bytes // self._plane_bytes, 512)
         self._planes = _PipePlanes(Path(name), layout, self._kept)
@@ -183,9 +180,8 @@ class Pipe(PlaneSource):
 
     def window(self, start: int, stop: int) -> SpikeRecording:
         """Return the kept ones of planes ``[start, stop)``; PlaneRangeError if there are none."""
-        recording = dat_recording(self._planes.part(start, stop), self._sidecar)
-        complete(recording, self._planes.path, "dat", self._sidecar)
-        attach_maps(recording, self._sidecar.camera, self._planes.path)
+        recording = dat_recording(self._planes.part(start, stop))
+        complete(recording, self._planes.path, "dat", RecordingSettings(), self._settings)
         return recording
 
 
@@ -240,27 +236,18 @@ class _MemoryPlanes(DatPlanes):
         return self._stored[start:stop].reshape(-1)
 
 
-def open_source(path: Path, name: str | None = None, *, follow: bool, **dat: Any) -> PlaneSource:
-    """Open a recording, a growing file (``follow``) or a named pipe as a source of planes.
-
-    Options of ``.dat`` files are those of :func:`read_recording`.
-    """
+def open_source(source: RecordingSource, *, follow: bool) -> PlaneSource:
+    """Open a recording, a growing file (``follow``) or a named pipe as a source of planes."""
+    path = local_path(source.path)
     if path.exists() and stat.S_ISFIFO(path.stat().st_mode):
-        layout, sidecar = _settings(path, dat)
+        layout, filed = dat_settings(path, source.stated)
         _check_alignment(str(path), layout)  # before waiting for a program that writes
-        return Pipe(path.open("rb"), str(path), layout, sidecar)
+        return Pipe(path.open("rb"), str(path), layout, source.stated.or_else(filed))
     if follow:
         if path.suffix.lower() != ".dat":
             raise FormatError(f"{path}: only a .dat can be read while it is written (--follow)")
-        return GrowingFile(path, **dat)
-    return StoredRecording(read_recording(path, name, **dat))
-
-
-def _settings(path: Path, dat: Mapping[str, Any]) -> tuple[DatLayout, Sidecar]:
-    """Return layout and settings of a ``.dat`` file or a pipe, as :func:`read_recording`."""
-    stated = {name: dat.get(name) for name in vars(Sidecar()) if name != "meta"}
-    cfa = dat.get("cfa")
-    return dat_settings(path, Sidecar(**stated, meta={} if cfa is None else {"cfa": cfa}))
+        return GrowingFile(path, source.stated)
+    return StoredRecording(source.open())
 
 
 def _check_alignment(name: str, layout: DatLayout) -> None:

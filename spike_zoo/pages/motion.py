@@ -76,7 +76,7 @@ def _add_fields(
     pictures: Mapping[int, Tensor],
     choices: Choices,
 ) -> None:
-    scale = scene.rate_scale(choices).value
+    scale = scene.rate_scale.value
     module = method.module
     assert isinstance(module, FlowFields)
     available = sorted(pictures)

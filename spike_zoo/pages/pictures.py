@@ -149,7 +149,7 @@ def _sides(names: Sequence[str], qualities: Mapping[str, Quality | None]) -> tup
 def _images(
     method: LabelledMethod, scene: ReportScene, planes: Sequence[int], choices: Choices
 ) -> dict[int, Tensor]:
-    scale = scene.rate_scale(choices).value
+    scale = scene.rate_scale.value
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the report states missing facts
         stream = method.module.reconstruct_stream(scene.recording, planes, rate_scale=scale)

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
-from spike_zoo.formats import read_recording
-from spike_zoo.formats.camera import attach_maps
 from spike_zoo.formats.hdf5_recording import is_archive
-from spike_zoo.formats.recording import RECORDING_SUFFIXES, detect_format
+from spike_zoo.formats.recording import RECORDING_SUFFIXES, RecordingSource, detect_format
 from spike_zoo.media import Page
 from spike_zoo.pages.bitstream import add_rates, bitstream_page
 from spike_zoo.pages.scene import (
@@ -49,7 +47,7 @@ def report_of(source: Path, choices: Choices) -> Page:
         _check_not_of_file(choices, "an archive")
         return _page_of_archive(source, heading, choices)
     name = choices.name[0] if choices.name else None
-    recording = read_recording(source, name, **choices.dat, check_rows=True)
+    recording = RecordingSource(source, name, choices.stated).open(check_rows=True)
     scene = scene_of_file(source.name, recording, choices)
     _check_center(scene, choices)
     page = Page(heading, "A spike recording: one bit per pixel and plane, and its reconstructions.")
@@ -73,11 +71,10 @@ def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
             raise UsageError(f"{source}: --scenes {choices.scenes} of {len(archive)} recordings")
         page = Page(heading, f"{len(names)} of {len(archive)} recordings: {', '.join(names)}")
         scenes = [
-            scene_of_archive(archive, name) for name in names
+            scene_of_archive(archive, name, choices.stated) for name in names
         ]  # check the names before long computations
         for scene in scenes:
             _check_center(scene, choices)
-            attach_maps(scene.recording, choices.dat.get("camera"), source)
         methods = _load_methods(choices, scenes[0])
         for scene in scenes:
             _add_scene(page, scene, methods, choices, named=len(names) > 1)
@@ -122,7 +119,7 @@ def _add_best(page: Page, runs: Sequence[RecordedRun], choices: Choices) -> None
         return
     with SpikeArchive(archive) as opened:
         for name in recordings_to_show(opened, choices, run.test_split or "test"):
-            scene = scene_of_archive(opened, name)
+            scene = scene_of_archive(opened, name, choices.stated)
             _check_center(scene, choices)
             page.add_section(name, f"A recording of the test split, computed with {checkpoint}.")
             with_run = replace(choices, deblurring=str(checkpoint))
@@ -152,7 +149,7 @@ def _add_scene(
 
     if named:
         page.add_section(scene.name)
-    add_facts(page, scene, choices)
+    add_facts(page, scene)
     add_deblurring(page, scene, choices)
     pictures = add_pictures(page, scene, methods, choices)
     add_motion(page, scene, methods, pictures, choices)
@@ -187,14 +184,14 @@ def _add_next_steps(
 ) -> None:
     """Add example commands for a recording; all options that describe it are repeated in them."""
     stated: dict[str, Any] = {"name": name, "start": choices.start or None, "stop": choices.stop}
-    stated |= {"rate_scale": choices.rate_scale, **choices.dat}
+    stated |= vars(choices.stated) | {"allow_partial": choices.stated.allow_partial or None}
     words = [shlex.quote(str(source))]
     for option, value in stated.items():
-        if value is not None:
+        if value is not None and option != "meta":
             text = str(value).lower() if isinstance(value, bool) else str(value)
             words.append(f"--{option.replace('_', '-')} {shlex.quote(text)}")
     arguments, stem = " ".join(words), shlex.quote(source.stem)
-    is_colour = colour or choices.dat.get("cfa") is not None
+    is_colour = colour or choices.stated.cfa is not None
     fast, best, others = "tfi", "stir", "tfi tfstp stir-small sci"
     if is_colour:
         fast, best, others = "tfi-colour", "tfi-aligned-colour", "tfp-colour ssl-csc"

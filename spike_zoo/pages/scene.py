@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from spike_zoo.errors import GeometryError, UsageError
+from spike_zoo.formats.camera import attach_maps
 from spike_zoo.media import SpikePlanes, load_picture
 from spike_zoo.media.pictures import as_floats
 from spike_zoo.spikes import spread_planes
-from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of, stated_rate_scale
+from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of
 from spike_zoo.spikes.take import LUMA
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spike_zoo.archive import SpikeArchive
+    from spike_zoo.formats.sidecar import RecordingSettings
     from spike_zoo.media import Page
     from spike_zoo.pages.choices import Choices
     from spike_zoo.spikes import SpikeRecording
@@ -89,9 +92,10 @@ class ReportScene:
             chosen.add(center)
         return sorted(chosen)
 
-    def rate_scale(self, choices: Choices) -> RateScale:
-        """Return the spikes per plane at white, stated or estimated."""
-        return rate_scale_of(self.recording, stated_rate_scale(choices.rate_scale))
+    @cached_property
+    def rate_scale(self) -> RateScale:
+        """Spikes per plane at white, stated or estimated."""
+        return rate_scale_of(self.recording)
 
 
 def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> ReportScene:
@@ -126,9 +130,11 @@ def middle(planes: range) -> int:
     return (planes.start + planes.stop) // 2
 
 
-def scene_of_archive(archive: SpikeArchive, name: str) -> ReportScene:
-    """Return the scene of a recording in an archive."""
-    take = archive.take(name)
+def scene_of_archive(archive: SpikeArchive, name: str, stated: RecordingSettings) -> ReportScene:
+    """Return the scene of a recording in an archive, with the stated rate scale and camera."""
+    take, recording = archive.take(name), archive[name]
+    recording.rate_scale = stated.rate_scale or recording.rate_scale
+    attach_maps(recording, stated.camera, archive.path)
     truths, exposures = {}, []
     if take.images is not None and take.image_index is not None:
         pairs = zip(take.image_index.tolist(), take.images, strict=True)
@@ -138,7 +144,7 @@ def scene_of_archive(archive: SpikeArchive, name: str) -> ReportScene:
             image = as_floats(blur)
             coloured = image if len(image) == 3 else image.repeat(3, axis=0)
             exposures.append(ReportExposure(coloured, (start, stop)))
-    return ReportScene(name, archive[name], truths, exposures)
+    return ReportScene(name, recording, truths, exposures)
 
 
 def recordings_to_show(archive: SpikeArchive, choices: Choices, split: str = "test") -> list[str]:
@@ -165,12 +171,12 @@ def most_detailed_point(image: NDArray[Any]) -> tuple[float, float]:
     return (float(column) + 1.5) / blocks, (float(row) + 1.5) / blocks
 
 
-def add_facts(page: Page, scene: ReportScene, choices: Choices) -> None:
+def add_facts(page: Page, scene: ReportScene) -> None:
     """Add the facts of a recording, and a warning if the rate scale is estimated."""
     recording = scene.recording
     total, height, width = recording.shape
     first, planes = scene.planes.start, len(scene.planes)
-    scale = scene.rate_scale(choices)
+    scale = scene.rate_scale
     fps = recording.fps
     counted = f"{first} to {scene.planes[-1]} of {total}" if planes < total else total
     page.add_facts(
@@ -199,7 +205,7 @@ def add_spikes(page: Page, scene: ReportScene, choices: Choices) -> None:
     center = scene.center(choices)
     count = min(choices.planes_that_fit(height, width), planes)
     start = min(max(0, center - count // 2), planes - count)
-    scale = scene.rate_scale(choices).value
+    scale = scene.rate_scale.value
     page.add_section(
         "Spikes",
         "One plane is one bit per pixel. Averaging more planes reduces noise and increases motion "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -59,16 +61,40 @@ def stated_rate_scale(option: float | str | None) -> float | None:
 
 
 def rate_scale_of(
-    recording: SpikeRecording, stated: float | None = None, own: float | None = None
+    recording: SpikeRecording,
+    stated: float | None = None,
+    own: float | None = None,
+    *,
+    estimates: bool = True,
 ) -> RateScale:
     """Return the rate scale: stated, of the recording, of the method, else an estimate.
 
-    ``stated`` is the value of ``--rate-scale``; ``own`` is that which a method was trained with.
+    Args:
+        recording: The recording.
+        stated: Stated value, which overrides that of the recording.
+        own: Value for which the method was made.
+        estimates: Estimate an unknown value, as commands do; if False, it is 1 with a warning, so
+            that images of parts of a recording are equally bright.
+
+    Raises:
+        UsageError: If the value is not a finite number above 0.
     """
     for value in (stated, recording.rate_scale, own):
         if value is not None:
+            if isinstance(value, str) or not 0 < value < math.inf:
+                raise UsageError(
+                    f"rate_scale is {value}, expected spikes per plane at white, above 0"
+                )
             return RateScale(float(value))
-    return RateScale(estimate_rate_scale(recording), is_estimated=True)
+    if estimates:
+        return RateScale(estimate_rate_scale(recording), is_estimated=True)
+    warnings.warn(
+        "the recording does not state its rate scale (spikes per plane at white); 1 is assumed, so "
+        "images may be too dark and dark recordings misclassified. Give the rate scale "
+        "(rate_scale=R; for commands --rate-scale R).",
+        stacklevel=4,
+    )
+    return RateScale(1.0)
 
 
 def estimate_rate_scale(recording: SpikeRecording) -> float:

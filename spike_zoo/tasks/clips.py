@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.errors import UsageError
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.spikes.rate_scale import rate_scale_of
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import Planes, centred_window, mirrored_planes, wanted_planes
 
@@ -86,7 +85,7 @@ class ClipReconstruction(nn.Module):
         return self._stream(recording, planes, self._rate_scale(recording, rate_scale))
 
     def _rate_scale(self, recording: SpikeRecording, rate_scale: float | None) -> float:
-        return known_rate_scale(rate_scale, recording.rate_scale, self.own_rate_scale)
+        return rate_scale_of(recording, rate_scale, self.own_rate_scale, estimates=False).value
 
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
@@ -135,28 +134,6 @@ class FlowFields:
     ) -> Iterator[Tensor]:
         """Yield the field of each plane for :meth:`motion`, ``(1, 2, 2, H, W)`` on the CPU."""
         raise NotImplementedError
-
-
-def known_rate_scale(
-    *candidates: float | None, danger: str = "the picture may be too dark"
-) -> float:
-    """Return the first candidate that is not None, or 1 with a warning of the danger.
-
-    Raises UsageError if it is not a finite number above 0.
-    """
-    for candidate in candidates:
-        if candidate is not None:
-            if isinstance(candidate, str) or not 0 < candidate < math.inf:
-                raise UsageError(
-                    f"rate_scale is {candidate}, expected spikes per plane at white, above 0"
-                )
-            return float(candidate)
-    warnings.warn(
-        "the recording does not state its rate scale (spikes per plane at white); 1 is assumed, so "
-        f"{danger}. Give the rate scale (rate_scale=R; for commands --rate-scale R).",
-        stacklevel=3,
-    )
-    return 1.0
 
 
 def read_clip(

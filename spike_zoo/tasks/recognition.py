@@ -16,11 +16,12 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.metrics.recognition import class_by_class, recognition_metrics
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.spikes import SpikeRecording
+from spike_zoo.spikes.rate_scale import rate_scale_of
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import consecutive_clips
 from spike_zoo.tasks.base import ClipModule
 from spike_zoo.tasks.batch import LabelledBatch, Split
-from spike_zoo.tasks.clips import known_rate_scale, read_clip
+from spike_zoo.tasks.clips import read_clip
 from spike_zoo.tasks.evaluation import (
     Evaluation,
     Labels,
@@ -194,8 +195,7 @@ class ClassificationModule(ClipModule):
         """
         check_recording(recording)
         centers = consecutive_clips(len(recording), self.clip_length, self.clip_stride)
-        danger = "dark recordings may be misclassified"
-        scale = known_rate_scale(rate_scale, recording.rate_scale, danger=danger)
+        scale = rate_scale_of(recording, rate_scale, estimates=False).value
         logits: list[Tensor] = []
         with eval_mode(self), torch.inference_mode():
             for one in self.logits_of_clips(recording, centers, scale):

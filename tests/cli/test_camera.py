@@ -13,6 +13,8 @@ import yaml
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.errors import FormatError, GeometryError, MissingFileError
 from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.formats.recording import RecordingSource
+from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media import load_picture
 from spike_zoo.pages.live_sources import open_source
 from spike_zoo.spikes import PixelMaps, SpikeRecording
@@ -218,9 +220,10 @@ def test_a_bitstream_of_spikes_has_no_camera(zoo: Zoo) -> None:
 
 @pytest.mark.usefixtures("maps")
 def test_the_live_view_applies_the_camera() -> None:
-    path = write_street("a.dat")
+    stated = RecordingSettings(camera="lab/camera.yaml")
+    recording = RecordingSource(write_street("a.dat"), stated=stated)
     for follow in (False, True):
-        source = open_source(path, follow=follow, camera="lab/camera.yaml")
+        source = open_source(recording, follow=follow)
         assert source.window(3, 30).maps is not None
 
 

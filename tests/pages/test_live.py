@@ -25,6 +25,8 @@ from spike_zoo.cli.main import main
 from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.formats.dat import DatLayout
+from spike_zoo.formats.recording import RecordingSource
+from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.methods.classical import TFI
 from spike_zoo.methods.plain import PlainModule
 from spike_zoo.pages import GrowingFile, LiveServer, Pipe, Player, StoredRecording
@@ -33,7 +35,7 @@ from spike_zoo.spikes import SpikeRecording
 from tests.helpers.streams import random_spikes
 
 SPIKES = random_spikes(400, 16, 24)
-SIZE = {"height": 16, "width": 24}
+SIZE = RecordingSettings(16, 24)
 STORED = StoredRecording(SpikeRecording.from_planes(SPIKES, rate_scale=0.5))
 
 
@@ -90,12 +92,12 @@ def wait_until(condition: Any, seconds: float = 10.0) -> None:
 def test_a_growing_file_gives_its_complete_planes(tmp_path: Path) -> None:
     path = tmp_path / "a.dat"
     path.write_bytes(b"")
-    source = GrowingFile(path, **SIZE)
+    source = GrowingFile(path, SIZE)
     assert source.span() == (0, 0)
     data = packed_planes(SPIKES)
     with path.open("ab", buffering=0) as stream:
         stream.write(data[:7])
-        assert source.span() == GrowingFile(path, **SIZE).span() == (0, 0), "no complete plane"
+        assert source.span() == GrowingFile(path, SIZE).span() == (0, 0), "no complete plane"
         stream.write(data[7 : 100 * 48 + 7])
         assert source.span() == (0, 100)
         stream.write(data[100 * 48 + 7 :])
@@ -139,7 +141,7 @@ def test_a_slow_method_drops_pictures_and_keeps_the_playback_speed() -> None:
 def test_the_newest_planes_are_followed_until_another_plane_is_requested(tmp_path: Path) -> None:
     path = tmp_path / "a.dat"
     path.write_bytes(packed_planes(SPIKES))
-    with running_server(GrowingFile(path, **SIZE), fps=100, follows=True) as server:
+    with running_server(GrowingFile(path, SIZE), fps=100, follows=True) as server:
         wait_until(lambda: state(server).get("plane") == 400 - 1 - 47)
         with path.open("ab") as stream:
             stream.write(packed_planes(SPIKES[:100]))
@@ -186,7 +188,7 @@ def test_playing_starts_with_the_first_request_and_again_at_the_end() -> None:
 def test_playing_goes_on_when_a_file_grows_after_its_last_plane_was_shown(tmp_path: Path) -> None:
     path = tmp_path / "a.dat"
     path.write_bytes(packed_planes(SPIKES))
-    with running_server(GrowingFile(path, **SIZE), fps=100, stride=50) as server:
+    with running_server(GrowingFile(path, SIZE), fps=100, stride=50) as server:
         wait_until(lambda: state(server).get("plane") == 400 - 1 - 47)
         time.sleep(0.1)
         with path.open("ab") as stream:
@@ -229,7 +231,7 @@ def test_a_short_recording_is_shown_and_a_too_short_one_is_rejected() -> None:
 def test_a_file_that_shrinks_ends_the_view_with_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.dat"
     path.write_bytes(packed_planes(SPIKES))
-    server = LiveServer(Player(GrowingFile(path, **SIZE), TFI(), 0.5), 0, "a.dat")
+    server = LiveServer(Player(GrowingFile(path, SIZE), TFI(), 0.5), 0, "a.dat")
     threading.Timer(0.3, path.write_bytes, [b""]).start()
     with pytest.raises(FormatError, match="became shorter"):
         server.serve()
@@ -298,7 +300,8 @@ def test_a_pipe_is_read_as_a_file_with_the_same_sidecar(
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=(data,))
     writer.start()
-    source = open_source(pipe, follow=False, **options)
+    stated = RecordingSettings(**options)
+    source = open_source(RecordingSource(pipe, stated=stated), follow=False)
     writer.join()
     wait_until(lambda: source.ended)
     assert source.span() == (0, len(expected)) == (0, 128)
@@ -313,7 +316,7 @@ def test_pipes_whose_planes_start_inside_a_byte_are_rejected(tmp_path: Path) -> 
     os.mkfifo(tmp_path / "p.dat")
     (tmp_path / "p.dat.yaml").write_text("spike_h: 13\nspike_w: 15\nframe_align: bit\n")
     with pytest.raises(GeometryError, match=r"p\.dat: frame_align bit cannot be read from a pipe"):
-        open_source(tmp_path / "p.dat", follow=False)  # no program writes
+        open_source(RecordingSource(tmp_path / "p.dat"), follow=False)  # no program writes
 
 
 def test_a_pipe_that_is_closed_without_a_plane_is_an_error() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from spike_zoo import SpikeArchive, SpikeRecording
 from spike_zoo.errors import GeometryError
+from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media import save_picture
 from spike_zoo.pages.choices import Choices
 from spike_zoo.pages.scene import (
@@ -68,12 +69,11 @@ def test_colour_or_larger_images_are_not_used_as_ground_truth() -> None:
 
 def test_an_unknown_rate_scale_is_estimated() -> None:
     scene = ReportScene("clip", _recording(scale=0.6))
-    assert scene.rate_scale(Choices()) == (0.6, False)
-    assert scene.rate_scale(Choices(rate_scale=0.4)) == (0.4, False)
-    scale, is_estimated = ReportScene("clip", _recording(scale=None)).rate_scale(Choices())
+    assert scene.rate_scale == (0.6, False)
+    scale, is_estimated = ReportScene("clip", _recording(scale=None)).rate_scale
     assert is_estimated
     assert 0.3 < scale < 0.6, "the brightest pixels of a firing rate of 0.3"
-    silent, _ = ReportScene("dark", _recording(rate=0.0, scale=None)).rate_scale(Choices())
+    silent, _ = ReportScene("dark", _recording(rate=0.0, scale=None)).rate_scale
     assert silent > 0
 
 
@@ -93,13 +93,14 @@ def test_a_scene_of_an_archive_has_its_images_and_exposures(
     with SpikeArchive(clips_archive) as archive:
         (name,) = recordings_to_show(archive, Choices())
         assert name in archive.names("test")
-        scene = scene_of_archive(archive, name)
+        scene = scene_of_archive(archive, name, RecordingSettings(rate_scale=0.4))
         assert scene.has_truth
+        assert scene.rate_scale.value == 0.4
         assert not scene.exposures
         assert len(recordings_to_show(archive, Choices(scenes=100))) == len(archive.names("test"))
         assert recordings_to_show(archive, Choices(scenes=0)) == []
     with SpikeArchive(exposures_archive) as archive:
-        scene = scene_of_archive(archive, archive.names()[0])
+        scene = scene_of_archive(archive, archive.names()[0], RecordingSettings())
         assert scene.exposures[0].blur.shape[0] == 3
         assert 0 <= scene.exposures[0].blur.min() <= scene.exposures[0].blur.max() <= 1
 

@@ -177,7 +177,7 @@ def test_the_rate_scale_is_taken_from_the_recording_unless_given_as_argument() -
         module.classify(_recording(1, 2, rate_scale=0.5), rate_scale=1.0),
         module.classify(_recording(1, 2)),
     )
-    with pytest.warns(UserWarning, match="1 is assumed, so dark .*--rate-scale R") as caught:
+    with pytest.warns(UserWarning, match="1 is assumed.* dark .*--rate-scale R") as caught:
         module.classify(_recording(1, 2, rate_scale=None))
     assert len(caught) == 1
 

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from spike_zoo.archive.layouts.camera import Camera
 from spike_zoo.archive.layouts.exposures import GOPRO, RSB, USP, ExposureRule
 from spike_zoo.archive.layouts.folders import (
     SPLIT_FOLDERS,
@@ -24,6 +23,7 @@ from spike_zoo.archive.schema import USUAL_SPLITS, Part
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats.hdf5_recording import is_archive
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
+from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.utils.files import listed, plain_name
 
 if TYPE_CHECKING:
@@ -96,32 +96,32 @@ class Layout(NamedTuple):
     files: str  #: the files that it consists of
     #: yield the takes below a folder; of layouts with exposures also from an exposure rule
     find: Callable[..., Iterator[FoundTake]]
-    camera: Camera = Camera()  #: defaults of the camera
+    usual: RecordingSettings = RecordingSettings()  #: for what nothing else states
     matches: Callable[[Path], bool] = lambda _: False  #: return whether a folder has the layout
     exposure: ExposureRule | None = None  #: default exposures of blurry images
 
 
-def _real(camera: Camera, *names: str) -> Layout:
+def _real(usual: RecordingSettings, *names: str) -> Layout:
     """Return a layout of real recordings, recognised by the exact name of the folder."""
     return Layout(
         "<name>.dat in the folder or below",
         find_real,
-        camera,
+        usual,
         lambda root: root.resolve().name.lower() in names,
     )
 
 
-def find_archived(path: Path, camera: Camera) -> Iterator[FoundTake]:
+def find_archived(path: Path, stated: RecordingSettings) -> Iterator[FoundTake]:
     """Yield the takes of an archive, without splits, which :func:`_membership` returns."""
-    stated = (camera.height, camera.width, camera.flip, camera.mirror, camera.rotate)
-    if any(value is not None for value in stated):
+    sizes = (stated.height, stated.width, stated.flip, stated.mirror, stated.rotate)
+    if any(value is not None for value in sizes):
         raise UsageError(
             f"{path}: an archive states its recordings' sizes; remove height, width, flip, mirror "
             "and rotate"
         )
     archive = SpikeArchive(path)
     for name in archive:
-        yield name, None, partial(read_archived, archive, name, camera)
+        yield name, None, partial(read_archived, archive, name, stated)
 
 
 #: Published data sets, other folders, and archives to be rewritten with other options.
@@ -129,7 +129,7 @@ LAYOUTS: Final[dict[str, Layout]] = {
     "base": Layout(
         "<split>/spike/<clip>.dat with <split>/gt/<clip>.png",
         find_base,
-        Camera(250, 400, rate_scale=0.6),
+        RecordingSettings(250, 400, rate_scale=0.6),
         lambda root: bool(listed(root, "*/spike/*.dat")),
     ),
     "sreds": Layout(
@@ -137,23 +137,23 @@ LAYOUTS: Final[dict[str, Layout]] = {
         find_sreds,
         matches=is_sreds,
     ),
-    "recvidar": _real(Camera(250, 400), "recvidar", "recvidarreal2019"),
-    "momvidar": _real(Camera(250, 400), "momvidar", "momvidarreal2021"),
+    "recvidar": _real(RecordingSettings(250, 400), "recvidar", "recvidarreal2019"),
+    "momvidar": _real(RecordingSettings(250, 400), "momvidar", "momvidarreal2021"),
     # filters of upright images, as the authors' loaders read them
-    "bss": _real(Camera(1000, 1000, cfa="BGGR"), "bss"),
+    "bss": _real(RecordingSettings(1000, 1000, cfa="BGGR"), "bss"),
     "gopro": Layout(
         "<split>/spike_data/<sequence>/<name>.dat with <name>.png in <split>/blur_data/<sequence> "
         "and <split>/sharp_data/<sequence>",
         GOPRO.find,
         # rate scale of S-SDM's simulator at its threshold; video of 240 fps, 8 planes per frame
-        Camera(180, 320, rate_scale=0.9927, fps=240.0 * 8),
+        RecordingSettings(180, 320, rate_scale=0.9927, fps=240.0 * 8),
         GOPRO.matches,
         ExposureRule(),
     ),
     "rsb": Layout(
         "spike_data/<sequence>/<name>.dat with blur_data/<sequence>/<name>.png",
         RSB.find,
-        Camera(250, 400),
+        RecordingSettings(250, 400),
         RSB.matches,
         ExposureRule(),
     ),
@@ -178,7 +178,7 @@ def find_takes(
     layout: str = "auto",
     split: str | None = None,
     exposure: ExposureRule | None = None,
-    **camera: Any,
+    **settings: Any,
 ) -> DetectedTakes:
     """Find the takes of a data set without reading them.
 
@@ -188,17 +188,17 @@ def find_takes(
         split: Split of all takes, regardless of their folders.
         exposure: Planes of the exposures of blurry images; only for ``gopro``, ``rsb`` and
             ``usp``.
-        **camera: Attributes of :class:`~spike_zoo.archive.layouts.camera.Camera`; they override
-            those of files, sidecars and the layout.
+        **settings: Attributes of :class:`~spike_zoo.formats.sidecar.RecordingSettings`; they
+            override those of files, sidecars and the layout.
 
     Raises:
         MissingFileError: If the source or a file that belongs to it is missing.
         UsageError: If the layout is unknown, or has no exposures but ``exposure`` is given; if
-            the split is similar to train, val or test, or the camera is invalid.
+            the split is similar to train, val or test, or a setting is invalid.
         FormatError: If the source has no recordings, or a file has the wrong size.
     """
     source = Path(source)
-    stated = Camera(**camera)
+    stated = RecordingSettings(**settings)
     _check_split(split)
     if not source.exists():
         raise MissingFileError.at(source, "there is no such file or folder")
@@ -207,7 +207,7 @@ def find_takes(
     found = DetectedTakes()
     if source.is_dir() or chosen in ("folder", "archive"):
         options = [] if rule.exposure is None else [exposure or rule.exposure]
-        for name, home, job in rule.find(source, replace(stated, usual=rule.camera), *options):
+        for name, home, job in rule.find(source, replace(stated, usual=rule.usual), *options):
             found.add(name, split or home, job)
     if not found.jobs:
         raise FormatError.at(
@@ -219,7 +219,8 @@ def find_takes(
         found.origin = source
         found.splits = found.splits or _membership(source, found.jobs)
         found.part = SpikeArchive(source).parts[0]
-        if found.part and (stated, split) != (Camera(), None):  # no longer of the same options
+        is_changed = (stated, split) != (RecordingSettings(), None)
+        if found.part and is_changed:  # no longer of the same options
             text = f"{found.part}{stated}{split}".partition(" ")[2]
             digest = hashlib.sha256(text.encode()).hexdigest()
             found.part = found.part._replace(digest=digest)

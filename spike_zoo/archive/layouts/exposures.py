@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from spike_zoo.archive.layouts.camera import open_stated
 from spike_zoo.archive.layouts.folders import SPLIT_FOLDERS
 from spike_zoo.archive.layouts.ground_truth import read_picture
 from spike_zoo.errors import MissingFileError, PlaneRangeError
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.archive.layouts.camera import Camera, FoundTake
+    from spike_zoo.archive.layouts.camera import FoundTake
+    from spike_zoo.formats.sidecar import RecordingSettings
 
 _SPIKES, _BLUR, _SHARP = "spike_data", "blur_data", "sharp_data"
 _FRAMES = range(-6, 7, 2)  # video frames around the middle of the exposure that S-SDM evaluates
@@ -64,14 +66,16 @@ class ExposureFiles(NamedTuple):
         """Return whether a folder has files of the layout."""
         return any(listed(home / _SPIKES, self.pattern) for home, _ in self.homes(root))
 
-    def find(self, root: Path, camera: Camera, rule: ExposureRule) -> Iterator[FoundTake]:
+    def find(
+        self, root: Path, stated: RecordingSettings, rule: ExposureRule
+    ) -> Iterator[FoundTake]:
         """Yield the exposures. Blurry images without spikes are left out."""
         for home, split in self.homes(root):
             for spikes in listed(home / _SPIKES, self.pattern):
                 blur, sharp = _images_of(home, spikes, self.frames)
                 folder = home if spikes.parent.name == _SPIKES else spikes.parent
                 name = spikes.stem if folder == root else f"{folder.name}-{spikes.stem}"
-                yield name, split, partial(_read_exposure, spikes, blur, sharp, rule, camera)
+                yield name, split, partial(_read_exposure, spikes, blur, sharp, rule, stated)
 
 
 def _gopro_homes(root: Path) -> Iterator[tuple[Path, str]]:
@@ -138,9 +142,13 @@ def _image(folder: Path, stem: str) -> Path | None:
 
 
 def _read_exposure(
-    spikes: Path, blurry: Path, offsets: dict[int, Path], rule: ExposureRule, camera: Camera
+    spikes: Path,
+    blurry: Path,
+    offsets: dict[int, Path],
+    rule: ExposureRule,
+    stated: RecordingSettings,
 ) -> Take:
-    recording = camera.read(spikes)
+    recording = open_stated(spikes, stated)
     count, *size = recording.shape
     start, stop = rule.span(count, spikes)
     blur = _read_colour(blurry, size)

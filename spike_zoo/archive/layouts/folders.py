@@ -7,6 +7,7 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
+from spike_zoo.archive.layouts.camera import open_stated
 from spike_zoo.archive.layouts.ground_truth import (
     GroundTruthImages,
     PictureFiles,
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from spike_zoo.archive.layouts.camera import Camera, FoundTake
+    from spike_zoo.archive.layouts.camera import FoundTake
+    from spike_zoo.formats.sidecar import RecordingSettings
 
 
 _MAX_NAMED = 3
@@ -46,7 +48,7 @@ _PLANES_CHECKED = 64
 SPLIT_FOLDERS = {name: name for name in USUAL_SPLITS} | {"valid": "val", "validation": "val"}
 
 
-def find_folder(root: Path, camera: Camera) -> Iterator[FoundTake]:
+def find_folder(root: Path, stated: RecordingSettings) -> Iterator[FoundTake]:
     """Yield every recording below a folder, or a single file, with its ground-truth images.
 
     A first folder named train, val (valid, validation) or test, in any case, is the split.
@@ -55,13 +57,13 @@ def find_folder(root: Path, camera: Camera) -> Iterator[FoundTake]:
     if root.is_file():
         folder = root.with_suffix("")
         near = [*listed(root.parent), *listed(folder)]
-        yield root.stem, None, partial(_read, root, PictureFiles(near).of(root), camera)
+        yield root.stem, None, partial(_read, root, PictureFiles(near).of(root), stated)
         return
     everything = [path for path in entries_below(root) if not path.is_dir()]
     files = _recordings(root, everything)
     pictures = PictureFiles(everything)
     truths = {path: pictures.of(path) for path in files}
-    check_lengths(truths, camera)
+    check_lengths(truths, stated)
     if files and (unassigned := pictures.unassigned()):
         warnings.warn(
             f"{root}: {len(unassigned)} pictures belong to no recording, {unassigned[0]} is the "
@@ -72,17 +74,17 @@ def find_folder(root: Path, camera: Camera) -> Iterator[FoundTake]:
     for path, name in _names(root, files).items():
         parts = path.relative_to(root).parts
         split = SPLIT_FOLDERS.get(parts[0].lower()) if len(parts) > 1 else None
-        yield name, split, partial(_read, path, truths[path], camera)
+        yield name, split, partial(_read, path, truths[path], stated)
 
 
-def find_real(root: Path, camera: Camera) -> Iterator[FoundTake]:
+def find_real(root: Path, stated: RecordingSettings) -> Iterator[FoundTake]:
     """Yield the ``.dat`` below a folder, without ground truth, all in the split test."""
     files = [path for path in entries_below(root) if path.suffix == ".dat"]
     for path, name in _names(root, files).items():
-        yield name, "test", partial(_read, path, None, camera)
+        yield name, "test", partial(_read, path, None, stated)
 
 
-def find_base(root: Path, camera: Camera) -> Iterator[FoundTake]:
+def find_base(root: Path, stated: RecordingSettings) -> Iterator[FoundTake]:
     """Yield clips of ``<split>/spike`` with their images in ``<split>/gt``.
 
     An image shows the middle plane, unless the clip's sidecar states another.
@@ -99,9 +101,9 @@ def find_base(root: Path, camera: Camera) -> Iterator[FoundTake]:
         truths[clip] = None
         if truth.is_file():
             truths[clip] = GroundTruthImages((truth,), stated_planes(clip, 1))
-    check_lengths(truths, camera)
+    check_lengths(truths, stated)
     for clip, images in truths.items():
-        yield clip.stem, clip.parents[1].name, partial(_read, clip, images, camera)
+        yield clip.stem, clip.parents[1].name, partial(_read, clip, images, stated)
 
 
 def _names(root: Path, files: Sequence[Path]) -> dict[Path, str]:
@@ -179,13 +181,13 @@ def _other_hdf5(path: Path) -> str | None:
     return f"{path}: an archive of {recordings} recordings"
 
 
-def _read(path: Path, truth: GroundTruthImages | None, camera: Camera) -> Take:
+def _read(path: Path, truth: GroundTruthImages | None, stated: RecordingSettings) -> Take:
     if path.suffix.lower() in ARCHIVE_SUFFIXES and is_archive(path):
         archive = SpikeArchive(path)
         if truth is None:
-            return read_archived(archive, archive.names()[0], camera)
+            return read_archived(archive, archive.names()[0], stated)
         check_data(path, archive.names()[0], (SPIKES,))
-    recording = camera.read(path)
+    recording = open_stated(path, stated)
     label = recording.meta.get("label")  # of samples of recognition, in .npz or in the sidecar
     class_index = label if is_class(label) else None
     if class_index is None and isinstance(label, int | float) and not isinstance(label, bool):
@@ -199,13 +201,13 @@ def _read(path: Path, truth: GroundTruthImages | None, camera: Camera) -> Take:
     return Take(recording, *truth.read(recording, path), label=class_index)
 
 
-def read_archived(archive: SpikeArchive, name: str, camera: Camera) -> Take:
-    """Read a take of an archive; stated settings of the camera override the stored ones."""
-    if camera.mirror or camera.rotate:
+def read_archived(archive: SpikeArchive, name: str, stated: RecordingSettings) -> Take:
+    """Read a take of an archive; stated settings override the stored ones."""
+    if stated.mirror or stated.rotate:
         raise UsageError(f"{archive.path}: --mirror and --rotate are for .dat, this is an archive")
     take = archive.take(name)
-    take.recording.cfa = camera.cfa or take.recording.cfa
-    take.recording.rate_scale = camera.rate_scale or take.recording.rate_scale
-    take.recording.fps = camera.fps or take.recording.fps
-    attach_maps(take.recording, camera.camera, archive.path)
+    take.recording.cfa = stated.cfa or take.recording.cfa
+    take.recording.rate_scale = stated.rate_scale or take.recording.rate_scale
+    take.recording.fps = stated.fps or take.recording.fps
+    attach_maps(take.recording, stated.camera, archive.path)
     return take

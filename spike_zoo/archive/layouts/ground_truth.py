@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from spike_zoo.archive.layouts.camera import open_stated
 from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
 from spike_zoo.formats.sidecar import own_sidecar, sidecar_path
 from spike_zoo.media.image_files import is_result, read_image
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.archive.layouts.camera import Camera
+    from spike_zoo.formats.sidecar import RecordingSettings
     from spike_zoo.spikes.recording import SpikeRecording
 
 
@@ -117,7 +118,9 @@ class PictureFiles:
         return list(self._unassigned)
 
 
-def check_lengths(truths: Mapping[Path, GroundTruthImages | None], camera: Camera) -> None:
+def check_lengths(
+    truths: Mapping[Path, GroundTruthImages | None], stated: RecordingSettings
+) -> None:
     """Raise if a ``.dat`` with an image of its middle plane has an unusual number of planes.
 
     A truncated file is a valid recording, but with another middle plane. The usual length is the
@@ -127,7 +130,7 @@ def check_lengths(truths: Mapping[Path, GroundTruthImages | None], camera: Camer
     middles = [file for file, truth in raw.items() if truth is not None and truth.planes is None]
     if not middles:
         return  # an unknown size is then reported for the recording that is read first
-    lengths = {file: len(camera.read(file)) for file in raw}
+    lengths = {file: len(open_stated(file, stated)) for file in raw}
     counts = Counter(lengths.values())
     usual = max(counts, key=lambda length: (counts[length], length))  # truncated ones are shorter
     odd = [file for file in middles if lengths[file] != usual]

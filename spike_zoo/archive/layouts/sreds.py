@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from spike_zoo.archive.layouts.camera import Camera
+from spike_zoo.archive.layouts.camera import open_stated
 from spike_zoo.errors import FormatError, GeometryError, MissingFileError
 from spike_zoo.formats.dat import DatLayout
+from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media.image_files import read_image
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.take import Take, grey
@@ -52,7 +53,7 @@ def is_sreds(root: Path) -> bool:
     return any((root / part.spikes).is_dir() for part in SREDS_PARTS)
 
 
-def find_sreds(root: Path, camera: Camera) -> Iterator[FoundTake]:
+def find_sreds(root: Path, stated: RecordingSettings) -> Iterator[FoundTake]:
     """Yield the scenes of SREDS: first the training crops, then validation, if they exist.
 
     File n of a scene (from 0) contains planes ``20 n .. 20 n + 19``; image n belongs to plane
@@ -65,14 +66,14 @@ def find_sreds(root: Path, camera: Camera) -> Iterator[FoundTake]:
     for part in SREDS_PARTS:
         if not (root / part.spikes).is_dir():
             continue
-        size = camera.height or part.size[0], camera.width or part.size[1]
+        size = stated.height or part.size[0], stated.width or part.size[1]
         scenes = {scene: _files(root, part, scene) for scene in _scenes(root, part)}
         _check_complete(scenes)
         for scene, pairs in scenes.items():
             for spikes, _ in pairs:
                 _check_spikes(spikes, size)
-            usual = Camera(*size, rate_scale=0.4, fps=_SPEED)
-            yield scene, part.split, partial(_read_sreds, pairs, replace(camera, usual=usual))
+            usual = RecordingSettings(*size, rate_scale=0.4, fps=_SPEED)
+            yield scene, part.split, partial(_read_sreds, pairs, replace(stated, usual=usual))
 
 
 def _scenes(root: Path, part: SredsPart) -> list[str]:
@@ -127,8 +128,8 @@ def _check_spikes(path: Path, size: tuple[int, int]) -> None:
         )
 
 
-def _read_sreds(pairs: Sequence[tuple[Path, Path]], camera: Camera) -> Take:
-    parts = [camera.read(spikes) for spikes, _ in pairs]
+def _read_sreds(pairs: Sequence[tuple[Path, Path]], stated: RecordingSettings) -> Take:
+    parts = [open_stated(spikes, stated) for spikes, _ in pairs]
     _, height, width = parts[0].shape
     recording = SpikeRecording(
         np.concatenate([part.packed for part in parts]),

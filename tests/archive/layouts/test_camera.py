@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from spike_zoo.archive.layouts.camera import Camera
+from spike_zoo.archive.layouts.camera import open_stated
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.errors import MissingGeometryError, UsageError
 from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media import save_picture
 from tests.helpers.archives import write_archive
 from tests.helpers.streams import random_spikes
@@ -27,21 +28,21 @@ def clip(tmp_path: Path) -> Path:
 
 
 def test_options_override_a_sidecar_and_a_sidecar_overrides_the_layout(clip: Path) -> None:
-    def facts(camera: Camera) -> tuple[object, ...]:
-        recording = camera.read(clip)
+    def facts(camera: RecordingSettings) -> tuple[object, ...]:
+        recording = open_stated(clip, camera)
         return recording.shape, recording.rate_scale, recording.fps
 
-    default = Camera(3, 32, rate_scale=0.6, fps=500.0)
+    default = RecordingSettings(3, 32, rate_scale=0.6, fps=500.0)
     assert facts(default) == ((5, 3, 32), 0.6, 500.0)
     clip.with_name("clip.dat.yaml").write_text("spike_h: 6\nspike_w: 16\nrate_scale: 0.3\n")
-    assert facts(Camera(usual=default)) == ((5, 6, 16), 0.3, 500.0)
-    np.testing.assert_array_equal(Camera(usual=default).read(clip)[:], SPIKES)
-    options = Camera(12, 8, rate_scale=0.9, fps=1000.0, usual=default)
+    assert facts(RecordingSettings(usual=default)) == ((5, 6, 16), 0.3, 500.0)
+    np.testing.assert_array_equal(open_stated(clip, RecordingSettings(usual=default))[:], SPIKES)
+    options = RecordingSettings(12, 8, rate_scale=0.9, fps=1000.0, usual=default)
     assert facts(options) == ((5, 12, 8), 0.9, 1000.0)
 
 
 def test_rows_can_be_read_in_stored_order(clip: Path) -> None:
-    recording = Camera(6, 16, flip=False).read(clip)
+    recording = open_stated(clip, RecordingSettings(6, 16, flip=False))
     np.testing.assert_array_equal(recording[:], SPIKES[:, ::-1])
 
 
@@ -95,7 +96,7 @@ def test_a_layout_of_folders_mirrors_and_rotates_and_images_are_upright(clip: Pa
 
 def test_without_any_size_a_recording_is_rejected(clip: Path) -> None:
     with pytest.raises(MissingGeometryError, match="height and width must be given"):
-        Camera().read(clip)
+        open_stated(clip, RecordingSettings())
 
 
 @pytest.mark.parametrize("layout", ["base", "folder", "recvidar"])
@@ -121,4 +122,4 @@ def test_the_rate_scale_of_an_archive_can_be_corrected(tmp_path: Path) -> None:
 def test_camera_options_of_zero_or_less_are_rejected(options: dict[str, float]) -> None:
     name = next(iter(options)).replace("_", "-")
     with pytest.raises(UsageError, match=f"--{name} .*above 0"):
-        Camera(**options)  # type: ignore[arg-type]  # numbers
+        RecordingSettings(**options)  # type: ignore[arg-type]  # numbers
