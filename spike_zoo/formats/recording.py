@@ -21,13 +21,13 @@ from spike_zoo.errors import (
     RecordingError,
     UsageError,
 )
-from spike_zoo.formats import arrays, sidecar
+from spike_zoo.formats import arrays
 from spike_zoo.formats.camera import attach_maps
 from spike_zoo.formats.dat import DatLayout, dat_recording, open_dat
 from spike_zoo.formats.dat_content import warn_of_content
 from spike_zoo.formats.dat_sizes import fitting_sizes
 from spike_zoo.formats.remote import local_path
-from spike_zoo.formats.sidecar import RecordingSettings
+from spike_zoo.formats.sidecar import RecordingSettings, sidecar_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,10 @@ def detect_format(path: str | Path) -> Format:
         FormatError: If the path is not a regular file, the file is empty, the format is unknown,
             or the suffix does not match the content.
     """
-    path = local_path(path)
+    return _format_of(local_path(path))
+
+
+def _format_of(path: Path) -> Format:
     try:
         status = path.stat()
     except OSError as error:
@@ -157,22 +160,22 @@ class RecordingSource:
     def open(self, *, check_rows: bool = False) -> SpikeRecording:
         """Return the recording; arguments and errors are those of :func:`read_recording`."""
         path, stated = local_path(self.path), self.stated
-        kind = detect_format(path)
+        kind = _format_of(path)
         if kind in ("dat", "npy", "spl") and self.name is not None:
             raise UsageError(
                 f"{path}: a .{kind} holds one recording, it has none named {self.name!r}"
             )
+        settings = stated.for_file(path, is_dat=kind == "dat")
         if kind == "dat":
-            layout, filed = dat_settings(path, stated)
+            layout = dat_layout(path, settings)
             planes = open_dat(path, layout, allow_partial=stated.allow_partial)
             if check_rows:
-                warn_of_content(planes, may_be_rolled=stated.or_else(filed).offset != 0)
+                warn_of_content(planes, may_be_rolled=settings.offset != 0)
             recording = dat_recording(planes)
         else:
-            filed = sidecar.own_sidecar(path)
             recording = _read_self_described(path, kind, self.name)
             _check_self_described(path, kind, stated, recording)
-        complete(recording, path, kind, stated, filed)
+        complete(recording, path, kind, stated, settings)
         recording = recording.between(self.start, self.stop)
         if self.planes not in (None, len(recording)):
             raise RecordingError.at(
@@ -272,30 +275,25 @@ def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRec
     return arrays.read_npy(path) if kind == "npy" else lossless.read(path)
 
 
-def dat_settings(path: Path, stated: RecordingSettings) -> tuple[DatLayout, RecordingSettings]:
-    """Return the layout of a ``.dat`` file, or of a pipe, and the settings of its sidecars.
+def dat_layout(path: Path, settings: RecordingSettings) -> DatLayout:
+    """Return the layout of a ``.dat`` file or of a pipe with its content.
 
-    Stated settings override those of the sidecars. The file is read only to list sizes that fit.
+    The file is read only to list sizes that fit.
     """
-    filed = sidecar.own_sidecar(path)
-    if None in (stated.height or filed.height, stated.width or filed.width):
-        filed = filed.or_else(sidecar.folder_sidecar(path))
-    settings = stated.or_else(filed).or_else(stated.usual)
     height, width, flip = settings.height, settings.width, settings.flip
     if height is None or width is None:
         raise MissingGeometryError.at(
             path,
             f"a .dat file has no header, so its height and width must be given. "
             f"{fitting_sizes(path, names_picture=True)} State it by --height and --width, or by "
-            f"spike_h and spike_w in {sidecar.sidecar_path(path).name} or config.yaml.",
+            f"spike_h and spike_w in {sidecar_path(path).name} or config.yaml.",
         )
     stored = flip is None or flip, settings.offset or 0, settings.bit_order or "little"
     turns = bool(settings.mirror), settings.rotate or 0
     try:
-        layout = DatLayout(height, width, settings.frame_align, settings.columns, *stored, *turns)
+        return DatLayout(height, width, settings.frame_align, settings.columns, *stored, *turns)
     except GeometryError as error:
         raise GeometryError.at(path, f"{error}. {fitting_sizes(path)}".strip()) from error
-    return layout, filed
 
 
 def _check_self_described(
@@ -321,28 +319,28 @@ def complete(
     path: Path,
     kind: Format,
     stated: RecordingSettings,
-    filed: RecordingSettings,
+    settings: RecordingSettings,
 ) -> None:
-    """Set the stated settings, and those of sidecars that the file does not state."""
-    rest = filed.or_else(stated.usual)
-    label, meta = recording.meta.get("label"), dict(filed.meta)
+    """Set what is stated, and those of all settings that the file does not state itself."""
+    label, meta = recording.meta.get("label"), dict(settings.meta)
     if label is not None and meta.get("label", label) != label:
         meta.pop("label_name", None)  # the name of another class than that of the file
     recording.meta = meta | recording.meta
-    recording.fps = stated.fps or recording.fps or rest.fps or 0.0
-    recording.threshold = recording.threshold or rest.threshold
-    recording.rate_scale = stated.rate_scale or recording.rate_scale or rest.rate_scale
-    known = recording.meta.get("cfa", filed.cfa)
+    recording.fps = stated.fps or recording.fps or settings.fps or 0.0
+    recording.threshold = recording.threshold or settings.threshold
+    recording.rate_scale = stated.rate_scale or recording.rate_scale or settings.rate_scale
+    known = recording.meta.get("cfa")
     if stated.cfa is not None and known not in (None, stated.cfa):
         warnings.warn(
             f"{path}: its layout of colour filters is {known}; {stated.cfa} is used instead, as "
             "stated",
             stacklevel=4,
         )
-    if (cfa := stated.cfa or known or rest.cfa) is not None:
-        recording.meta["cfa"] = cfa
+    if settings.cfa is not None and (known is None or stated.cfa is not None):
+        recording.cfa = settings.cfa
     if kind != "hdf5":
         recording.meta.setdefault("source", path.name)
         recording.meta.setdefault("source_format", kind)
         recording.meta.setdefault("source_flipped", False)
-    attach_maps(recording, stated.camera or rest.camera, path)
+    if settings.camera is not None:
+        attach_maps(recording, settings.camera, path)

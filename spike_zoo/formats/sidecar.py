@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +58,8 @@ class RecordingSettings:
     bit_order: str | None = None  #: ``"little"`` or ``"big"``: bit of a byte with its first pixel
     allow_partial: bool = False  #: drop an incomplete last plane, with a warning; not in YAML
     camera: str | Path | None = None  #: file of ``calibrate`` (.yaml) with the maps of the camera
-    cfa: Cfa | None = None  #: layout of the Bayer filters of the upright image
+    #: layout of the Bayer filters of the upright image; that of a sidecar is in ``meta``
+    cfa: Cfa | None = None
     fps: float | None = None  #: planes per second
     threshold: float | None = None  #: charge at which a pixel fires
     rate_scale: float | None = None  #: spikes per plane at white
@@ -78,12 +79,20 @@ class RecordingSettings:
         if self.cfa is not None:
             check_cfa(self.cfa)
 
-    def or_else(self, other: RecordingSettings | None) -> RecordingSettings:
-        """Return these settings, completed by others."""
-        if other is None:
-            return self
-        stated = {name: value for name, value in vars(self).items() if value is not None}
-        return replace(other, **(stated | {"meta": other.meta | self.meta}))
+    def or_else(self, *others: RecordingSettings | None) -> RecordingSettings:
+        """Return these settings, completed by others; earlier ones override later ones."""
+        values: dict[str, Any] = {"meta": {}}
+        for each in filter(None, (*reversed(others), self)):
+            stated = {name: value for name, value in vars(each).items() if value is not None}
+            values |= stated | {"meta": values["meta"] | each.meta}
+        return RecordingSettings(**values)
+
+    def for_file(self, path: Path, *, is_dat: bool) -> RecordingSettings:
+        """Return these settings, completed by the sidecars of a recording and by usual ones."""
+        own, above = own_sidecar(path), None
+        if is_dat and None in (self.height or own.height, self.width or own.width):
+            above = folder_sidecar(path)
+        return self.or_else(own, above, self.usual)
 
 
 def sidecar_path(recording: Path) -> Path:
@@ -189,7 +198,8 @@ def _is_number(name: str) -> Callable[[object], bool]:
 
 #: Attribute of the settings -> its field in YAML, if they differ.
 YAML_NAMES = {"height": "spike_h", "width": "spike_w"}
-_ATTRIBUTES = RecordingSettings.__dataclass_fields__.keys() - {"meta", "allow_partial", "usual"}
+_OTHER = {"meta", "cfa", "allow_partial", "usual"}  # the filters of a sidecar stay in meta
+_ATTRIBUTES = RecordingSettings.__dataclass_fields__.keys() - _OTHER
 _WHOLE = (_is_whole(1), "a whole number >= 1")
 _BOOL = (lambda value: isinstance(value, bool), "true or false")
 #: Field with a meaning (docs/data.md) -> whether a value is valid, and what is expected.

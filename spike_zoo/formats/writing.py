@@ -164,7 +164,7 @@ def _check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) 
     Settings that only one of them states are not compared.
     """
     stated = own_sidecar(path)
-    old = stated.meta | {YAML_NAMES.get(name, name): value for name, value in vars(stated).items()}
+    old = {YAML_NAMES.get(name, name): value for name, value in vars(stated).items()} | stated.meta
     new = _fields_of(recording, layout) | {"mirror": False, "rotate": 0}
     new |= {"offset": layout.offset, "bit_order": layout.bit_order}
     new |= {name: recording.meta.get(name) for name in ("label", "label_name")}

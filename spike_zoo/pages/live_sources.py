@@ -15,7 +15,7 @@ import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
 from spike_zoo.formats.dat import DatLayout, DatPlanes, dat_recording
-from spike_zoo.formats.recording import RecordingSource, complete, dat_settings
+from spike_zoo.formats.recording import RecordingSource, complete, dat_layout
 from spike_zoo.formats.remote import local_path
 from spike_zoo.formats.sidecar import RecordingSettings
 
@@ -89,8 +89,8 @@ class GrowingFile(PlaneSource):
         super().__init__()
         self.path = path
         self._source = RecordingSource(path, stated=replace(stated, allow_partial=True))
-        self._layout, filed = dat_settings(path, stated)
-        self.rate_scale = stated.or_else(filed).rate_scale
+        settings = stated.for_file(path, is_dat=True)
+        self._layout, self.rate_scale = dat_layout(path, settings), settings.rate_scale
         self._size = -1
         self._recording: SpikeRecording | None = None
         self.span()
@@ -181,7 +181,7 @@ class Pipe(PlaneSource):
     def window(self, start: int, stop: int) -> SpikeRecording:
         """Return the kept ones of planes ``[start, stop)``; PlaneRangeError if there are none."""
         recording = dat_recording(self._planes.part(start, stop))
-        complete(recording, self._planes.path, "dat", RecordingSettings(), self._settings)
+        complete(recording, self._planes.path, "dat", self._settings, self._settings)
         return recording
 
 
@@ -240,9 +240,10 @@ def open_source(source: RecordingSource, *, follow: bool) -> PlaneSource:
     """Open a recording, a growing file (``follow``) or a named pipe as a source of planes."""
     path = local_path(source.path)
     if path.exists() and stat.S_ISFIFO(path.stat().st_mode):
-        layout, filed = dat_settings(path, source.stated)
+        settings = source.stated.for_file(path, is_dat=True)
+        layout = dat_layout(path, settings)
         _check_alignment(str(path), layout)  # before waiting for a program that writes
-        return Pipe(path.open("rb"), str(path), layout, source.stated.or_else(filed))
+        return Pipe(path.open("rb"), str(path), layout, settings)
     if follow:
         if path.suffix.lower() != ".dat":
             raise FormatError(f"{path}: only a .dat can be read while it is written (--follow)")
