@@ -167,7 +167,7 @@ def _recording(
         missing = error
     quarter = f"{width} x {height} (W x H), a quarter of the image's"
     try:
-        recording = read(height=height, width=width)
+        recording = read(**(dat | DatSize(height=height, width=width)))
     except GeometryError as error:
         reason = "does not give a whole number of planes of whole bytes."
         message = f"{missing.message} {quarter}, {reason}"

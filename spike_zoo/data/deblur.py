@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spike_zoo.data.base import ArchiveDataModule, check_at_least
-from spike_zoo.data.reconstruction import sample_crop
 from spike_zoo.data.sampling import SampleKey
+from spike_zoo.data.windows import sample_crop
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import spread_planes
 from spike_zoo.spikes.packing import packed_width

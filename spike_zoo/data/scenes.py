@@ -10,8 +10,9 @@ import torch
 
 from spike_zoo.data.base import DEFAULT_ARCHIVE, check_at_least
 from spike_zoo.data.batches import unpacked
-from spike_zoo.data.reconstruction import ReconstructionDataModule, ReconstructionWindows
+from spike_zoo.data.reconstruction import ReconstructionDataModule
 from spike_zoo.data.sampling import SampleKey
+from spike_zoo.data.windows import ReconstructionWindows
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.take import grey
 from spike_zoo.spikes.windows import centred_window
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spike_zoo.archive import SpikeArchive
-    from spike_zoo.data.reconstruction import Window
+    from spike_zoo.data.windows import Window
     from spike_zoo.tasks.batch import Split
 
 

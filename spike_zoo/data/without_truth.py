@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from spike_zoo.checkpoints.loading import load
-from spike_zoo.data.reconstruction import ReconstructionWindows
+from spike_zoo.data.windows import ReconstructionWindows
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.packing import pack_bits, unpack_bits
