@@ -13,6 +13,7 @@ import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 from benchmarks.row import Row, alternating_medians
 from spike_zoo.cli.main import COMMANDS
@@ -50,6 +51,12 @@ def _processor_seconds(*arguments: str) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def _first_seconds(*arguments: str) -> float:
+    """Return the processor time of a process that has to compile every kernel that it uses."""
+    with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, NUMBA_CACHE_DIR=cache):
+        return _processor_seconds(*arguments)
+
+
 def rows() -> list[Row]:
     """Measure processes, compared with the start of Python, of torch, and of the video encoder."""
     with tempfile.TemporaryDirectory() as folder:
@@ -60,13 +67,18 @@ def rows() -> list[Row]:
         zoo = partial(partial, _processor_seconds, "-m", "spike_zoo")
         make = ("reconstruct", recording, "--method", "tfi", "--overwrite", "--stride", "1")
         _processor_seconds("-m", "spike_zoo", *make, "--out", pictures)
-        (first, *_) = read_records(RECORDS).values()
+        (record, *_) = read_records(RECORDS).values()
         runs = Path(folder, "runs")
         for number in range(TABLE_ROWS):
-            run = replace(first.result, variant=f"run_{number}")
+            run = replace(record.result, variant=f"run_{number}")
             run.write(runs / str(number) / "result.json")
         helps = [zoo(name, "--help") for name in (*TRAINER_VERBS, *COMMANDS)]
         python = partial(partial, _processor_seconds, "-c")
+        aligned = ("reconstruct", recording, "--method", "tfi-aligned", "--overwrite")
+        firsts = [
+            partial(_first_seconds, "-m", "spike_zoo", *command, "--out", picture)
+            for command in (make, aligned)
+        ]
         (
             python_only,
             imported,
@@ -77,6 +89,8 @@ def rows() -> list[Row]:
             encoded,
             decoded,
             table,
+            first,
+            first_aligned,
             *commands,
         ) = alternating_medians(
             [
@@ -89,6 +103,7 @@ def rows() -> list[Row]:
                 python(ENCODE, pictures, video),
                 python(DECODE, pictures, video),
                 zoo("table", str(runs), "--out", str(Path(folder, "table"))),
+                *firsts,
                 *helps,
             ]
         )
@@ -109,5 +124,7 @@ def rows() -> list[Row]:
             f"the same, {PLANES} pictures of {HEIGHT}x{WIDTH} to MP4",
             *(video_seconds, "s", limit, "one picture + the encoder", 1.1),
         ),
+        Row("one picture of tfi in a new installation", first, "s", goal=8.0),
+        Row("one picture of tfi-aligned in a new installation", first_aligned, "s", goal=12.0),
         Row(f"table of {TABLE_ROWS} runs", table, "s", goal=2.0),
     ]

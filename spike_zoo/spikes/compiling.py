@@ -26,7 +26,7 @@ class _CompilationNotice(event.Listener):
     def on_start(self, event: event.Event) -> None:
         """Log the first compilation; kernels from the cache on disk are not compiled."""
         if not self.is_logged and sys.stderr.isatty():
-            _LOG.info("compiling kernels, once on this machine; this takes up to a minute")
+            _LOG.info("compiling kernels, once on this machine; this takes some seconds")
         self.is_logged = True
 
     def on_end(self, event: event.Event) -> None:
@@ -42,6 +42,9 @@ def compiled(function: Function, *, inline: bool = False, fastmath: Sequence[str
 
     Numba's own threads are not used: they cannot be forked, and one of their backends is not
     reentrant. Compiled code is cached on disk if the cache folder is writable.
+
+    Kernels use indexed loops: assigning an array to a slice, or a reduction such as ``max()``,
+    compiles texts and exceptions of numba for seconds.
 
     Args:
         function: The kernel.

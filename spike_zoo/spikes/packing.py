@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _MIN_COMPILED_BYTES: Final = 1 << 18
+_MIN_BYTES_TO_LOAD_NUMBA: Final = 1 << 26  # half a second of numpy, or of loading Numba
 """Smallest number of bytes unpacked by the compiled kernel; numpy unpacks fewer in microseconds."""
 _EIGHT_COPIES: Final = np.uint64(0x0101010101010101)
 _BIT_OF_EACH: Final = np.uint64(0x8040201008040201)
@@ -68,8 +69,12 @@ def unpack_bits(packed: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
 
 
 def uses_kernel(size: int) -> bool:
-    """Return whether ``size`` packed bytes are unpacked by the compiled kernel."""
-    return size >= _MIN_COMPILED_BYTES and sys.byteorder == "little"
+    """Return whether ``size`` packed bytes are unpacked by the compiled kernel.
+
+    It is three times as fast as numpy, but a large array is needed to make up for loading Numba.
+    """
+    least = _MIN_COMPILED_BYTES if "numba" in sys.modules else _MIN_BYTES_TO_LOAD_NUMBA
+    return size >= least and sys.byteorder == "little"
 
 
 def unpack_into(

@@ -209,20 +209,21 @@ def measure_excess(
     gathered, following = np.empty(width, np.float32), np.empty(width, np.float32)
     light = np.empty((clip[1] - clip[0], width), np.float32)  # since the last spike
     for row in range(top, bottom):
-        gathered[:] = 0
+        _clear(gathered)
         for first in range(clip[0], clip[1], step):
             stop = min(first + step, clip[1])
             plane = min(first + step // 2, clip[1] - 1)
             side = velocity[0] if plane < middle else velocity[1]
             _locate(side, row, np.float32(middle - plane), columns, indexes, right, down)
-            left, other = tile[row % 2]
+            left, other = tile[row % 2, 0], tile[row % 2, 1]
             _sample(images[left], indexes, right, down, predicted)
             if other != left:
                 _sample(images[other], indexes, right, down, sampled)
-                predicted[1::2] = sampled[1::2]
+                for column in range(1, width, 2):  # assigning a slice compiles error messages
+                    predicted[column] = sampled[column]
             for each in range(first, stop):
                 _gather(predicted, ends[0][each, row], gathered, light[each - clip[0]])
-        following[:] = 0
+        _clear(following)
         for plane in range(clip[1] - 1, window[0] - 1, -1):
             since, until = ends[0][plane, row], ends[1][plane, row]
             if plane < window[1]:
@@ -232,9 +233,15 @@ def measure_excess(
 
 
 @_inline
+def _clear(out: Floats) -> None:
+    for column in range(out.size):
+        out[column] = _ZERO
+
+
+@_inline
 def _sample(image: Floats, indexes: Integers, right: Floats, down: Floats, out: Floats) -> None:
     """Write bilinear samples of an image ``(H, W)`` to a row."""
-    out[:] = 0
+    _clear(out)
     _add_samples(image.reshape(-1), image.shape[1], indexes, right, down, _ONE, out)
 
 

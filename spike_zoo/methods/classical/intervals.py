@@ -96,9 +96,18 @@ def mean_intervals(
 
     planes, outside = clips.contiguous().numpy(), (before.numpy(), after.numpy())
     out = large_array(len(planes), len(windows.starts), *planes.shape[2:])
+    first, skipped = int(windows.starts[0]), np.empty((0, 0, 0), np.uint8)
+    needed = np.zeros(int(windows.stops[-1]) - first, np.bool_)
+    for start, stop in zip(*windows.shifted(-first), strict=True):
+        needed[start:stop] = True
+    # consecutive windows of one boundary need no means
+    bounds = np.arange(first, first + len(needed) + 1)
+    is_plain = np.array_equal(windows, (bounds[:-1], bounds[1:]))
     for clip, rates in zip(planes, out, strict=True):
-        job = (clip, outside, np.float32(limit), *windows, rates)
-        kernels.over_rows(kernels.mean_intervals, clip.shape[1], clip.size, *job)
+        job: tuple[object, ...] = (clip, first, needed, outside, np.float32(limit))
+        job += (skipped, skipped, rates, 0) if is_plain else (*windows, rates)
+        kernel = kernels.measure_intervals if is_plain else kernels.mean_intervals
+        kernels.over_rows(kernel, clip.shape[1], clip.size, *job)
     return torch.from_numpy(out)
 
 
@@ -173,8 +182,8 @@ class Intervals:
         # numpy allocates large pages: reading along the flow is twice as fast
         types = (np.uint8, np.uint8, np.float32)
         arrays = [np.empty(tuple(spikes.shape), dtype) for dtype in types]
-        limit = np.float32(MAX_INTERVAL)
-        job = (spikes.contiguous().numpy(), tuple(edge.numpy() for edge in outside), limit, *arrays)
+        rules = (tuple(edge.numpy() for edge in outside), np.float32(MAX_INTERVAL))
+        job = (spikes.contiguous().numpy(), 1, np.ones(len(spikes), np.bool_), *rules, *arrays, 0)
         kernels.over_rows(kernels.measure_intervals, spikes.shape[1], spikes.numel(), *job)
         since, until, rates = map(torch.from_numpy, arrays)
         return cls(since, until, rates, cfa)

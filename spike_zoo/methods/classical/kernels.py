@@ -110,89 +110,104 @@ def _scale(count: NDArray[np.int32], weight: np.float32, rates: Floats) -> None:
 
 
 @compiled
-def _row_of_intervals(
+def measure_intervals(
     spikes: Bytes,
-    row: int,
     first: int,
     needed: NDArray[np.bool_],
     outside: tuple[Floats, Floats],
     limit: np.float32,
-    counts: tuple[Bytes, Bytes],
+    since: Bytes,
+    until: Bytes,
     rates: Floats,
-    rates_row: int,
+    shift: int,
+    top: int,
+    bottom: int,
 ) -> None:
-    """Write one over the interval across consecutive boundaries, for one row.
+    """Write one over the intervals across consecutive boundaries, rows ``[top, bottom)``.
 
     The backward pass writes the next spike after each boundary, the forward pass subtracts the
     last spike before the boundary. Missing spikes lie at infinity and give 0.
 
     Args:
         spikes: Planes ``(T, H, W)``; not 0 means a spike.
-        row: The row.
         first: First boundary.
         needed: ``(N,)``, whether the output at a boundary is needed; others are not written.
-        outside: ``(H, W)`` each: plane of the last spike before plane 0, and of the first spike at
-            plane T or later, or infinity.
+        outside: ``(H, W)`` each: plane of the last spike before plane 0, negative or minus
+            infinity, and of the first spike at plane T or later, or infinity.
         limit: Longer intervals count as 0.
-        counts: Outputs: planes since the last spike and until the next one, at most 255;
-            ``(0, H, W)`` to skip them.
-        rates: Output, one image for each boundary.
-        rates_row: Row of ``rates`` to write.
+        since: Output ``(N, H, W)``: planes since the last spike (0 at a spike), at most 255;
+            ``(0, H, W)`` to skip both counts.
+        until: Output ``(N, H, W)``: planes until the next spike, 1 to 255.
+        rates: Output, one image for each boundary, rows from ``shift`` on.
+        shift: First row of ``rates``.
+        top: First row.
+        bottom: Past the last row.
     """
     # two passes cover all boundaries: run time does not depend on the intervals
-    latest, last = np.empty(spikes.shape[2], np.float32), first + rates.shape[0] - 1
-    _set_nearest(latest, spikes, row, range(last, spikes.shape[0]), outside[1][row])
-    for index in range(rates.shape[0] - 1, -1, -1):
-        if first + index < last:
-            _set_where_fired(latest, spikes[first + index, row], np.float32(first + index))
-        if needed[index]:
-            # the output holds the next spikes until the forward pass: no temporary array
-            rates[index, rates_row][:] = latest
-    _set_nearest(latest, spikes, row, range(first - 1, -1, -1), outside[0][row])
-    for index in range(rates.shape[0]):
-        plane = first + index - 1
-        if index > 0:
-            _set_where_fired(latest, spikes[plane, row], np.float32(plane))
-        if not needed[index]:
-            continue
-        following = rates[index, rates_row]
-        if counts[0].shape[0]:
-            ends = (latest, following)
-            _write_counts(ends, np.float32(plane), counts[0][index, row], counts[1][index, row])
-        _invert(following, latest, limit)
+    planes, _, width = spikes.shape
+    latest, boundaries = np.empty(width, np.float32), needed.size
+    last = first + boundaries - 1
+    for row in range(top, bottom):
+        _set_nearest(latest, spikes, row, last, planes, outside[1])
+        for index in range(boundaries - 1, -1, -1):
+            if first + index < last:
+                _set_where_fired(latest, spikes, first + index, row)
+            if needed[index]:
+                # the output holds the next spikes until the forward pass: no temporary array
+                for column in range(width):
+                    rates[index, row - shift, column] = latest[column]
+        _set_nearest(latest, spikes, row, first - 1, -1, outside[0])
+        for index in range(boundaries):
+            plane = first + index - 1
+            if index > 0:
+                _set_where_fired(latest, spikes, plane, row)
+            if not needed[index]:
+                continue
+            following = rates[index, row - shift]
+            if since.shape[0]:
+                _write_counts(
+                    latest, following, np.float32(plane), since[index, row], until[index, row]
+                )
+            _invert(following, latest, limit)
 
 
 @compiled_inline
-def _set_nearest(nearest: Floats, spikes: Bytes, row: int, planes: range, outside: Floats) -> None:
-    """Write the first spike of each pixel in a range of planes, or the one outside the planes."""
-    nearest[:] = np.float32(np.inf)
-    for plane in planes:
-        fired, pending = spikes[plane, row], 0
-        for column in range(nearest.size):
-            is_first = fired[column] != 0 and np.isinf(nearest[column])
-            nearest[column] = np.float32(plane) if is_first else nearest[column]
-            # counted in the same loop: the search ends when no pixel of the row is pending
-            pending += np.isinf(nearest[column])
-        if pending == 0:
-            return
+def _set_nearest(
+    nearest: Floats, spikes: Bytes, row: int, first: int, end: int, outside: Floats
+) -> None:
+    """Write the first spike of each pixel from a plane to an end, or the one outside the planes."""
+    infinity = np.float32(np.inf)
     for column in range(nearest.size):
-        nearest[column] = outside[column] if np.isinf(nearest[column]) else nearest[column]
+        nearest[column] = infinity
+    step, pending = 1 if first < end else -1, 1
+    # counted in the same loop: the search ends when no pixel of the row is pending
+    while first != end and pending:
+        pending = 0
+        for column in range(nearest.size):
+            is_first = spikes[first, row, column] != 0 and nearest[column] == infinity
+            nearest[column] = np.float32(first) if is_first else nearest[column]
+            pending += nearest[column] == infinity
+        first += step
+    if pending:
+        for column in range(nearest.size):
+            if nearest[column] == infinity:
+                nearest[column] = outside[row, column]
 
 
 @compiled_inline
-def _set_where_fired(latest: Floats, fired: Bytes, plane: np.float32) -> None:
+def _set_where_fired(latest: Floats, spikes: Bytes, plane: int, row: int) -> None:
     """Set ``latest`` to a plane for pixels that fired; a selection, not a branch: vectorised."""
     for column in range(latest.size):
-        latest[column] = plane if fired[column] else latest[column]
+        latest[column] = np.float32(plane) if spikes[plane, row, column] else latest[column]
 
 
 @compiled_inline
 def _write_counts(
-    ends: tuple[Floats, Floats], plane: np.float32, since: Bytes, until: Bytes
+    latest: Floats, following: Floats, plane: np.float32, since: Bytes, until: Bytes
 ) -> None:
     for column in range(since.size):
-        since[column] = np.uint8(min(plane - ends[0][column], _MAX_COUNT))
-        until[column] = np.uint8(min(ends[1][column] - plane, _MAX_COUNT))
+        since[column] = np.uint8(min(plane - latest[column], _MAX_COUNT))
+        until[column] = np.uint8(min(following[column] - plane, _MAX_COUNT))
 
 
 @compiled_inline
@@ -205,30 +220,10 @@ def _invert(rates: Floats, last: Floats, limit: np.float32) -> None:
 
 
 @compiled
-def measure_intervals(
-    spikes: Bytes,
-    outside: tuple[Floats, Floats],
-    limit: np.float32,
-    since: Bytes,
-    until: Bytes,
-    rates: Floats,
-    top: int,
-    bottom: int,
-) -> None:
-    """Measure the intervals across the end of each plane, rows ``[top, bottom)``.
-
-    Spikes, ``outside`` and ``limit`` are those of :func:`mean_intervals`. Outputs, ``(T, H, W)``
-    each, are the planes since the last spike (0 at a spike) and until the next one (1 or more), at
-    most 255, and the inverse intervals, 0 if a spike is missing.
-    """
-    every = np.ones(rates.shape[0], np.bool_)
-    for row in range(top, bottom):
-        _row_of_intervals(spikes, row, 1, every, outside, limit, (since, until), rates, row)
-
-
-@compiled
 def mean_intervals(
     spikes: Bytes,
+    first: int,
+    needed: NDArray[np.bool_],
     outside: tuple[Floats, Floats],
     limit: np.float32,
     starts: Planes,
@@ -241,56 +236,46 @@ def mean_intervals(
 
     Args:
         spikes: Planes ``(T, H, W)``; not 0 means a spike.
-        outside: ``(H, W)`` each: plane of the last spike before plane 0, negative or minus
-            infinity, and of the first spike at plane T or later, or infinity.
+        first: First boundary of the first mean.
+        needed: ``(N,)``, whether a mean needs a boundary, from the first to the last one.
+        outside: As in :func:`measure_intervals`.
         limit: Longer intervals count as 0.
-        starts: First boundary of each mean, ``(N,)``, not descending.
+        starts: First boundary of each mean, ``(M,)``, not descending.
         stops: Past the last boundary of each mean, not descending.
-        out: Output ``(N, H, W)``.
+        out: Output ``(M, H, W)``.
         top: First row.
         bottom: Past the last row.
     """
-    first, count = starts[0], stops[-1] - starts[0]
-    needed = np.zeros(count, np.bool_)
-    for index in range(starts.size):
-        needed[starts[index] - first : stops[index] - first] = True
-    is_plain = starts.size == count and (stops - starts).max() == 1 and needed.all()
+    width = spikes.shape[2]
     # rates of one row at a time, so that they stay in the cache until they are averaged
-    rates = np.empty((0 if is_plain else count, 1, spikes.shape[2]), np.float32)
-    rules = (limit, (np.empty((0, 0, 0), np.uint8), np.empty((0, 0, 0), np.uint8)))
+    rates, skipped = np.empty((needed.size, 1, width), np.float32), np.empty((0, 0, 0), np.uint8)
+    total = np.empty(width, np.float64)  # float64: sums and differences do not drift
     for row in range(top, bottom):
-        if is_plain:
-            _row_of_intervals(spikes, row, first, needed, outside, *rules, out, row)
-        else:
-            _row_of_intervals(spikes, row, first, needed, outside, *rules, rates, 0)
-            _row_of_means(rates, starts - first, stops - first, out, row)
-
-
-@compiled
-def _row_of_means(rates: Floats, starts: Planes, stops: Planes, out: Floats, row: int) -> None:
-    """Write the means of runs of rates ``(boundaries, 1, W)`` into a row, by sliding sums."""
-    total = np.zeros(rates.shape[2], np.float64)  # float64: sums and differences do not drift
-    lo = hi = 0
-    for index in range(starts.size):
-        if starts[index] >= hi:
-            total[:] = 0
-            lo = hi = starts[index]
-        for entering in range(hi, stops[index]):
-            _add(total, rates[entering, 0], 1.0)
-        for leaving in range(lo, starts[index]):
-            _add(total, rates[leaving, 0], -1.0)
-        lo, hi = max(lo, starts[index]), max(hi, stops[index])
-        mean, count = out[index, row], stops[index] - starts[index]
-        for column in range(total.size):
-            # rounding may leave a sum of 0 slightly negative
-            mean[column] = max(total[column], 0.0) / count
+        measure_intervals(
+            spikes, first, needed, outside, limit, skipped, skipped, rates, row, row, row + 1
+        )
+        lo = hi = 0
+        for index in range(starts.size):
+            start, stop = starts[index] - first, stops[index] - first
+            if start >= hi:
+                for column in range(width):
+                    total[column] = 0
+                lo = hi = start
+            for entering in range(hi, stop):
+                _add(total, rates, entering, 1.0)
+            for leaving in range(lo, start):
+                _add(total, rates, leaving, -1.0)
+            lo, hi = max(lo, start), max(hi, stop)
+            for column in range(width):
+                # rounding may leave a sum of 0 slightly negative
+                out[index, row, column] = max(total[column], 0.0) / (stop - start)
 
 
 @compiled_inline
-def _add(total: NDArray[np.float64], rate: Floats, sign: float) -> None:
+def _add(total: NDArray[np.float64], rates: Floats, boundary: int, sign: float) -> None:
     """Add the rates of one row to its sums, or subtract them."""
     for column in range(total.size):
-        total[column] += sign * rate[column]
+        total[column] += sign * rates[boundary, 0, column]
 
 
 @compiled
@@ -319,8 +304,9 @@ def nearest_packed_spikes(
                 left += 1
         for passed in range(packed.shape[0]):
             index = passed if step > 0 else packed.shape[0] - 1 - passed
-            pixels = packed[index, row], pending[row], found[row]
-            left = _search(*pixels, columns, left, plane + index)
+            left = _search(
+                packed[index, row], pending[row], found[row], columns, left, plane + index
+            )
 
 
 @compiled_inline
