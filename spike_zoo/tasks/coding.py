@@ -23,7 +23,6 @@ from spike_zoo.tasks.evaluation import (
     MeasuredImage,
     Origin,
     SamplePictures,
-    SamplePrediction,
     playback,
 )
 
@@ -57,14 +56,14 @@ class RatePoint(NamedTuple):
     """Rates and decoded images of a recording at one rate point."""
 
     rates: Mapping[str, float]  # "bpp", and the others of CodingModule.rates
-    images: Tensor | None  # (N, 1, H, W); None for lossless coding
+    images: Tensor  # (N, 1, H, W)
 
 
 class CodingModule(TaskModule):
     """Base class of methods that compress recordings and decode images from the bitstream.
 
-    A subclass defines :meth:`compress`, :meth:`decompress` if :attr:`makes_images`, and
-    :meth:`prepared` if rate points share some work. A test measures every rate point:
+    A subclass defines :meth:`compress`, :meth:`decompress` and, if rate points share some work,
+    :meth:`prepared`. A test measures every rate point:
     ``test/bpp_q0``, ``test/psnr_q0``, ``test/ssim_q0`` and so on, without ``_q0`` for a single
     rate point. The rate is the mean over recordings, the quality the mean over images. The record
     contains the curves ``rate_distortion/psnr`` and ``rate_distortion/ssim``; ``per_image.csv``
@@ -73,9 +72,6 @@ class CodingModule(TaskModule):
 
     #: name of each rate point, from the lowest to the highest rate
     rate_points: Sequence[object] = ()
-    #: Whether the method decodes images. False for lossless coding, which is evaluated by its rate
-    #: alone.
-    makes_images: bool = True
     #: measured rates: ``"bpp"``, all bytes of the bitstream by pixels and planes;
     #: ``"bpp_payload"``, coded symbols alone; ``"bpp_f"``, all bytes by pixels and features
     rates: Sequence[str] = ("bpp",)
@@ -101,8 +97,8 @@ class CodingModule(TaskModule):
 
     def make_metrics(self) -> MetricCollection:
         """Return the means of rate and quality at every rate point."""
-        kinds = (*self.rates, *(MEASURES if self.makes_images else ()))
-        names = [self.named(kind, n) for n in range(len(self.rate_points)) for kind in kinds]
+        kinds, points = (*self.rates, *MEASURES), range(len(self.rate_points))
+        names = [self.named(kind, point) for point in points for kind in kinds]
         return MetricCollection({name: MeanOfValues() for name in names}, compute_groups=False)
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
@@ -123,26 +119,14 @@ class CodingModule(TaskModule):
             yield CodedScene(*parts, planes, scale, name, flow)
 
     def origins(self, batch: SceneBatch) -> list[Origin]:
-        """Return recording and plane of every image; for lossless coding one per recording."""
+        """Return recording and plane of every image."""
         return [origin for scene in self.scenes(batch) for origin in self._origins(scene)]
 
     def predict_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
-        """Return all images of a batch at the last rate point, or the size of each bitstream."""
-        last, results = len(self.rate_points) - 1, []
-        for scene in self.scenes(batch):
-            coded = self.compress(self.prepared(scene), last)
-            images = self.decompress(coded, scene) if self.makes_images else None
-            results.append(torch.tensor([coded.n_bytes]) if images is None else images)
-        return torch.cat(results)
-
-    def sample_predictions(
-        self, batch: SceneBatch, prediction: Tensor
-    ) -> Sequence[SamplePrediction]:
-        """Return the images of a batch, or the size in bytes of each bitstream."""
-        if self.makes_images:
-            return super().sample_predictions(batch, prediction)
-        pairs = zip(self.origins(batch), prediction.tolist(), strict=True)
-        return [SamplePrediction(origin, values={"bytes": n_bytes}) for origin, n_bytes in pairs]
+        """Return all images of a batch at the last rate point."""
+        last = len(self.rate_points) - 1
+        coded = ((self.compress(self.prepared(scene), last), scene) for scene in self.scenes(batch))
+        return torch.cat([self.decompress(*pair) for pair in coded])
 
     def evaluate(self, batch: SceneBatch, split: Split, batch_idx: int) -> Evaluation:
         """Code a batch at every rate point, add it to the metrics, and return its evaluation."""
@@ -166,7 +150,7 @@ class CodingModule(TaskModule):
         planes, height, width = scene.spikes.shape
         for number in range(len(self.rate_points)):
             coded = self.compress(prepared, number)
-            images = self.decompress(coded, scene).float() if self.makes_images else None
+            images = self.decompress(coded, scene).float()
             yield RatePoint(rates_of(coded, (planes, height, width)), images)
 
     def _measure(
@@ -181,8 +165,6 @@ class CodingModule(TaskModule):
                 name = self.named(kind, number)
                 values[name] = torch.full((count,), rates[kind], dtype=torch.float64)
                 metrics[name].update(values[name][:1])  # one value per recording
-            if images is None:
-                continue
             truth = scene.images.to(images.device)
             for metric, measure in MEASURES.items():
                 name = self.named(metric, number)
@@ -193,7 +175,7 @@ class CodingModule(TaskModule):
 
     def log_epoch(self, split: Split) -> None:
         """Log the means and, in a test, keep the curves for the record."""
-        if split == "test" and self.makes_images and len(self.rate_points) > 1:
+        if split == "test" and len(self.rate_points) > 1:
             metrics: Any = self.split_metrics[split]
             numbers = range(len(self.rate_points))
             means = {  # computed one by one, because other metrics of the collection may be empty
@@ -211,23 +193,20 @@ class CodingModule(TaskModule):
         last, scenes = len(self.rate_points) - 1, list(self.scenes(batch))
         jobs: dict[str, Callable[[], object]] = dict(super().profiled_calls(batch))
         jobs["compress"] = lambda: [self.compress(self.prepared(scene), last) for scene in scenes]
-        if self.makes_images:
-            pairs = [(self.compress(self.prepared(scene), last), scene) for scene in scenes]
-            jobs["decompress"] = lambda: torch.cat([self.decompress(*pair) for pair in pairs])
+        pairs = [(self.compress(self.prepared(scene), last), scene) for scene in scenes]
+        jobs["decompress"] = lambda: torch.cat([self.decompress(*pair) for pair in pairs])
         return jobs
 
     def _origins(self, scene: CodedScene) -> list[Origin]:
-        planes = scene.planes if self.makes_images else [None]
-        return [Origin(scene.name, plane) for plane in planes]
+        return [Origin(scene.name, plane) for plane in scene.planes]
 
     def _pictures(self, scene: CodedScene, points: Sequence[RatePoint]) -> Iterator[SamplePictures]:
         """Yield the pictures of every image: playback, each rate point, the ground truth."""
         by_caption = {
             f"{name}: {rates['bpp']:.4f} bpp": images
             for name, (rates, images) in zip(self.rate_points, points, strict=True)
-            if images is not None
         }
-        for index, origin in enumerate(self._origins(scene) if by_caption else []):
+        for index, origin in enumerate(self._origins(scene)):
             plane = scene.planes[index]
             rate = playback(scene.spikes, scene.rate_scale, plane, PREVIEW_PLANES)
             decoded = {name: images[index] for name, images in by_caption.items()}

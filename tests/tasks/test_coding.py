@@ -39,16 +39,6 @@ class RoundingCodec(CodingModule):
         return images
 
 
-class RateEstimator(CodingModule):
-    """Lossless codec that takes one byte per spike."""
-
-    rate_points = ("all",)
-    makes_images = False
-
-    def compress(self, prepared: CodedScene, point: int) -> CompressedRecording:
-        return CompressedRecording(int(prepared.spikes.sum()), None)
-
-
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("scenes") / "tiny.h5"
@@ -142,23 +132,13 @@ def test_every_image_is_listed_in_the_file_with_the_rate_of_its_recording(
     assert (run.folder / "images" / "test.mp4").is_file()
 
 
-def test_lossless_coding_logs_only_a_rate(archive: str, scenes: list[Any], tmp_path: Path) -> None:
-    module, metrics, *_ = run_test(RateEstimator(), archive, tmp_path)
-    spikes = torch.cat([batch["spikes"] for batch in scenes]).double()
-    assert metrics == {"test/bpp": pytest.approx(8 * spikes.mean().item(), rel=1e-6)}
-    assert not module.curves
-    assert not (tmp_path / "images").exists()
-
-
 def test_costs_of_compression_and_decompression_are_measured_per_image(run: CodedTest) -> None:
     assert set(run.costs) == {"forward", "compress", "decompress"}
     assert run.costs["forward"].size == (HEIGHT, WIDTH)
 
 
-@pytest.mark.parametrize("module", [RoundingCodec(), RateEstimator()])
-def test_clips_are_rejected_with_the_required_datamodule(
-    module: CodingModule, archive: str
-) -> None:
+def test_clips_are_rejected_with_the_required_datamodule(archive: str) -> None:
+    module = RoundingCodec()
     trainer = Trainer(logger=False, **QUIET)
     clips = ReconstructionDataModule(archive, clip_length=13, workers=0)
     with pytest.raises(
@@ -170,12 +150,9 @@ def test_clips_are_rejected_with_the_required_datamodule(
         module.check_data(scenes, "fit")
 
 
-def test_predictions_are_images_or_numbers_of_bytes(scenes: list[Any]) -> None:
+def test_predictions_are_images(scenes: list[Any]) -> None:
     batch = scenes[0]
     module = RoundingCodec()
     images = module.predict_step(batch, 0)
     predicted = module.sample_predictions(batch, images)
     assert [image.origin.plane for image in predicted] == batch["planes"].flatten().tolist()
-    lossless = RateEstimator()
-    (first, *_) = lossless.sample_predictions(batch, lossless.predict_step(batch, 0))
-    assert first.values == {"bytes": int(batch["spikes"][0].sum())}

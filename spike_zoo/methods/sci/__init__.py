@@ -6,7 +6,7 @@ paper" in this package is this one.
 
 from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
 from spike_zoo.methods.sci.analysis.recognition import SCIRecognitionModule
-from spike_zoo.methods.sci.baselines.bitstreams import LosslessModule, SCIBitstreamModule
+from spike_zoo.methods.sci.baselines.bitstreams import SCIBitstreamModule
 from spike_zoo.methods.sci.baselines.coded_video import ATCModule, CAASModule, CTAModule
 from spike_zoo.methods.sci.baselines.picture_recognition import (
     CodedRecognitionModule,
@@ -32,7 +32,6 @@ __all__ = [
     "ClassFAM",
     "CodedRecognitionModule",
     "CodingOptions",
-    "LosslessModule",
     "MotionEstimation",
     "NetworkOptions",
     "PlaybackRecognitionModule",

@@ -1,25 +1,20 @@
-"""Tests of the baselines with video codecs and lossless coders."""
+"""Tests of the baselines with video codecs."""
 
 from __future__ import annotations
 
-import sys
-from typing import Any, get_args
+from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 import torch
 from lightning import seed_everything
-from numpy.typing import NDArray
 
 from spike_zoo.checkpoints.loading import save_weights
-from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.errors import ConfigError, MediaError
 from spike_zoo.media import coded_video
 from spike_zoo.methods.classical import TFP, tfp_video
-from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule, LosslessModule
+from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule
 from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
-from spike_zoo.methods.sci.baselines.bitstreams import Coder, coded_spikes, packed_in_time
 from spike_zoo.methods.sci.baselines.coded_video import affine_maps
 from spike_zoo.tasks import CodedScene, CompressedRecording
 from tests.methods.sci.coding import small
@@ -170,7 +165,6 @@ def test_weights_are_frozen_parameters_after_read_weights(weights: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: LosslessModule("zip"), "one of raw, zstd, blosc, context, got 'zip'"),  # type: ignore[arg-type]  # an invalid value
         (lambda: CTAModule("vvc"), "codec: one of x264, x265, x265-zerolatency, svtav1, got 'vvc'"),
         (lambda: CTAModule(qps=[22, 32]), r"the coarsest first, got \[22, 32\]"),
         (lambda: CTAModule(qps=[]), "the coarsest first"),
@@ -194,73 +188,3 @@ def test_a_missing_video_codec_raises_before_computation(monkeypatch: pytest.Mon
     monkeypatch.setitem(coded_video.CODECS, "svtav1", missing)
     with pytest.raises(MediaError, match=r"svtav1: .*no encoder libnone"):
         CTAModule("svtav1").setup("test")
-
-
-CODERS: tuple[Coder, ...] = get_args(Coder)
-
-
-def regular_spikes(planes: int, height: int, width: int) -> NDArray[np.bool_]:
-    """Return spikes of pixels that fire regularly, with random rates and phases."""
-    rates, starts = np.random.default_rng(0).random((2, height, width))
-    charge = starts + np.arange(planes + 1)[:, None, None] * (0.1 + 0.4 * rates)
-    return np.diff(np.floor(charge), axis=0) > 0
-
-
-def decoded(coded: bytes, coder: Coder, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
-    """Decode the bytes of a lossless coder; zstd and blosc are decoded by HDF5's filters."""
-    planes, height, width = shape
-    if coder == "context":
-        return lossless.decode(coded)
-    if coder == "raw":
-        bits = np.unpackbits(np.frombuffer(coded, np.uint8), bitorder="little")
-        return bits[: planes * height * width].reshape(shape).astype(bool)
-    depth = -(-planes // 8)
-    packed = np.frombuffer(coded, np.uint8)
-    if len(coded) != height * width * depth:  # HDF5 omits a filter that does not reduce the size
-        packed = unfiltered(coded, coder, (height, width), depth)
-    packed = packed.reshape(height, width, depth)
-    bits = np.unpackbits(packed, axis=-1, bitorder="little")[..., :planes]
-    return np.moveaxis(bits, -1, 0).astype(bool)
-
-
-def unfiltered(coded: bytes, coder: Coder, size: tuple[int, int], depth: int) -> NDArray[np.uint8]:
-    import hdf5plugin
-
-    options = {"zstd": hdf5plugin.Zstd, "blosc": hdf5plugin.Blosc}[coder]()
-    with h5py.File("read", "w", driver="core", backing_store=False) as file:
-        dataset = file.create_dataset("x", size, f"V{depth}", chunks=size, **options)
-        dataset.id.write_direct_chunk((0, 0), coded)
-        pixels: NDArray[np.uint8] = dataset[()].view(np.uint8)
-    return pixels
-
-
-@pytest.mark.parametrize("coder", CODERS)
-def test_lossless_coders_restore_every_spike(coder: Coder) -> None:
-    for shape in ((41, 16, 24), (8, 5, 7), (13, 33, 20)):
-        spikes = regular_spikes(*shape)
-        coded = coded_spikes(spikes, coder)
-        np.testing.assert_array_equal(decoded(coded, coder, shape), spikes)
-        assert coder != "raw" or len(coded) == -(-spikes.size // 8)
-
-
-def test_planes_of_a_pixel_are_packed_into_bytes_with_the_first_in_the_lowest_bit() -> None:
-    spikes = np.zeros((9, 2, 3), bool)
-    spikes[[0, 3, 8], 1, 2] = True
-    packed = packed_in_time(spikes)
-    assert packed.shape == (2, 3, 2)
-    assert packed[1, 2].tolist() == [1 + 8, 1]
-    assert packed.sum() == 10
-
-
-def test_the_context_coder_takes_at_least_10_percent_less_than_zstandard() -> None:
-    spikes = regular_spikes(161, 64, 64)
-    assert len(coded_spikes(spikes, "context")) <= 0.9 * len(coded_spikes(spikes, "zstd"))
-
-
-def test_a_coder_without_its_library_raises_with_the_package_to_install(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "hdf5plugin", None)
-    with pytest.raises(ConfigError, match=r"pip install 'spike-zoo\[cold\]'"):
-        LosslessModule("blosc").setup("test")
-    LosslessModule("raw").setup("test")
