@@ -19,11 +19,11 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from likelihood import MAX_SHIFT
 from study import GAP, HALF, PLANES, by_later_planes, by_pixels
 
 import spike_zoo
 from spike_zoo.methods.classical import TFI, TFP, AlignedTFI
-from spike_zoo.metrics.heldout import MAX_SHIFT
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.rate_scale import rate_scale_of
 

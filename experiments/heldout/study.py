@@ -1,6 +1,6 @@
 """Study: ranking of reconstructions by held-out spikes compared with PSNR, on simulated scenes.
 
-Run, for docs/heldout.md:
+Run, for the tables of NOTES.md:
     python -m spike_zoo simulate --flow_offset 20
     python experiments/heldout/study.py data/scenes.h5 --out experiments/heldout/scenes.json
 
@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from likelihood import HeldOut, heldout_likelihood
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -31,8 +32,7 @@ import spike_zoo
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.methods.classical import TFI, TFP, AlignedTFI
 from spike_zoo.methods.classical.flow import warp_planes
-from spike_zoo.metrics import heldout_likelihood, psnr
-from spike_zoo.metrics.heldout import HeldOut
+from spike_zoo.metrics import psnr
 from spike_zoo.spikes import SpikeRecording
 
 HALF, GAP, PLANES = 32, 20, 11  # protocol "later planes"

@@ -12,12 +12,6 @@ from spike_zoo.utils.lazy import lazy_attributes
 if TYPE_CHECKING:
     from spike_zoo.metrics.collections import reconstruction_metrics
     from spike_zoo.metrics.facts import METRICS, MetricFacts
-    from spike_zoo.metrics.heldout import (
-        HeldOut,
-        count_log2,
-        heldout_likelihood,
-        pattern_probability,
-    )
     from spike_zoo.metrics.image import MeanOfValues, MeanPerImage, psnr, ssim, ssim_uniform7
     from spike_zoo.metrics.perceptual import LPIPS, lpips_network
     from spike_zoo.metrics.published import (
@@ -54,7 +48,6 @@ __all__ = [
     "SPEEDS",
     "AccuracyDecrease",
     "BDRate",
-    "HeldOut",
     "LaplacianNorms",
     "MeanOfValues",
     "MeanPerImage",
@@ -66,13 +59,10 @@ __all__ = [
     "bpp",
     "bpp_f",
     "class_by_class",
-    "count_log2",
     "frame_deviation",
-    "heldout_likelihood",
     "laplacian",
     "laplacian_norms",
     "lpips_network",
-    "pattern_probability",
     "psnr",
     "psnr_border10",
     "psnr_official",
@@ -90,7 +80,6 @@ __getattr__ = lazy_attributes(
     __name__,
     collections="reconstruction_metrics",
     facts="METRICS MetricFacts",
-    heldout="HeldOut count_log2 heldout_likelihood pattern_probability",
     image="MeanOfValues MeanPerImage psnr ssim ssim_uniform7",
     perceptual="LPIPS lpips_network",
     published="PROTOCOLS Protocol psnr_border10 psnr_official psnr_stir ssim_official ssim_stir",

@@ -35,25 +35,6 @@ class HeldOut(NamedTuple):
     share: float  #: fraction of the pixels that are evaluated
 
 
-def pattern_probability(spikes: Tensor, rates: Tensor) -> Tensor:
-    """Return the probability of a pattern of spikes, given the light in each plane.
-
-    Args:
-        spikes: ``(K, ...)``, 0 or 1.
-        rates: ``(K, ...)`` in [0, 1], spikes per plane.
-
-    Returns:
-        float64 ``(...)``: the fraction of the unknown phases that result in exactly these spikes.
-
-    Example:
-        >>> pattern_probability(torch.tensor([[1.0], [0.0]]), torch.tensor([[0.4], [0.3]]))
-        tensor([0.4000], dtype=torch.float64)
-    """
-    ahead = (spikes.double() - rates.double()).cumsum(dim=0)
-    ahead = torch.cat([torch.zeros_like(ahead[:1]), ahead])
-    return (1 - (ahead.amax(dim=0) - ahead.amin(dim=0))).clamp(min=0)
-
-
 def count_log2(
     counts: Tensor, charge: Tensor, planes: int, sigma: float = SIGMA, epsilon: float = EPSILON
 ) -> Tensor:
