@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from spike_zoo.errors import ExistingFileError, MediaError
+from spike_zoo.errors import MediaError
 from spike_zoo.media.arrays import ArraysWriter
 
 if TYPE_CHECKING:
@@ -44,14 +44,3 @@ def _write(path: Path, *parts: np.ndarray) -> None:
     with ArraysWriter(path) as arrays:
         for part in parts:
             arrays.append(values=part)
-
-
-def test_an_existing_file_is_replaced_only_with_overwrite(tmp_path: Path) -> None:
-    path = tmp_path / "a.npz"
-    path.write_bytes(b"mine")
-    with pytest.raises(ExistingFileError, match=r"a\.npz exists"):
-        _write(path, np.zeros(2))
-    assert path.read_bytes() == b"mine"
-    with ArraysWriter(path, overwrite=True) as arrays:
-        arrays.append(values=np.ones(2))
-    assert np.load(path)["values"].tolist() == [1, 1]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from spike_zoo.errors import ExistingFileError, MediaError, MissingFileError
+from spike_zoo.errors import MediaError, MissingFileError
 from spike_zoo.media import (
     contact_sheet,
     load_picture,
@@ -89,17 +89,6 @@ def test_every_floating_type_can_be_converted(dtype: torch.dtype) -> None:
 def test_arrays_that_are_not_images_are_rejected(image: NDArray[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         to_bytes(image)
-
-
-def test_an_existing_file_is_replaced_only_with_overwrite(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    save_picture(np.zeros((2, 2)), path)
-    with pytest.raises(ExistingFileError, match="exists already"):
-        save_picture(np.ones((2, 2)), path)
-    assert load_picture(path).max() == 0
-    save_picture(np.ones((2, 2)), path, overwrite=True)
-    assert load_picture(path).min() == 1
-    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
 
 
 @pytest.mark.parametrize(

@@ -164,9 +164,11 @@ def test_a_rate_is_the_fraction_of_planes_with_a_spike(dtype: torch.dtype) -> No
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 3), (3, 3), (5, 9)])
-def test_planes_outside_the_stream_are_rejected(start: int, stop: int) -> None:
+def test_planes_and_windows_that_do_not_fit_are_rejected(start: int, stop: int) -> None:
     with pytest.raises(ValueError, match=r"planes .* outside of the stream's planes 0\.\.8"):
         mean_rate(torch.zeros(1, 8, 1, 1), start, stop)
+    with pytest.raises(ValueError, match=r"21 planes does not fit into planes 10\.\.30"):
+        random_window_rate(torch.zeros(1, 40, 1, 1), 10, 30, 21, torch.Generator())
 
 
 def test_every_pixel_has_the_rate_of_a_separately_drawn_window_inside_the_exposure() -> None:
@@ -184,11 +186,6 @@ def test_every_pixel_has_the_rate_of_a_separately_drawn_window_inside_the_exposu
     torch.testing.assert_close(
         random_window_rate(spikes, 10, 30, 20, draws), mean_rate(spikes, 10, 30)
     )
-
-
-def test_a_window_longer_than_the_exposure_is_rejected() -> None:
-    with pytest.raises(ValueError, match=r"21 planes does not fit into planes 10\.\.30"):
-        random_window_rate(torch.zeros(1, 40, 1, 1), 10, 30, 21, torch.Generator())
 
 
 def test_grey_has_the_published_weights() -> None:

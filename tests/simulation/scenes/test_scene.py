@@ -109,11 +109,6 @@ def test_luminance_is_the_mean_of_the_image_pixels_of_a_spike_pixel() -> None:
     np.testing.assert_allclose(large.luminance(8, 9)[0], expected, atol=1e-6)
 
 
-def test_planes_outside_the_scene_are_rejected(scene: Scene) -> None:
-    with pytest.raises(ValueError, match=r"planes 30\.\.41 are not .* 40 planes"):
-        scene.luminance(30, 41)
-
-
 @pytest.mark.parametrize("values", [{"height": 0}, {"speed": -1.0}, {"object_speed": float("nan")}])
 def test_impossible_scenes_are_rejected(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):
@@ -159,8 +154,16 @@ def test_motion_is_correct_beyond_the_edge_of_the_texture_where_it_is_mirrored(
         assert np.abs(before - after).mean() > 0.01
 
 
-def test_motion_between_planes_outside_the_scene_is_rejected(scene: Scene) -> None:
-    with pytest.raises(ValueError, match=r"plane 40 is not .* 0\.\.39"):
-        scene.motion(40, 33)
-    with pytest.raises(ValueError, match=r"plane -1 is not .* 0\.\.39"):
-        scene.motion(3, -1)
+@pytest.mark.parametrize(
+    ("method", "planes", "message"),
+    [
+        ("luminance", (30, 41), r"planes 30\.\.41 are not .* 40 planes"),
+        ("motion", (40, 33), r"plane 40 is not .* 0\.\.39"),
+        ("motion", (3, -1), r"plane -1 is not .* 0\.\.39"),
+    ],
+)
+def test_planes_outside_the_scene_are_rejected(
+    method: str, planes: tuple[int, int], message: str, scene: Scene
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        getattr(scene, method)(*planes)
