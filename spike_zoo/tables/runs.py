@@ -243,7 +243,7 @@ def runs_of_sweep(path: str, api: Any = None) -> list[RecordedRun]:  # noqa: ANN
 def _unfinished(run: Any, usual: RunResult) -> RecordedRun:  # noqa: ANN401  (wandb has no hints)
     """Return a run without results; what it did not state is that of a finished run."""
     config = (getattr(run, "config", None) or {}).get("config") or usual.config
-    stated = {
+    stated: dict[str, Any] = {
         "variant": getattr(run, "group", None) or usual.variant,
         "configs": [],
         "seed": config.get("seed_everything"),
