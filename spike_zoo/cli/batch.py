@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import spike_zoo
 from spike_zoo.cli.console import collected_notes, echo
+from spike_zoo.cli.inputs import recording_source
 from spike_zoo.errors import ExistingFileError, MissingFileError, SpikeZooError, UsageError
-from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES, RecordingSource
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.remote import is_address
-from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media.output import with_progress
 from spike_zoo.utils.executor import run_tasks
 from spike_zoo.utils.files import (
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from spike_zoo.cli.options import DatSize
+    from spike_zoo.formats.recording import RecordingSource
 
 _PLACE: Final = "{name}"
 _FINISHED: Final = ".finished"  # folder of files that describe the inputs of each result
@@ -116,7 +117,7 @@ def find_units(
         target = out.replace(_PLACE, label.as_posix())
         if Path(target).absolute() == file.absolute():  # the result of an earlier call
             continue
-        source = RecordingSource(str(file), item, RecordingSettings(**dat))
+        source = recording_source(str(file), item, dat)
         if (other := units.setdefault(target, source)) != source:
             raise UsageError(
                 f"{other.label} and {source.label} would both be written to {target}; process them "

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo, warn_of_filters
-from spike_zoo.cli.inputs import chosen_rate_scale, load_method
+from spike_zoo.cli.inputs import chosen_rate_scale, load_method, recording_source
 from spike_zoo.cli.options import DatSize
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import UsageError
-from spike_zoo.formats.recording import RecordingSource
 from spike_zoo.formats.remote import local_path
-from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media.output import progress_bar
-from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.tasks.protocols import Classifies, codec_from, require_ability
 
 if TYPE_CHECKING:
@@ -53,10 +50,9 @@ def classify(
         method: A method that classifies: a shipped name, a checkpoint or an export folder. A
             bitstream needs a method that was trained with its codec: sci-digits-coded for sci.
     """
-    scale = stated_rate_scale(rate_scale)
+    source = recording_source(recording, name, dat, rate_scale)
     check_method(method)
     recording = str(local_path(recording))
-    source = RecordingSource(recording, name, RecordingSettings(rate_scale=scale, **dat))
     if is_bitstream(recording):
         for option, value in ({"name": name, "rate-scale": rate_scale} | dat).items():
             if value not in (None, "auto"):

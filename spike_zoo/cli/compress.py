@@ -13,9 +13,9 @@ from spike_zoo.cli.batch import run_batch
 from spike_zoo.cli.console import echo, quiet, report_clipping, warn_of_filters
 from spike_zoo.cli.inputs import (
     SharedWork,
-    check_span,
     chosen_rate_scale,
     load_method,
+    recording_source,
     report_lacking,
 )
 from spike_zoo.cli.options import DatOptions, Gop, NonNegativeInt, PositiveInt, Quality
@@ -23,13 +23,11 @@ from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding.spl import codec as lossless_coding
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.hdf5_recording import SPIKES, is_archive
-from spike_zoo.formats.recording import RecordingSource, detect_format
+from spike_zoo.formats.recording import detect_format
 from spike_zoo.formats.remote import local_path
-from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media.clipping import ClippedPixels
 from spike_zoo.media.output import progress_bar, with_progress
-from spike_zoo.spikes.rate_scale import stated_rate_scale
-from spike_zoo.spikes.windows import centers_inside
+from spike_zoo.spikes.windows import centers_inside, check_span
 from spike_zoo.tasks.protocols import Reconstructs, codec_from, margin_of, require_ability
 from spike_zoo.utils.files import check_absent
 
@@ -39,6 +37,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from spike_zoo.coding import Header
+    from spike_zoo.formats.recording import RecordingSource
     from spike_zoo.media.coded_pictures import CodedPictures
     from spike_zoo.spikes import SpikeRecording
 
@@ -126,10 +125,9 @@ def compress(
             raise UsageError(f"--{option} {value}: does not apply to X{suffix}")
     if crf is not None and crf > (largest := _MAX_CRF[codec or CODEC]):
         raise UsageError(f"--crf {crf}: must be 0 to {largest} for {codec or CODEC}")
-    stated = RecordingSettings(rate_scale=stated_rate_scale(rate_scale), **dat)
-    check_absent(target, overwrite=overwrite)
     span = (0, None) if suffix == VIDEO else (start or 0, stop)
-    source = RecordingSource(recording, name, stated, *span)
+    source = recording_source(recording, name, dat, rate_scale, span)
+    check_absent(target, overwrite=overwrite)
     work = _Compression(source, jobs, cluster, target, overwrite)
     if suffix == LOSSLESS:
         echo(_code_lossless(work))

@@ -82,7 +82,7 @@ def info(
         archive_info(path, json=json)
         return 0
     else:
-        facts = _facts_with_picture(path, name, kind, options, picture, overwrite=overwrite)
+        facts = _facts_with_picture(path, name, options, picture, overwrite=overwrite)
         lines = _recording_lines if "planes" in facts else _unknown_size_lines
     if json:
         print(dumps(facts, indent=2, default=str))
@@ -107,25 +107,19 @@ def _check_picture(path: str, picture: str, *, overwrite: bool) -> None:
 
 
 def _facts_with_picture(
-    path: str,
-    name: str | None,
-    kind: str,
-    dat: dict[str, Any],
-    picture: str | None,
-    *,
-    overwrite: bool,
+    path: str, name: str | None, dat: dict[str, Any], picture: str | None, *, overwrite: bool
 ) -> dict[str, Any]:
     """Return the facts of a recording; write the picture of its sizes or orientations."""
     try:
         recording = read_recording(path, name, **dat, check_rows=True)
-        facts = recording_facts(recording, Path(path), kind)
+        facts = recording_facts(recording, Path(path), detect_format(path))
         sizes: Sequence[StoredSize] = ()
     except MissingGeometryError:
         is_asked = picture is not None and dat.keys().isdisjoint(("height", "width"))
         sizes, is_recognised = ranked_sizes(Path(path)) if is_asked else ((), False)
         if not sizes:
             raise
-        facts = {"path": path, "format": kind, "bytes": Path(path).stat().st_size}
+        facts = {"path": path, "format": "dat", "bytes": Path(path).stat().st_size}
         facts["order"] = "the most likely size first" if is_recognised else "common sizes that fit"
     if picture is None:
         return facts

@@ -9,23 +9,35 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from spike_zoo.checkpoints.published import split_settings
 from spike_zoo.cli.console import note, quiet
-from spike_zoo.errors import UsageError
-from spike_zoo.spikes.rate_scale import rate_scale_of
+from spike_zoo.formats.recording import RecordingSource
+from spike_zoo.formats.sidecar import RecordingSettings
+from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 from spike_zoo.tasks.protocols import adjusted
 from spike_zoo.utils.executor import run_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from torch import Tensor
 
-    from spike_zoo.formats.recording import RecordingSource
     from spike_zoo.spikes import SpikeRecording
     from spike_zoo.tasks.protocols import Reconstructs
 
 _BLOCK: Final = 32  # images per task
 
 Item = TypeVar("Item")
+
+
+def recording_source(
+    recording: str,
+    name: str | None,
+    dat: Mapping[str, Any],
+    rate_scale: float | str = "auto",
+    span: tuple[int, int | None] = (0, None),
+) -> RecordingSource:
+    """Return the recording that the options of a command state."""
+    stated = RecordingSettings(rate_scale=stated_rate_scale(rate_scale), **dat)
+    return RecordingSource(recording, name, stated, *span)
 
 
 def load_method(method: str, device: str, *, trust: bool) -> Any:  # noqa: ANN401  (any module)
@@ -47,16 +59,6 @@ def chosen_rate_scale(recording: SpikeRecording, module: object) -> float:
     if scale.is_estimated:
         note(scale.note)
     return scale.value
-
-
-def check_span(planes: int, start: int | None, stop: int | None) -> None:
-    """Raise UsageError if the planes of ``--start`` and ``--stop`` are not in a recording."""
-    first, past = start or 0, planes if stop is None else stop
-    if not 0 <= first < past <= planes:
-        raise UsageError(
-            f"planes {first} to {past} (--start, --stop): the recording has planes "
-            f"0..{planes - 1}, and --stop is the plane after the last"
-        )
 
 
 def report_lacking(centers: Sequence[int], planes: int, margin: int) -> None:

@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Unpack
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
-from spike_zoo.cli.inputs import chosen_rate_scale, load_method
+from spike_zoo.cli.inputs import chosen_rate_scale, load_method, recording_source
 from spike_zoo.cli.options import DatSize, Fps, Port, PositiveInt
-from spike_zoo.formats.recording import RecordingSource
-from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.pages.live_sources import open_source
-from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.tasks.protocols import Reconstructs, require_ability
 
 if TYPE_CHECKING:
@@ -53,12 +50,11 @@ def live(
         stride: Planes from one picture to the next.
         port: Port of the page on 127.0.0.1.
     """
-    scale = stated_rate_scale(rate_scale)
-    stated = RecordingSettings(camera=camera, rate_scale=scale, **dat)
+    opened = recording_source(recording, name, {**dat, "camera": camera}, rate_scale)
     check_method(method)
     if Path(recording).is_fifo():
         echo(f"waiting for a program that writes into {recording}")
-    source = open_source(RecordingSource(recording, name, stated), follow=follow)
+    source = open_source(opened, follow=follow)
     module = require_ability(
         load_method(method, device, trust=trust), Reconstructs, f"--method {method}"
     )

@@ -12,21 +12,18 @@ from spike_zoo.cli.batch import run_batch
 from spike_zoo.cli.console import echo, report_clipping, warn_of_filters
 from spike_zoo.cli.inputs import (
     SharedWork,
-    check_span,
     chosen_rate_scale,
     load_method,
+    recording_source,
     report_lacking,
 )
 from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import UsageError
-from spike_zoo.formats.recording import RecordingSource
 from spike_zoo.formats.remote import stem_of
-from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media.clipping import ClippedPixels
 from spike_zoo.media.output import Kind, Target
 from spike_zoo.media.white_balance import WhiteBalance
-from spike_zoo.spikes.rate_scale import stated_rate_scale
-from spike_zoo.spikes.windows import centers_inside
+from spike_zoo.spikes.windows import centers_inside, check_span
 from spike_zoo.tasks.protocols import Reconstructs, adjusted, margin_of, require_ability
 
 if TYPE_CHECKING:
@@ -103,11 +100,10 @@ def reconstruct(
     """
     if run_batch(reconstruct, locals()):  # first, while locals() are only the arguments
         return
-    stated = RecordingSettings(rate_scale=stated_rate_scale(rate_scale), **dat)
+    source = recording_source(recording, name, dat, rate_scale)
     target = Target.of(out, fps=fps, overwrite=overwrite)
     if method is not None:
         check_method(method)
-    source = RecordingSource(recording, name, stated)
     opened = source.open(check_rows=True)
     span = start, stop
     centers = _choose_centers(len(opened), target.kind, center, stride, span)

@@ -7,11 +7,10 @@ from typing import Any, Unpack
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
+from spike_zoo.cli.inputs import recording_source
 from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.remote import is_address, local_path, stem_of
-from spike_zoo.formats.sidecar import RecordingSettings
-from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.utils.files import check_absent
 
 
@@ -61,7 +60,7 @@ def report(
     if target.suffix != ".html":
         raise UsageError(f"--out {out}: a report is written as .html; give X.html")
     check_absent(target, overwrite=overwrite)
-    stated = RecordingSettings(rate_scale=stated_rate_scale(rate_scale), **dat)
+    stated = recording_source(source, None, dat, rate_scale).stated
     for method in methods or ():
         check_method(method)
     from spike_zoo.media import write_page

@@ -308,7 +308,7 @@ def dat_recording(planes: DatPlanes) -> SpikeRecording:
     meta: dict[str, Any] = {"source_flipped": layout.flip}
     if not layout.mirror and not layout.rotate:
         return SpikeRecording(planes, layout.image_width, meta=meta)
-    turned = TurnedPlanes(planes, mirror=layout.mirror, turns=layout.rotate // 90)
+    turned = TurnedPlanes(planes)
     meta |= {"source_mirrored": layout.mirror, "source_rotated": layout.rotate}
     return SpikeRecording(turned, turned.width, meta=meta)
 
@@ -316,18 +316,16 @@ def dat_recording(planes: DatPlanes) -> SpikeRecording:
 class TurnedPlanes:
     """Packed planes that are mirrored and then rotated by clockwise quarter turns when read."""
 
-    def __init__(self, planes: DatPlanes, *, mirror: bool, turns: int) -> None:
-        self._stored = planes
-        self._mirror = mirror
-        self._turns = turns
+    def __init__(self, planes: DatPlanes) -> None:
+        self._stored, self._turns = planes, planes.layout.rotate // 90
         sides = planes.shape[1], planes.layout.image_width
-        height, self.width = sides[::-1] if turns % 2 else sides
+        height, self.width = sides[::-1] if self._turns % 2 else sides
         self.shape = (planes.shape[0], height, packed_width(self.width))
 
     def unpacked(self, start: int, stop: int) -> NDArray[np.bool_]:
         """Read planes ``[start, stop)`` as bool ``(stop - start, H, W)``."""
         planes = self._stored.unpacked(start, stop)
-        if self._mirror:
+        if self._stored.layout.mirror:
             planes = planes[..., ::-1]
         return np.ascontiguousarray(np.rot90(planes, -self._turns, axes=(1, 2)))
 

@@ -169,7 +169,6 @@ def _check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) 
     new |= {"offset": layout.offset, "bit_order": layout.bit_order}
     new |= {name: recording.meta.get(name) for name in ("label", "label_name")}
     new["columns"] = layout.columns or ((0, layout.width),)
-    old["fps"] = stated.fps or None
     contradictions = [
         f"{name}: {_in_yaml(old[name])} (here {_in_yaml(value)})"
         for name, value in new.items()

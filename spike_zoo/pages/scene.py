@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from spike_zoo.errors import GeometryError, UsageError
-from spike_zoo.formats.camera import attach_maps
+from spike_zoo.archive.layouts.folders import read_archived
+from spike_zoo.errors import GeometryError
 from spike_zoo.media import SpikePlanes, load_picture
 from spike_zoo.media.pictures import as_floats
 from spike_zoo.spikes import spread_planes
 from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of
 from spike_zoo.spikes.take import LUMA
+from spike_zoo.spikes.windows import check_span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,12 +105,8 @@ def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> Rep
     Raises:
         UsageError: If the planes of ``--start`` and ``--stop`` are empty or out of range.
     """
+    check_span(len(recording), choices.start, choices.stop)
     part = range(choices.start, len(recording) if choices.stop is None else choices.stop)
-    if not part or part.start < 0 or part.stop > len(recording):
-        raise UsageError(
-            f"planes {part.start} to {part.stop} (--start, --stop): {name} has planes "
-            f"0..{len(recording) - 1}, and --stop is the plane after the last"
-        )
     if choices.truth is None:
         return ReportScene(name, recording, part=part)
     image = load_picture(choices.truth)
@@ -131,10 +128,8 @@ def middle(planes: range) -> int:
 
 
 def scene_of_archive(archive: SpikeArchive, name: str, stated: RecordingSettings) -> ReportScene:
-    """Return the scene of a recording in an archive, with the stated rate scale and camera."""
-    take, recording = archive.take(name), archive[name]
-    recording.rate_scale = stated.rate_scale or recording.rate_scale
-    attach_maps(recording, stated.camera, archive.path)
+    """Return the scene of a recording in an archive, with the stated settings."""
+    take = read_archived(archive, name, stated)
     truths, exposures = {}, []
     if take.images is not None and take.image_index is not None:
         pairs = zip(take.image_index.tolist(), take.images, strict=True)
@@ -144,7 +139,7 @@ def scene_of_archive(archive: SpikeArchive, name: str, stated: RecordingSettings
             image = as_floats(blur)
             coloured = image if len(image) == 3 else image.repeat(3, axis=0)
             exposures.append(ReportExposure(coloured, (start, stop)))
-    return ReportScene(name, recording, truths, exposures)
+    return ReportScene(name, take.recording, truths, exposures)
 
 
 def recordings_to_show(archive: SpikeArchive, choices: Choices, split: str = "test") -> list[str]:

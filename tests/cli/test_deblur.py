@@ -126,8 +126,8 @@ def test_a_headerless_recording_is_read_with_a_quarter_of_the_image_size(zoo: Zo
     assert load_picture("a.png").shape == (3, 24, 32)
     assert "states no size; 8 x 6 (W x H), a quarter of the image's, is assumed" in warning
     Path("after.dat").write_bytes(bytes(64) + Path("bare.dat").read_bytes())
-    assert run(zoo, "bare.png after.dat --offset 64 --out b.png").code == 0
-    assert Path("b.png").read_bytes() == Path("a.png").read_bytes()
+    assert run(zoo, "bare.png after.dat --offset 64 --out after.png").code == 0
+    assert Path("after.png").read_bytes() == Path("a.png").read_bytes()
     assert f"{PLANES} planes (--height and --width set it)" in warning
     error = run(zoo, f"bare.png bare.dat --out b.png --height {HEIGHT}").err
     assert "--height and --width" in error

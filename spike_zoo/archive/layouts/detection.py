@@ -29,7 +29,7 @@ from spike_zoo.utils.files import listed, plain_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
 
-    from spike_zoo.archive.layouts.camera import FoundTake
+    from spike_zoo.archive.layouts.ground_truth import FoundTake
     from spike_zoo.spikes.take import Take
 
 

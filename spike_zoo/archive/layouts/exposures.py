@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spike_zoo.archive.layouts.camera import open_stated
 from spike_zoo.archive.layouts.folders import SPLIT_FOLDERS
-from spike_zoo.archive.layouts.ground_truth import read_picture
+from spike_zoo.archive.layouts.ground_truth import open_stated, read_picture
 from spike_zoo.errors import MissingFileError, PlaneRangeError
 from spike_zoo.media.pictures import PICTURE_SUFFIXES
 from spike_zoo.spikes.take import Take
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.archive.layouts.camera import FoundTake
+    from spike_zoo.archive.layouts.ground_truth import FoundTake
     from spike_zoo.formats.sidecar import RecordingSettings
 
 _SPIKES, _BLUR, _SHARP = "spike_data", "blur_data", "sharp_data"

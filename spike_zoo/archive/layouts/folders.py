@@ -7,11 +7,11 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
-from spike_zoo.archive.layouts.camera import open_stated
 from spike_zoo.archive.layouts.ground_truth import (
     GroundTruthImages,
     PictureFiles,
     check_lengths,
+    open_stated,
     stated_planes,
 )
 from spike_zoo.archive.reader import SpikeArchive
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from spike_zoo.archive.layouts.camera import FoundTake
+    from spike_zoo.archive.layouts.ground_truth import FoundTake
     from spike_zoo.formats.sidecar import RecordingSettings
 
 

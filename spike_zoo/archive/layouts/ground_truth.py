@@ -1,16 +1,18 @@
-"""Ground-truth images of recordings: assignment to planes, and files of exports."""
+"""Recordings of layouts, their ground-truth images by plane, and files of exports."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spike_zoo.archive.layouts.camera import open_stated
 from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
+from spike_zoo.formats.recording import RecordingSource
 from spike_zoo.formats.sidecar import own_sidecar, sidecar_path
 from spike_zoo.media.image_files import is_result, read_image
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, save_picture
@@ -24,6 +26,18 @@ if TYPE_CHECKING:
 
     from spike_zoo.formats.sidecar import RecordingSettings
     from spike_zoo.spikes.recording import SpikeRecording
+    from spike_zoo.spikes.take import Take
+
+#: Name, split and reader of a take.
+FoundTake = tuple[str, str | None, "Callable[[], Take]"]
+
+
+def open_stated(path: Path, stated: RecordingSettings) -> SpikeRecording:
+    """Open a recording of any format; its size and bit layout are used for ``.dat`` only."""
+    if path.suffix.lower() != ".dat":
+        stated = replace(stated, height=None, width=None, frame_align=None)
+        stated = replace(stated, offset=None, bit_order=None)
+    return RecordingSource(path, stated=stated).open(check_rows=True)
 
 
 class GroundTruthImages(NamedTuple):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from spike_zoo.archive.layouts.camera import open_stated
+from spike_zoo.archive.layouts.ground_truth import open_stated
 from spike_zoo.errors import FormatError, GeometryError, MissingFileError
 from spike_zoo.formats.dat import DatLayout
 from spike_zoo.formats.sidecar import RecordingSettings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.archive.layouts.camera import FoundTake
+    from spike_zoo.archive.layouts.ground_truth import FoundTake
 
 _PLANES = 20  # planes per file, from one image to the next
 _MIN_FILES = 4  # with a window of 61 planes around an image

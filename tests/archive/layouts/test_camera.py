@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from spike_zoo.archive.layouts.camera import open_stated
 from spike_zoo.archive.layouts.detection import find_takes
+from spike_zoo.archive.layouts.ground_truth import open_stated
 from spike_zoo.errors import MissingGeometryError, UsageError
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.formats.sidecar import RecordingSettings
