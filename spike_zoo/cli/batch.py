@@ -242,7 +242,8 @@ def _description(
     maps = "" if recording.maps is None else recording.maps.sha256
     digest = hashlib.sha256(f"{facts} {meta}{maps}".encode())
     for start in range(0, len(recording), _BLOCK_PLANES):
-        digest.update(recording.read_packed(start, min(start + _BLOCK_PLANES, len(recording))).data)
+        packed = recording.read_packed(start, min(start + _BLOCK_PLANES, len(recording)))
+        digest.update(packed.tobytes())  # contiguous
     return {
         "command": command.__name__,
         "recording": digest.hexdigest(),
