@@ -130,7 +130,7 @@ def _of_arguments(message: str, error: BaseException, arguments: Sequence[str]) 
             return "no model or data is named; give --config FILE ('spike-zoo configs' lists some)"
         return f"{', '.join(f'--{name}' for name in names)} must be given; --help lists the options"
     if len(keys) == 1 and "." not in keys[0] and (typed := _typed_value(keys[0], arguments)):
-        return f"{typed}: {_expectation(str(innermost(error)))}"
+        return f"{typed}: {_expectation(innermost(error))}"
     name = f"{'.init_args.'.join(keys)}: " if keys else ""
     return f"{_in_file(keys[-1] if keys else '', arguments)}{name}{_flat(innermost(error))}"
 
@@ -151,22 +151,24 @@ def _typed_value(name: str, arguments: Sequence[str]) -> str:
     return ""
 
 
-def _expectation(reason: str) -> str:
+def _expectation(error: BaseException) -> str:
     """Return the values that an option accepts, from jsonargparse's reason for a rejection."""
+    reason = str(error)
     if restriction := _RESTRICTION.search(reason):
         text = restriction[1]
         for operator, words in _OPERATORS.items():
             text = text.replace(operator, words)
         return f"must be {text}"
-    expected = _EXPECTED.search(reason)
-    kind = expected[1] if expected else ""
-    if kind.startswith("["):
-        return f"expected one of {kind[1:-1]}"
-    return f"expected {_KINDS.get(kind, reason)}"
+    if not (expected := _EXPECTED.search(reason)):
+        return _flat(error)
+    kind = expected[1]
+    return f"expected {_KINDS.get(kind, f'one of {kind[1:-1]}')}"
 
 
 def _flat(error: BaseException) -> str:
     """Return an error's text in one line, without the lines that repeat the key and the value."""
+    if denied := re.search(r"Importing '([^']+)' is not allowed", str(error)):
+        return f"--safe does not allow {denied[1]!r}; leave --safe out if you trust its code"
     lines = [line.strip(" -\t") for line in str(error).splitlines()]
     kept = [line for line in lines if line and not line.startswith(("Parser key", "Given value"))]
     text = "; ".join(kept) or type(error).__name__

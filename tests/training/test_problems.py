@@ -256,7 +256,7 @@ def test_other_classes_in_a_file_are_rejected_before_an_import(
     Path("a.yaml").write_text(content)
     rejection = _rejection(reader, "--config", "a.yaml")
     assert rejection.startswith("a.yaml: ")
-    assert "is not allowed" in rejection
+    assert "--safe does not allow" in rejection
 
 
 @pytest.mark.parametrize(
@@ -272,11 +272,11 @@ def test_other_classes_in_a_file_are_rejected_before_an_import(
 def test_other_classes_on_the_command_line_are_rejected(
     argument: str, reader: LineReader, only_trusted: None
 ) -> None:
-    assert "is not allowed" in _rejection(reader, argument)
+    assert "--safe does not allow" in _rejection(reader, argument)
 
 
 def test_the_option_safe_allows_only_trusted_classes(
     only_trusted: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["fit", "--config", "stir", "--model=os.system", "--safe"]) == 2
-    assert "is not allowed" in capsys.readouterr().err
+    assert "--safe does not allow" in capsys.readouterr().err
