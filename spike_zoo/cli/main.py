@@ -286,7 +286,8 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
         return 0, ""
     if isinstance(error, OSError) and error.errno in _UNWRITABLE:
         drop_unwritten()
-        what = f"{error.filename or 'the output'}: cannot be written ({error.strerror or error})"
+        place = f"{error.filename}:" if error.filename else "the output"
+        what = f"{place} cannot be written ({error.strerror or error})"
         return INVALID, f"error: {what}; free space, or write elsewhere"
     if code := signal_code(error.__context__):  # an error while unfinished files were removed
         return code, ""
