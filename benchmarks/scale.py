@@ -164,8 +164,8 @@ CASES = (
     Case("reconstruct, tfi, every plane", "planes", _planes(20_000), _tfi),
     Case("reconstruct, tfi, every plane", "pixels", _pixels(400), _tfi),
     Case("reconstruct, tfi-aligned, 4 images", "pixels", _pixels(400), _aligned),
-    Case("compress --lossless", "planes", _planes(2000), _lossless),
-    Case("compress --lossless", "pixels", _pixels(40), _lossless),
+    Case("compress to .spl", "planes", _planes(2000), _lossless),
+    Case("compress to .spl", "pixels", _pixels(40), _lossless),
     Case("compress, sci", "planes", lambda *of: _raw(of[0], 1, 70 * of[1], 128, 128), _sci),
 )
 #: Cases whose work does not grow with the number of recordings.

@@ -85,10 +85,11 @@ def with_commands(name: str, text: str) -> str:
     """Append the help text of every command to the page of commands."""
     if name != "docs/reference/commands":
         return text
-    from spike_zoo.cli.main import COMMANDS
+    from spike_zoo.cli.main import COMMANDS, GROUPS
 
-    sections = [text]
-    for command, (target, summary) in COMMANDS.items():
+    sections, summaries = [text], {n: t for group in GROUPS.values() for n, t in group.items()}
+    for command, target in COMMANDS.items():
+        summary = summaries[command]
         sections.append(f"## {command}\n\n{summary[0].upper()}{summary[1:]}.\n")
         deeper = [[command, verb] for verb in target] if isinstance(target, dict) else [[command]]
         sections += [f"```text\n{_help_of(words)}\n```\n" for words in deeper]

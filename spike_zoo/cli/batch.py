@@ -10,13 +10,16 @@ import json
 import os
 import sys
 from collections import Counter
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
+from inspect import unwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import spike_zoo
 from spike_zoo.cli.console import collected_notes, echo
 from spike_zoo.cli.inputs import recording_source
+from spike_zoo.cli.options import DatOptions
 from spike_zoo.errors import ExistingFileError, MissingFileError, SpikeZooError, UsageError
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.remote import is_address
@@ -35,10 +38,12 @@ from spike_zoo.utils.files import (
 from spike_zoo.utils.locks import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from spike_zoo.cli.options import DatSize
     from spike_zoo.formats.recording import RecordingSource
+
+Command = TypeVar("Command", bound=Callable[..., None])
 
 _PLACE: Final = "{name}"
 _FINISHED: Final = ".finished"  # folder of files that describe the inputs of each result
@@ -47,24 +52,43 @@ _MAX_LISTED: Final = 20
 _BLOCK_PLANES: Final = 256
 
 
-def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
-    """Run a command for each recording of a batch; keep results of the same input and options.
+def for_each_recording(command: Command) -> Command:
+    """Decorate a command: it then also processes all recordings of a batch.
 
     A folder or a pattern as ``recording``, a pattern as ``name`` or ``{name}`` in ``out`` is a
-    batch. Returns False if the arguments are of a single recording, for which nothing is done.
+    batch. Results of the same input and options are kept.
     """
-    of_batch = ("recording", "name", "out", "jobs", "cluster", "dat")
-    options = {key: value for key, value in given.items() if key not in of_batch}
-    units = find_units(*(given[key] for key in ("recording", "name", "out", "dat")))
-    if not units:
-        return False
-    run = partial(_run_unit, command, options=options, dat=given["dat"])
-    tasks = [partial(run, source, out) for out, source in units.items()]
+
+    @wraps(command)
+    def processed(recording: str, *, out: str, name: str | None = None, **options: Any) -> None:
+        dat = cast(
+            "DatSize",
+            {key: options.pop(key) for key in DatOptions.__annotations__ if key in options},
+        )
+        units = find_units(recording, name, out, dat)
+        if units:
+            _run_batch(processed, units, out, options, dat)
+        else:
+            command(recording, out=out, name=name, **options, **dat)
+
+    return cast("Command", processed)
+
+
+def _run_batch(
+    command: Callable[..., None],
+    units: Mapping[str, RecordingSource],
+    out: str,
+    options: dict[str, Any],
+    dat: DatSize,
+) -> None:
+    """Run a command for each recording of a batch; print counts and notes, raise its errors."""
+    jobs, cluster = options.pop("jobs", 0), options.pop("cluster", None)
+    run = partial(_run_unit, command, options=options, dat=dat)
+    tasks = [partial(run, source, to) for to, source in units.items()]
     outcomes: Counter[str] = Counter()
     failed: dict[str, str] = {}
     noted: dict[str, str] = {}
-    finished = run_tasks(tasks, jobs=given["jobs"], cluster=given["cluster"])
-    with contextlib.closing(finished) as results:
+    with contextlib.closing(run_tasks(tasks, jobs=jobs, cluster=cluster)) as results:
         for label, outcome, text in with_progress(results, len(units), "recordings"):
             outcomes[outcome] += 1
             if text:
@@ -72,11 +96,10 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
     for line in _listed(noted):
         echo(line, sys.stderr)
     counts = ", ".join(f"{outcomes[kind]} {kind}" for kind in ("made", "unchanged", "failed"))
-    echo(f"recordings: {counts} ({given['out']})")
+    echo(f"recordings: {counts} ({out})")
     if failed:
         listed = "\n".join(_listed(failed))
         raise SpikeZooError(f"{len(failed)} of {len(units)} recordings failed:\n{listed}")
-    return True
 
 
 def _listed(texts: Mapping[str, str]) -> list[str]:
@@ -166,16 +189,20 @@ def _run_unit(
     options: dict[str, Any],
     dat: DatSize,
 ) -> tuple[str, str, str]:
-    """Return the recording, its outcome (made, unchanged or failed), and the notes or the error."""
+    """Return the recording, its outcome (made, unchanged or failed), and the notes or the error.
+
+    ``command`` is decorated, because processes find it by its name.
+    """
     label, target = source.label, Path(out)
     finished = target.parent / _FINISHED / f"{target.name}.json"
     try:
         with locked(finished):
             made_from = _description(command, source, options)
-            if _is_unchanged(out, finished, made_from, overwrite=options["overwrite"]):
+            if _is_unchanged(out, finished, made_from, overwrite=options.get("overwrite", False)):
                 return label, "unchanged", ""
             with collected_notes() as notes:
-                command(source.path, out=out, name=source.name, **options, **dat)
+                single = unwrap(command)
+                single(source.path, out=out, name=source.name, **options, **dat)
             with new_file(finished, overwrite=True) as part:
                 facts = made_from | {_RESULT: _result_sha256(target)}
                 text = json.dumps(facts, indent=1, sort_keys=True)
@@ -222,7 +249,8 @@ def _description(
     maps = "" if recording.maps is None else recording.maps.sha256
     digest = hashlib.sha256(f"{facts} {meta}{maps}".encode())
     for start in range(0, len(recording), _BLOCK_PLANES):
-        digest.update(recording.read_packed(start, min(start + _BLOCK_PLANES, len(recording))).data)
+        packed = recording.read_packed(start, min(start + _BLOCK_PLANES, len(recording)))
+        digest.update(packed.tobytes())  # contiguous
     return {
         "command": command.__name__,
         "recording": digest.hexdigest(),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 from spike_zoo.archive.validate import check_data
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.batch import run_batch
+from spike_zoo.cli.batch import for_each_recording
 from spike_zoo.cli.console import echo, quiet, report_clipping, warn_of_filters
 from spike_zoo.cli.inputs import (
     SharedWork,
@@ -32,7 +34,7 @@ from spike_zoo.tasks.protocols import Reconstructs, codec_from, margin_of, requi
 from spike_zoo.utils.files import check_absent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import nn
 
@@ -41,27 +43,16 @@ if TYPE_CHECKING:
     from spike_zoo.media.coded_pictures import CodedPictures
     from spike_zoo.spikes import SpikeRecording
 
-FEATURES, LOSSLESS, VIDEO = ".sci", ".spl", ".mp4"
-QUALITY, GOP = 2, 32
-CODEC, STRIDE, FPS = "av1", 7, 25.0
-_METHODS = {FEATURES: "sci", VIDEO: "tfi-aligned"}
-#: Suffix of the output -> options that do not apply to it.
-_UNUSED = {
-    FEATURES: ("codec", "crf", "stride", "camera"),
-    LOSSLESS: (
-        *("codec", "method", "quality", "gop", "effort", "crf", "stride"),
-        *("device", "trust", "camera"),
-    ),
-    VIDEO: ("quality", "gop", "effort"),
-}
+LOSSLESS = ".spl"
+FPS = 25.0
 _MAX_CRF = {"x265": 51, "av1": 63}
 
 
+@for_each_recording
 def compress(
     recording: str,
     *,
     out: str,
-    lossless: bool = False,
     codec: Literal["x265", "av1"] | None = None,
     method: str | None = None,
     quality: Quality | None = None,
@@ -91,7 +82,6 @@ def compress(
     Args:
         out: X.sci, X.spl or X.mp4. For several recordings a path with {name}, such as
             results/{name}.sci.
-        lossless: Accept only X.spl as the output.
         codec: Video codec of X.mp4. Default: av1.
         method: A shipped name, a checkpoint or an export folder. For X.sci a method that
             compresses; default: sci. For X.mp4 a method that reconstructs; default: tfi-aligned.
@@ -115,74 +105,59 @@ def compress(
         jobs: Number of processes for several recordings; 0: one per core. For one recording, 2 or
             more processes share its planes.
     """
-    given = locals()  # first, while they are only the arguments
-    if run_batch(compress, given):
-        return
     target = Path(out)
-    suffix = _checked_suffix(target, lossless=lossless)
-    for option in _UNUSED[suffix]:
-        if (value := (given | given["dat"]).get(option)) not in (None, "auto", False):
-            raise UsageError(f"--{option} {value}: does not apply to X{suffix}")
-    if crf is not None and crf > (largest := _MAX_CRF[codec or CODEC]):
-        raise UsageError(f"--crf {crf}: must be 0 to {largest} for {codec or CODEC}")
-    span = (0, None) if suffix == VIDEO else (start or 0, stop)
-    source = recording_source(recording, name, dat, rate_scale, span)
+    coder = _CODERS.get(target.suffix.lower())
+    if coder is None:
+        raise UsageError(
+            f"--out {out}: give X.sci for features of a method, X.spl for every spike, or X.mp4 "
+            "for images"
+        )
+    given = {
+        **{"codec": codec, "method": method, "quality": quality, "gop": gop, "effort": effort},
+        **{"crf": crf, "stride": stride, "device": None if device == "auto" else device},
+        **{"trust": trust or None, "camera": dat.get("camera")},
+    }
+    options = {option: value for option, value in given.items() if value is not None}
+    for option in options.keys() - signature(coder).parameters.keys():
+        raise UsageError(f"--{option} {options[option]}: does not apply to X{target.suffix}")
+    source = recording_source(recording, name, dat, rate_scale)
     check_absent(target, overwrite=overwrite)
-    work = _Compression(source, jobs, cluster, target, overwrite)
-    if suffix == LOSSLESS:
-        echo(_code_lossless(work))
-        return
-    prepare = partial(load_method, method or _METHODS[suffix], device, trust=trust)
-    if suffix == VIDEO:
-        echo(_code_images(work, prepare, (codec or CODEC, crf), stride or STRIDE, (start, stop)))
-    else:
-        options = {"quality": QUALITY if quality is None else quality, "gop": gop or GOP}
-        echo(_code_features(work, prepare, options, effort or 0))
+    echo(
+        coder(
+            _Compression(source, jobs, cluster, target, overwrite, start, stop),
+            **options,
+        )
+    )
 
 
 @dataclass(frozen=True)
 class _Compression(SharedWork):
-    """A recording to compress, and its output."""
+    """A recording to compress, its output, and options of all coders."""
 
     target: Path
     overwrite: bool
+    start: int | None
+    stop: int | None
+
+    @property
+    def part(self) -> RecordingSource:
+        """The planes from start to stop as a recording of their own."""
+        return replace(self.source, start=self.start or 0, stop=self.stop)
 
     @property
     def origin(self) -> str:
         """Text that states the first plane of a part of a recording."""
-        start = self.source.start
-        return f" from plane {start} (plane 0 of the bitstream)" if start else ""
-
-    def open(self, prepare: partial[nn.Module]) -> tuple[SpikeRecording, nn.Module]:
-        """Open the recording, and load the method."""
-        method = prepare.args[0]
-        check_method(method)
-        recording = self.source.open(check_rows=True)
-        warn_of_filters(recording, method)
-        return recording, prepare()
-
-
-def _checked_suffix(target: Path, *, lossless: bool) -> str:
-    suffix = target.suffix.lower()
-    if lossless and suffix != LOSSLESS:
-        raise UsageError(f"--out {target}: a lossless bitstream is named X{LOSSLESS}")
-    if suffix not in _UNUSED:
-        raise UsageError(
-            f"--out {target}: give X{FEATURES} for features of a method, X{LOSSLESS} for every "
-            f"spike, or X{VIDEO} for images"
-        )
-    return suffix
+        return f" from plane {self.start} (plane 0 of the bitstream)" if self.start else ""
 
 
 def _code_lossless(work: _Compression) -> str:
     """Write a lossless bitstream; return a line with its path and bit rate."""
     target, path = work.target, local_path(work.source.path)
-    recording = work.source.open(check_rows=True)
+    recording = work.part.open(check_rows=True)
     if detect_format(path) == "hdf5" and is_archive(path):
         check_data(path, recording.meta["name"], (SPIKES,))
     segments = range(lossless_coding.segments(recording))
-    source = work.source.unchanged(recording)
-    chunks = work.share(partial(_segments, source), segments, 1)
+    chunks = work.share(partial(_segments, work.part.unchanged(recording)), segments, 1)
     with progress_bar("compressing") as progress:
         options: dict[str, Any] = {"overwrite": work.overwrite, "progress": progress}
         lossless_coding.write(recording, target, chunks=chunks, **options)
@@ -199,19 +174,35 @@ def _segments(source: RecordingSource, numbers: Sequence[int]) -> list[bytes]:
         return [chunk for number in numbers for chunk in lossless_coding.segment(recording, number)]
 
 
+def _opened(
+    source: RecordingSource, method: str, device: str, *, trust: bool
+) -> tuple[SpikeRecording, partial[nn.Module]]:
+    """Open the recording; return it and the function that loads the method."""
+    check_method(method)
+    recording = source.open(check_rows=True)
+    warn_of_filters(recording, method)
+    return recording, partial(load_method, method, device, trust=trust)
+
+
 def _code_features(
-    work: _Compression, prepare: partial[nn.Module], options: dict[str, Any], effort: int
+    work: _Compression,
+    *,
+    method: str = "sci",
+    quality: int = 2,
+    gop: int = 32,
+    effort: int = 0,
+    device: str = "auto",
+    trust: bool = False,
 ) -> str:
     """Write the bitstream of a method; return a line with its path and size."""
-    recording, module = work.open(prepare)
+    recording, prepare = _opened(work.part, method, device, trust=trust)
+    module = prepare()
     scale = chosen_rate_scale(recording, module)
-    options |= {"rate_scale": scale}
-    coder = codec_from(module, f"--method {prepare.args[0]}")
-    header = coder.header(recording, **options)
+    coder = codec_from(module, f"--method {method}")
+    header = coder.header(recording, quality=quality, gop=gop, rate_scale=scale)
     payloads = coder.compress_stream(recording, header, effort=effort)
     if work.is_shared:
-        source = work.source.unchanged(recording)
-        make = partial(_groups, prepare, source, header, effort)
+        make = partial(_groups, prepare, work.part.unchanged(recording), header, effort)
         payloads = work.share(make, range(header.groups), 1)
     with BitstreamWriter(work.target, header, overwrite=work.overwrite) as writer:
         for payload in with_progress(payloads, header.groups, "compressing"):
@@ -239,20 +230,27 @@ def _groups(
 
 def _code_images(
     work: _Compression,
-    prepare: partial[nn.Module],
-    coder: tuple[str, int | None],
-    stride: int,
-    span: tuple[int | None, int | None],
+    *,
+    method: str = "tfi-aligned",
+    codec: str = "av1",
+    crf: int | None = None,
+    stride: int = 7,
+    camera: str | None = None,  # of the recording, which the source reads
+    device: str = "auto",
+    trust: bool = False,
 ) -> str:
     """Write the images of a method as a video; return a line with its path and bit rate."""
-    recording, loaded = work.open(prepare)
-    method = prepare.args[0]
+    if crf is not None and crf > (largest := _MAX_CRF[codec]):
+        raise UsageError(f"--crf {crf}: must be 0 to {largest} for {codec}")
+    recording, prepare = _opened(work.source, method, device, trust=trust)
+    loaded = prepare()
     module = require_ability(loaded, Reconstructs, f"--method {method}")
     if getattr(module, "channels", 1) != 1:  # the video would contain only luminance
         raise UsageError(
-            f"--method {method}: X{VIDEO} of compress codes grey images; for a video in colour run "
-            f"reconstruct --method {method} --out X{VIDEO}"
+            f"--method {method}: X.mp4 of compress codes grey images; for a video in colour run "
+            f"reconstruct --method {method} --out X.mp4"
         )
+    span = work.start, work.stop
     check_span(len(recording), *span)
     centers = centers_inside(len(recording), stride, margin := margin_of(module), *span)
     if span != (None, None) or 2 * margin >= len(recording):
@@ -264,7 +262,7 @@ def _code_images(
 
     count = (len(recording) if span[1] is None else span[1]) - (span[0] or 0)
     planes = centers[0], stride, len(centers), count
-    metadata = _metadata(loaded, method, recording, coder, planes, scale)
+    metadata = _metadata(loaded, method, recording, (codec, crf), planes, scale)
     options: dict[str, Any] = {"codec": metadata.codec, "crf": metadata.crf}
     options |= {"comment": metadata.as_text(), "overwrite": work.overwrite}
     with VideoWriter(work.target, FPS, **options) as video:
@@ -274,6 +272,14 @@ def _code_images(
     size = work.target.stat().st_size
     cost = _cost(size, metadata.bits_per_pixel(size))
     return f"video: {work.target} (lossy, {len(centers)} images of {count} planes, {cost})"
+
+
+#: Suffix of the output -> its coder, whose parameters are the options that apply to it.
+_CODERS: Final[Mapping[str, Callable[..., str]]] = {
+    ".sci": _code_features,
+    LOSSLESS: _code_lossless,
+    ".mp4": _code_images,
+}
 
 
 def _metadata(

@@ -47,7 +47,7 @@ def deblur(
     spikes: str,
     *,
     out: str,
-    weights: str = "ssdm-student",
+    method: str = "ssdm-student",
     frames: PositiveInt | None = None,
     exposure_start: NonNegativeInt | None = None,
     exposure_length: PositiveInt | None = None,
@@ -68,7 +68,7 @@ def deblur(
         spikes: The recording (.dat, .npz, .npy, .h5 or .spl), or a folder of recordings.
         out: X.mp4 for a video, X.png for one image at the middle of the exposure, else a folder for
             PNG files.
-        weights: Shipped weights, a checkpoint, an export folder, or the published file (.pth).
+        method: A shipped name, a checkpoint, an export folder, or the published weights (.pth).
         frames: Number of sharp images, evenly spaced from the first to the last plane of the
             exposure. Default: 7, or 1 with X.png.
         exposure_start: First plane of the exposure. Default: 20.
@@ -81,12 +81,12 @@ def deblur(
     pairs = find_pairs(Path(image), Path(spikes))
     if kind == "picture" and Path(image).is_dir():
         raise UsageError(f"--out {out}: a folder of images does not fit into one picture")
-    check_method(weights)
+    check_method(method)
     opened = partial(_opened, name, dat, (exposure_start, exposure_length))
-    if weights in shipped_weights():  # other weights state their ratio only when loaded
+    if method in shipped_weights():  # other weights state their ratio only when loaded
         opened(pairs[0], SHIPPED_RATIO)
-    loaded = load_method(weights, device, trust=trust)
-    module = require_ability(loaded, Deblurs, f"--weights {weights}")
+    loaded = load_method(method, device, trust=trust)
+    module = require_ability(loaded, Deblurs, f"--method {method}")
     echo(_write(pairs, partial(_sequence, module, opened, frames), target, frames))
 
 

@@ -13,8 +13,8 @@ import sys
 import traceback
 import warnings
 from argparse import ArgumentError
-from itertools import pairwise, zip_longest
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 from spike_zoo.cli.console import configure_streams, drop_unwritten, quiet
 from spike_zoo.cli.options import resolve_types, types_of
@@ -43,30 +43,40 @@ EVERYWHERE = ("--debug", "--quiet")  # options of all commands, at any position
 _ARCHIVE = {
     name: f"spike_zoo.cli.archive:archive_{name}" for name in ("build", "info", "verify", "export")
 }
-_SUMMARIES = {
-    "simulate": "simulate a spike camera on scenes, videos or images; makes the default archives",
-    "archive": "build, show, verify or export an HDF5 spike archive",
-    "reconstruct": "turn a recording into a picture, a folder of pictures or a video",
-    "deblur": "turn a blurry image and the spikes of its exposure into sharp images",
-    "classify": "print the most probable classes of a recording",
-    "compress": "turn a recording into a bitstream or a coded video",
-    "decompress": "turn a bitstream into a video, pictures, features or its recording",
-    "calibrate": "estimate the noise of a camera from recordings of uniform light",
-    "info": "show format, size and other facts of a recording, archive, bitstream or weights",
-    "sweep": "run the runs of a W&B sweep file on this machine, without an account",
-    "table": "write the results of runs as Markdown and CSV tables, or curves as PNG",
-    "compare": "test methods without training on the images that a run was tested on",
-    "score": "measure NIQE and BRISQUE of pictures, without ground truth",
-    "report": "write an HTML report of a recording, archive, bitstream or runs",
-    "live": "show a recording as a video on a local web page while it is recorded",
-    "configs": "list or copy the configurations of the package",
-    "export": "write the weights of a checkpoint as safetensors or a graph",
-    "doctor": "show versions, devices, optional packages and search paths",
+#: Group of the help text -> its commands with their summaries.
+GROUPS: Final = {
+    "use recordings": {
+        "info": "show format, size and other facts of a recording, archive, bitstream or weights",
+        "reconstruct": "turn a recording into a picture, a folder of pictures or a video",
+        "deblur": "turn a blurry image and the spikes of its exposure into sharp images",
+        "classify": "print the most probable classes of a recording",
+        "compress": "turn a recording into a bitstream or a coded video",
+        "decompress": "turn a bitstream into a video, pictures, features or its recording",
+        "report": "write an HTML report of a recording, archive, bitstream or runs",
+        "live": "show a recording as a video on a local web page while it is recorded",
+        "score": "measure NIQE and BRISQUE of pictures, without ground truth",
+    },
+    "train and compare": TRAINER_VERBS
+    | {
+        "sweep": "run the runs of a W&B sweep file on this machine, without an account",
+        "table": "write the results of runs as Markdown and CSV tables, or curves as PNG",
+        "compare": "test methods without training on the images that a run was tested on",
+        "configs": "list or copy the configurations of the package",
+        "export": "write the weights of a checkpoint as safetensors or a graph",
+        "doctor": "show versions, devices, optional packages and search paths",
+    },
+    "data": {
+        "simulate": "simulate a spike camera on scenes, videos or images, as in the default archives",
+        "archive": "build, show, verify or export an HDF5 spike archive",
+        "calibrate": "estimate the noise of a camera from recordings of uniform light",
+    },
 }
-#: Command -> (module and function, summary); a dictionary is a group of commands.
-COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
-    name: (_ARCHIVE if name == "archive" else f"spike_zoo.cli.{name}:{name}", summary)
-    for name, summary in _SUMMARIES.items()
+#: Command -> module and function; a dictionary is a group of commands.
+COMMANDS: dict[str, str | dict[str, str]] = {
+    name: _ARCHIVE if name == "archive" else f"spike_zoo.cli.{name}:{name}"
+    for commands in GROUPS.values()
+    for name in commands
+    if name not in TRAINER_VERBS
 }
 
 
@@ -108,8 +118,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def overview() -> str:
     """Return the help text of the program, with one line per command."""
-    summaries = {**TRAINER_VERBS, **{name: entry[1] for name, entry in COMMANDS.items()}}
-    listed = "\n".join(f"  {name:<12} {summary}" for name, summary in summaries.items())
+    sections = [
+        "\n".join([f"{title}:", *(f"  {name:<12} {line}" for name, line in commands.items())])
+        for title, commands in GROUPS.items()
+    ]
+    listed = "\n\n".join(sections)
     return f"""\
 usage: {PROGRAM} COMMAND [options]        (run {PROGRAM} COMMAND --help for its options)
 
@@ -151,7 +164,7 @@ def _complete(line: str) -> None:
     from jsonargparse import auto_cli
 
     words = line.split(" ")
-    target: Any = {name: entry for name, (entry, _) in COMMANDS.items()}
+    target: Any = COMMANDS
     while isinstance(target, dict) and words[1] in target and len(words) > 2:
         target = target[words.pop(1)]
     shortened = " ".join(words)  # without the command, whose parser reads the rest
@@ -174,7 +187,7 @@ def _run_function(command: str, arguments: list[str]) -> int:
 
     from spike_zoo.cli.help_pages import CommandHelp
 
-    components = imported(COMMANDS[command][0])
+    components = imported(COMMANDS[command])
     is_group = isinstance(components, dict)
     function = components.get(arguments[0] if arguments else "") if is_group else components
     types = types_of(function) if function else {}
@@ -208,28 +221,7 @@ def _check_options(known: Iterable[str], arguments: Sequence[str]) -> None:
         if given.startswith("--") and given not in names:
             from spike_zoo.training.problems import unknown_option
 
-            hint = _setting_hint(given.removeprefix("--"), arguments)
-            raise UsageError(hint or unknown_option(argument, names))
-
-
-def _setting_hint(name: str, arguments: Sequence[str]) -> str:
-    """Return how a setting of the method on a command line is given, "" if it has no such one."""
-    from spike_zoo.checkpoints.published import WEIGHTLESS
-
-    words = [word for argument in arguments for word in argument.split("=", 1)]
-    following = dict(pairwise(words))
-    method, value = following.get("--method", ""), following.get(f"--{name}", "N")
-    known = WEIGHTLESS.get(method.partition(":")[0])
-    setting = name.replace("-", "_")
-    if not known or setting not in inspect.signature(_imported_class(known.class_path)).parameters:
-        return ""
-    joined = f"{method}{',' if ':' in method else ':'}{setting}={value}"
-    return f"--{name} is a setting of the method: give --method {joined}"
-
-
-def _imported_class(path: str) -> Any:  # noqa: ANN401  (a class)
-    module, _, name = path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
+            raise UsageError(unknown_option(argument, names))
 
 
 def as_parsed(arguments: Sequence[str], types: Mapping[str, Any]) -> list[str]:
@@ -294,7 +286,9 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
         return 0, ""
     if isinstance(error, OSError) and error.errno in _UNWRITABLE:
         drop_unwritten()
-        return INVALID, _not_written(error, arguments[:1])
+        place = f"{error.filename}:" if error.filename else "the output"
+        what = f"{place} cannot be written ({error.strerror or error})"
+        return INVALID, f"error: {what}; free space, or write elsewhere"
     if code := signal_code(error.__context__):  # an error while unfinished files were removed
         return code, ""
     if isinstance(error, SystemExit):
@@ -308,19 +302,6 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     return FAULT, (
         f"error: internal error of spike-zoo: {type(error).__name__}: {first_line(error)}\n"
         "Run it again with --debug and report the traceback."
-    )
-
-
-def _not_written(error: OSError, command: Sequence[str]) -> str:
-    """Return the message for a disk that is full or a file system that is read-only."""
-    reason = error.strerror or error
-    if not error.filename:
-        return f"error: the output cannot be written ({reason}); free space, or write elsewhere"
-    option = "--run_dir" if TRAINER_VERBS.keys() & {*command} else "--out"
-    where = "" if "sweep" in command else f" ({option})"
-    return (
-        f"error: {error.filename}: cannot be written ({reason}); free space, or write to another "
-        f"folder{where}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -160,7 +161,8 @@ def resolve_types(command: Callable[..., Any]) -> None:
 
     jsonargparse would also import all that their modules import for type checkers, such as torch.
     """
-    command.__annotations__ = get_type_hints(command)
+    hints = get_type_hints(command)
+    command.__annotations__ = unwrap(command).__annotations__ = hints
     for group in filter(is_typeddict, map(_group, command.__annotations__.values())):
         group.__annotations__ = get_type_hints(group)
 

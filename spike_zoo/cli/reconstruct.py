@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.batch import run_batch
+from spike_zoo.cli.batch import for_each_recording
 from spike_zoo.cli.console import echo, report_clipping, warn_of_filters
 from spike_zoo.cli.inputs import (
     SharedWork,
@@ -38,6 +38,7 @@ _BUDGET = 60.0  # seconds that the default method may take for all images, on on
 _ALIGNED_SECONDS, _COLOUR_SECONDS = 1.4e-6, 8e-6  # per pixel, of tfi-aligned and in colour
 
 
+@for_each_recording
 def reconstruct(
     recording: str,
     *,
@@ -98,8 +99,6 @@ def reconstruct(
         jobs: Number of processes for several recordings; 0: one per core. For a video or folder of
             one recording, 2 or more processes share its images.
     """
-    if run_batch(reconstruct, locals()):  # first, while locals() are only the arguments
-        return
     source = recording_source(recording, name, dat, rate_scale)
     target = Target.of(out, fps=fps, overwrite=overwrite)
     if method is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
@@ -26,7 +26,7 @@ def report(
     scenes: NonNegativeInt = 1,
     name: list[str] | None = None,
     truth: str | None = None,
-    codec: str = "sci",
+    coding_method: str = "sci",
     rates: bool = False,
     rate_scale: float | str = "auto",
     device: str = "auto",
@@ -50,11 +50,9 @@ def report(
             shows only the pictures in their folders and computes nothing.
         name: Names of the recordings of an archive. Default: recordings of the test split.
         truth: Ground-truth picture at the centre plane, of the size of the planes.
-        codec: The method that decodes a bitstream, and compresses with --rates.
+        coding_method: The method that decodes a bitstream, and compresses with --rates.
         rates: Compress the recording at every quality for a rate-distortion curve. Takes minutes.
     """
-    given: dict[str, Any] = locals()  # first, while they are only the arguments
-    options = given.keys() - {"source", "out", "overwrite", "rate_scale", "dat"}
     stem = stem_of(source if is_address(source) else Path(source).resolve())
     target = Path(f"{stem}.html" if out is None else out)
     if target.suffix != ".html":
@@ -67,6 +65,20 @@ def report(
     from spike_zoo.pages.choices import Choices
     from spike_zoo.pages.report_sources import report_of
 
-    choices = Choices(stated=stated, **{option: given[option] for option in options})
+    choices = Choices(
+        methods=methods,
+        center=center,
+        pictures=pictures,
+        start=start,
+        stop=stop,
+        scenes=scenes,
+        name=name,
+        coding_method=coding_method,
+        rates=rates,
+        stated=stated,
+        truth=truth,
+        device=device,
+        trust=trust,
+    )
     write_page(report_of(local_path(source), choices), target)
     echo(f"page: {target} ({target.stat().st_size / 1e6:.1f} MB)")

@@ -84,7 +84,7 @@ def _add_decoded(page: Page, reader: BitstreamReader, choices: Choices) -> None:
     """Add decoded pictures and motion, or a warning with the reason if they cannot be decoded."""
     from spike_zoo.pages.methods import method_label
 
-    page.add_section("Pictures", f"Decoded by {method_label(choices.codec)}.")
+    page.add_section("Pictures", f"Decoded by {method_label(choices.coding_method)}.")
     try:
         _add_viewers(page, reader, _load_codec(choices))
     except (SpikeZooError, ValueError) as error:
@@ -141,8 +141,8 @@ def _load_codec(choices: Choices) -> SCICodec:
     from spike_zoo.checkpoints.loading import load, pick_device
     from spike_zoo.tasks.protocols import codec_from
 
-    loaded = load(choices.codec, device=pick_device(choices.device), trust=choices.trust)
-    return codec_from(loaded, f"--codec {choices.codec}")
+    loaded = load(choices.coding_method, device=pick_device(choices.device), trust=choices.trust)
+    return codec_from(loaded, f"--coding-method {choices.coding_method}")
 
 
 def add_rates(page: Page, scene: ReportScene, choices: Choices) -> None:
@@ -151,7 +151,7 @@ def add_rates(page: Page, scene: ReportScene, choices: Choices) -> None:
     from spike_zoo.tables.curves import FilledCurve, Line, curve_chart
     from spike_zoo.tables.spec import CurveSpec
 
-    name = method_label(choices.codec)
+    name = method_label(choices.coding_method)
     page.add_section(
         "Rate and distortion", f"The recording compressed by {name} at {QUALITIES} qualities."
     )
@@ -182,7 +182,9 @@ def _measured(
     part = _part(scene, choices)
     coded: list[tuple[float, Tensor]] = []
     planes: list[int] = []
-    for quality in with_progress(range(QUALITIES), QUALITIES, f"{choices.codec}: qualities"):
+    for quality in with_progress(
+        range(QUALITIES), QUALITIES, f"{choices.coding_method}: qualities"
+    ):
         data = codec.compress(part, quality=quality)
         decoded = codec.decompress(data)
         indices = [int(index) for index in decoded.feature_index]

@@ -30,7 +30,7 @@ class Choices:
     stop: int | None = None
     scenes: int = 1
     name: Sequence[str] | None = None
-    codec: str = "sci"
+    coding_method: str = "sci"  #: the method that decodes a bitstream, and compresses
     deblurring: str = "ssdm-student"  #: the method that deblurs
     rates: bool = False
     truth: str | None = None

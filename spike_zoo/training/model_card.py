@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Command -> example of its use with weights.
 _LINES = {
     "reconstruct": "reconstruct street.npz --method {} --out street.mp4",
-    "deblur": "deblur photo.png spikes.npz --weights {} --frames 7 --out sharp.mp4",
+    "deblur": "deblur photo.png spikes.npz --method {} --frames 7 --out sharp.mp4",
     "classify": "classify digit.npz --method {}",
 }
 #: Characters with a meaning in Markdown or HTML, except underscores inside a word.

@@ -46,7 +46,7 @@ def _scene(zoo: Zoo) -> None:
 
 
 def run(zoo: Zoo, line: str, weights: object = "student") -> Outcome:
-    return zoo(f"deblur {line} --weights {weights} --device cpu")
+    return zoo(f"deblur {line} --method {weights} --device cpu")
 
 
 def expected_images(centers: list[int], name: str = "street") -> Tensor:
@@ -143,7 +143,7 @@ def test_a_headerless_recording_is_read_with_a_quarter_of_the_image_size(zoo: Zo
     ("options", "message"),
     [
         ("--device toaster", "--device toaster"),
-        ("--weights tfi", "--weights tfi: TFI does not deblur"),
+        ("--method tfi", "--method tfi: TFI does not deblur"),
         ("--frames 98", "98 different planes"),
         ("--exposure-start 3", "around plane 3 leaves"),
         ("--exposure-length 300", "planes 20..319"),
@@ -153,8 +153,8 @@ def test_impossible_calls_are_rejected_and_leave_no_files(
     options: str, message: str, zoo: Zoo
 ) -> None:
     before = names(".")
-    line = f"deblur {PAIR} --out frames --weights student {options}"
-    result = zoo(line if "weights" in options else f"{line} --trust")
+    line = f"deblur {PAIR} --out frames --method student {options}"
+    result = zoo(line if "--method" in options else f"{line} --trust")
     assert result.code in (1, 2)
     assert message in result.err
     assert names(".") == before

@@ -26,7 +26,7 @@ def test_help_describes_every_option_with_hyphens_and_without_types_of_python(
     if command.startswith("archive"):
         return
     words = " ".join(page.split())
-    for option in types_of(imported(COMMANDS[command][0])):
+    for option in types_of(imported(COMMANDS[command])):
         place = rf"--{option.replace('_', '-')}( \S+)?|{option.upper()}"
         assert re.search(rf"({place}) [A-Z\da-z.][^-]", words), option
 

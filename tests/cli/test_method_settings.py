@@ -8,7 +8,6 @@ import pytest
 
 from spike_zoo.checkpoints.published import check_method, split_settings
 from spike_zoo.cli.inputs import load_method
-from spike_zoo.cli.main import main
 from spike_zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,11 +61,3 @@ def test_an_invalid_setting_is_named_with_the_known_ones(wanted: str, message: s
     with pytest.raises(UsageError) as error:
         load_method(wanted, "cpu", trust=False)
     assert message in str(error.value)
-
-
-def test_a_setting_as_an_option_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["reconstruct", "a.dat", "--out", "a.png", "--method", "tfi-aligned"]
-    assert main([*command, "--unblurs", "false"]) == 2
-    assert "give --method tfi-aligned:unblurs=false" in capsys.readouterr().err
-    assert main([*command, "--unblur", "false"]) == 2
-    assert "unknown option --unblur" in capsys.readouterr().err

@@ -205,13 +205,13 @@ def test_exposures_become_a_strip_of_sharp_images(exposures_archive: Path, repor
 def test_the_bits_of_a_bitstream_are_shown_without_its_model(report: Make) -> None:
     payloads = [encode_symbols(random_symbols(count)) for count in (9, 5)]
     Path("street.sci").write_bytes(bitstream(small_header(2), payloads))
-    html, viewers = report("street.sci", "--codec nothing")
+    html, viewers = report("street.sci", "--coding-method nothing")
     assert html.count("fill: #2f80c9") == 2, "a bar for each group of pictures"
     assert "bits per frame on average" in html
     assert "The pictures cannot be made: nothing: neither a file nor" in html
     assert viewers == []
     Path("cut.sci").write_bytes(Path("street.sci").read_bytes()[:-3])
-    html, _ = report("cut.sci", "--codec nothing")
+    html, _ = report("cut.sci", "--coding-method nothing")
     assert html.count("<rect ") == 1
     assert "Left out: " in html
 
@@ -229,8 +229,10 @@ def test_a_codec_shows_pictures_and_motion_of_a_bitstream(
 def test_rates_are_measured_at_every_quality_against_the_ground_truth(
     clips_archive: Path, report: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    html, _ = report("street.npz", f"{QUICK} --rates --codec stir-small")
-    assert "No bitstream can be made: --codec stir-small: STIRModule does not compress" in html
+    html, _ = report("street.npz", f"{QUICK} --rates --coding-method stir-small")
+    assert (
+        "No bitstream can be made: --coding-method stir-small: STIRModule does not compress" in html
+    )
     monkeypatch.setattr("spike_zoo.checkpoints.loading.load", lambda *_, **__: SumsCodec())
     html, _ = report(clips_archive, f"{QUICK} --rates")
     assert html.count("<use xlink:href=") >= 3, "a point of each quality"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LINES = (
     "reconstruct street.npz --method marking.ckpt --out out.png",
-    "deblur blurry.png street.npz --weights marking.ckpt --out out.png",
+    "deblur blurry.png street.npz --method marking.ckpt --out out.png",
     "classify street.npz --method marking.ckpt",
     "compress street.npz --method marking.ckpt --out out.sci",
     "decompress street.sci --method marking.ckpt --out out.npz",
@@ -65,7 +65,7 @@ def test_a_configuration_in_the_run_folder_makes_no_class_trusted(zoo: Zoo) -> N
 def test_every_command_that_loads_a_method_has_the_trust_option() -> None:
     marks = ("load_method", "loading import load", "sources import report_of")
     commands = set()
-    for name, (target, _) in COMMANDS.items():
+    for name, target in COMMANDS.items():
         for command in [imported(target)] if isinstance(target, str) else imported(target).values():
             source = inspect.getsource(sys.modules[command.__module__])
             if any(mark in source for mark in marks):

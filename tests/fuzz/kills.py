@@ -153,7 +153,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "compress": Command(
         _clip,
-        ("compress", "a.npz", "--lossless", "--out", "a.spl"),
+        ("compress", "a.npz", "--out", "a.spl"),
         ("a.spl",),
         lambda path: read_recording(path).read(),
     ),

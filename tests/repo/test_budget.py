@@ -19,7 +19,7 @@ PACKAGE = ROOT / "spike_zoo"
 
 
 def _options() -> int:
-    targets = [imported(entry) for entry, _ in COMMANDS.values()]
+    targets = [imported(entry) for entry in COMMANDS.values()]
     commands = [c for t in targets for c in (t.values() if isinstance(t, dict) else [t])]
     required = [
         parameter

@@ -46,8 +46,8 @@ def test_abilities_are_detected_by_protocols(module: nn.Module, abilities: set[t
 def test_require_ability_returns_the_module_or_raises_with_the_option() -> None:
     module = TFP()
     assert require_ability(module, Reconstructs, "--method tfp") is module
-    with pytest.raises(UsageError, match="--weights tfp: TFP does not deblur"):
-        require_ability(module, Deblurs, "--weights tfp")
+    with pytest.raises(UsageError, match="--method tfp: TFP does not deblur"):
+        require_ability(module, Deblurs, "--method tfp")
     with pytest.raises(UsageError, match="--method a: SSDMStudentModule does not make"):
         require_ability(SSDMStudentModule(), Reconstructs, "--method a")
     with pytest.raises(UsageError, match="--method tfp: TFP does not classify"):

@@ -58,7 +58,7 @@ def test_a_card_of_weights_without_a_record_states_that() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "line"), [("deblur", "--weights small"), ("classify", "classify digit.npz")]
+    ("command", "line"), [("deblur", "--method small"), ("classify", "classify digit.npz")]
 )
 def test_a_card_states_the_command_for_the_weights(command: str, line: str) -> None:
     assert line in model_card("small", {**DESCRIPTION, "command": command})

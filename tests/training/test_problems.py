@@ -60,7 +60,6 @@ def _rejection(reader: LineReader, *options: str) -> str:
         ("--model.init_args.width wide", "^model.init_args.width: Expected"),
         ("--model.init_args.network.attention no", r"network\.attention: Expected one of"),
         ("--model.class_path spike_zoo.methods.stir.No", "^model: .* attribute 'No'"),
-        ("--model NoSuchModule", "expected the import path of a class, such as"),
         ("--trainer.callbacks+=EarlyStopping", r"^--trainer\.callbacks\.monitor must be given"),
     ],
 )
@@ -257,7 +256,7 @@ def test_other_classes_in_a_file_are_rejected_before_an_import(
     Path("a.yaml").write_text(content)
     rejection = _rejection(reader, "--config", "a.yaml")
     assert rejection.startswith("a.yaml: ")
-    assert "--safe allows only classes" in rejection
+    assert "--safe does not allow" in rejection
 
 
 @pytest.mark.parametrize(
@@ -273,11 +272,11 @@ def test_other_classes_in_a_file_are_rejected_before_an_import(
 def test_other_classes_on_the_command_line_are_rejected(
     argument: str, reader: LineReader, only_trusted: None
 ) -> None:
-    assert "--safe allows only classes" in _rejection(reader, argument)
+    assert "--safe does not allow" in _rejection(reader, argument)
 
 
 def test_the_option_safe_allows_only_trusted_classes(
     only_trusted: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["fit", "--config", "stir", "--model=os.system", "--safe"]) == 2
-    assert "--safe allows only classes" in capsys.readouterr().err
+    assert "--safe does not allow" in capsys.readouterr().err
