@@ -192,6 +192,7 @@ def test_other_filters_than_those_of_the_camera_are_rejected(maps: PixelMaps) ->
     content = yaml.safe_load(Path("lab/camera.yaml").read_text())
     sensor = {"flip": True, "mirror": False, "rotate": 0, "cfa": "RGGB"}
     Path("lab/camera.yaml").write_text(yaml.safe_dump(content | {"sensor": sensor}))
+    cfa: Any
     for rotate, cfa in ((0, "RGGB"), (90, "GRBG"), (180, "BGGR"), (270, "GBRG")):
         sidecar.write_text(yaml.safe_dump(stated | {"rotate": rotate, "cfa": cfa}))
         read_recording("takes/a.dat", camera="lab/camera.yaml")
