@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from spike_zoo.checkpoints.published import split_settings
 from spike_zoo.cli.console import note, quiet
 from spike_zoo.errors import RecordingError, UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
-from spike_zoo.tasks.protocols import adjusted
+from spike_zoo.tasks.protocols import load_adjusted
 from spike_zoo.utils.executor import run_tasks
 
 if TYPE_CHECKING:
@@ -62,16 +61,8 @@ class RecordingSource(NamedTuple):
 
 
 def load_method(method: str, device: str, *, trust: bool) -> Any:  # noqa: ANN401  (any module)
-    """Load a method and apply the settings in its name, as in ``tfi:average=9``.
-
-    Torch is imported here, after all checks that do not need it.
-    """
-    from spike_zoo.checkpoints.loading import load, pick_device
-
-    name, settings = split_settings(method)
-    return adjusted(
-        load(name, device=pick_device(device), trust=trust), settings, f"--method {method}"
-    )
+    """Load the method of ``--method``, with the settings in its name, see ``load_adjusted``."""
+    return load_adjusted(method, "--method", device=device, trust=trust)
 
 
 def chosen_rate_scale(recording: SpikeRecording, module: object, option: float | str) -> float:
@@ -98,13 +89,13 @@ def report_lacking(centers: Sequence[int], planes: int, margin: int) -> None:
     early = [plane for plane in centers if plane < margin]
     late = [plane for plane in centers if plane >= max(planes - margin, margin)]
     lacking = [
-        f"{part[0]} to {part[-1]}" if len(part) > 1 else f"{part[0]}"
+        f"planes {part[0]} to {part[-1]}" if len(part) > 1 else f"plane {part[0]}"
         for part in (early, late)
         if part
     ]
     if lacking:
         note(
-            f"note: the images of planes {' and '.join(lacking)} are noisier: the method uses "
+            f"note: more noise in the image of {' and of '.join(lacking)}: the method uses "
             f"{margin} planes before and after an image, which the recording of {planes} planes "
             "does not have there (--start and --stop select the planes)"
         )

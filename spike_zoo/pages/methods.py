@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from spike_zoo.checkpoints.loading import load
 from spike_zoo.checkpoints.published import WEIGHTLESS, split_settings, weightless_names
-from spike_zoo.tasks.protocols import Reconstructs, adjusted, require_ability
+from spike_zoo.tasks.protocols import Reconstructs, load_adjusted, require_ability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,11 +51,10 @@ def load_methods(
     defaults = weightless_names(in_colour=True) if colour else DEFAULTS
     methods = []
     for method in wanted or defaults:
-        name, settings = split_settings(method)
-        option = f"--methods {method}"
-        module = adjusted(load(name, device=device, trust=trust), settings, option)
-        require_ability(module, Reconstructs, option)
-        methods.append(LabelledMethod(method if settings else method_label(method), module))
+        module = load_adjusted(method, "--methods", device=device, trust=trust)
+        require_ability(module, Reconstructs, f"--methods {method}")
+        has_settings = bool(split_settings(method)[1])
+        methods.append(LabelledMethod(method if has_settings else method_label(method), module))
     if wanted and not limits_slow:
         return methods
     limited = [

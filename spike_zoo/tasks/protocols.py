@@ -19,6 +19,7 @@ from typing import (
     runtime_checkable,
 )
 
+from spike_zoo.checkpoints.published import split_settings
 from spike_zoo.errors import UsageError, closest
 
 if TYPE_CHECKING:
@@ -162,6 +163,17 @@ def require_ability(module: object, ability: type[Ability], option: str) -> Abil
 def margin_of(method: Reconstructs) -> int:
     """Return the planes that an image of a method needs on either side, at most 128."""
     return min(getattr(method, "margin", method.clip_length // 2), _MAX_MARGIN)
+
+
+def load_adjusted(method: str, option: str, *, device: str = "cpu", trust: bool = False) -> Any:  # noqa: ANN401  (any module)
+    """Load a method and apply the settings in its name, as in ``tfi:average=9``.
+
+    ``option`` named the method, as ``"--method"``. Torch is imported here.
+    """
+    from spike_zoo.checkpoints.loading import load
+
+    name, settings = split_settings(method)
+    return adjusted(load(name, device=device, trust=trust), settings, f"{option} {method}")
 
 
 def adjusted(module: Any, settings: Mapping[str, Any], option: str) -> Any:  # noqa: ANN401  (any module)

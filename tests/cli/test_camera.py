@@ -235,6 +235,6 @@ def test_report_accepts_a_camera_for_a_recording_and_an_archive(maps: PixelMaps,
         assert "maps of 6x20 pixels do not fit planes of 12x20" in result.err
         assert zoo(f"{line} --camera lab/camera.yaml").code == 0
     page = Path("npz.html").read_text()
-    assert "compress takes/a.npz --out a.sci" in page, "which rejects --camera"
+    assert "compress takes/a.npz --camera lab/camera.yaml --out a-small.mp4" in page
     assert "reconstruct takes/a.npz --camera lab/camera.yaml" in page
     assert maps.defective.any()

@@ -22,7 +22,7 @@ from spike_zoo.methods.sci.features.fem import WINDOW
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.windows import centred_window
 from spike_zoo.tasks.coding import CodedScene, CodingModule, CompressedRecording
-from spike_zoo.tasks.protocols import Reconstructs
+from spike_zoo.tasks.protocols import Reconstructs, load_adjusted
 
 Motion = Literal["decoded", "none"]
 Channels = Literal["all", "mean"]
@@ -85,31 +85,26 @@ class ReconstructingModule(CodedVideoModule):
     Args:
         codec: See :class:`CodedVideoModule`.
         qps: See :class:`CodedVideoModule`.
-        reconstructor: Name or path for :func:`spike_zoo.load`: ``"tfp"``, ``"sci"``, or a
-            checkpoint.
-        window: Planes of the virtual exposure window, for methods with this option.
+        reconstructor: A method as for ``reconstruct --method``: a name or path for
+            :func:`spike_zoo.load`, and settings that differ from its own, as ``tfp:window=13``.
     """
 
     def __init__(
         self,
         codec: str = "x265",
         qps: Sequence[int] = QPS,
-        reconstructor: str = "tfp",
-        window: int = WINDOW,
+        reconstructor: str = f"tfp:window={WINDOW}",
     ) -> None:
         super().__init__(codec, qps)
         self.save_hyperparameters()
         self.reconstructor_name = reconstructor
-        self.window = window
         self.reconstructor: nn.Module | None = None
 
     def read_weights(self) -> None:
         """Read the reconstruction method."""
         if self.reconstructor is not None:
             return
-        method: Any = load(self.reconstructor_name)
-        if hasattr(method, "adjusted") and "window" in method.hparams:
-            method = method.adjusted(window=self.window)
+        method = load_adjusted(self.reconstructor_name, "reconstructor")
         if not isinstance(method, Reconstructs):
             raise ConfigError(
                 f"reconstructor: {self.reconstructor_name} does not reconstruct images; name a "
@@ -148,7 +143,6 @@ class ATCModule(ReconstructingModule):
         codec: See :class:`CodedVideoModule`.
         qps: See :class:`CodedVideoModule`.
         reconstructor: See :class:`ReconstructingModule`.
-        window: See :class:`ReconstructingModule`.
 
     Source: Fig. 10 of the paper, with codecs that can run here.
     """
@@ -158,9 +152,8 @@ class ATCModule(ReconstructingModule):
         codec: str = "x265",
         qps: Sequence[int] = QPS,
         reconstructor: str = DEFAULT_WEIGHTS,
-        window: int = WINDOW,
     ) -> None:
-        super().__init__(codec, qps, reconstructor, window)
+        super().__init__(codec, qps, reconstructor)
 
     def prepared(self, scene: CodedScene) -> NDArray[Any]:
         """Return the images of a recording as bytes ``(N, H, W)``."""

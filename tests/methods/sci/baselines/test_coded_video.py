@@ -10,7 +10,8 @@ import torch
 from lightning import seed_everything
 
 from spike_zoo.checkpoints.loading import save_weights
-from spike_zoo.errors import ConfigError, MediaError
+from spike_zoo.cli.inputs import load_method
+from spike_zoo.errors import MediaError, UsageError
 from spike_zoo.media import coded_video
 from spike_zoo.methods.classical import TFP, tfp_video
 from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule
@@ -82,14 +83,23 @@ def test_nearly_lossless_video_of_images_gives_the_images_of_the_reconstructor(
     scene: CodedScene,
 ) -> None:
     _, images = encode_and_decode(
-        ATCModule("x265", qps=[30, 4], reconstructor="tfp", window=9), scene
+        ATCModule("x265", qps=[30, 4], reconstructor="tfp:window=9"), scene
     )
-    recording = ATCModule(reconstructor="tfp", window=9)
+    recording = ATCModule(reconstructor="tfp:window=9")
     recording.read_weights()
     expected = recording.pictures(scene.spikes, scene)
     assert isinstance(recording.reconstructor, TFP)
     assert psnr(images, expected) > 42
     assert images.shape == (5, 1, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("name", ["tfp", "tfi", "tfi:average=9", "tfi-aligned", "tfp:window=13"])
+def test_a_baseline_has_the_options_of_the_command_reconstruct(name: str) -> None:
+    module = ATCModule(reconstructor=name)
+    module.read_weights()
+    of_command: Any = load_method(name, "cpu", trust=False)
+    assert isinstance(module.reconstructor, type(of_command))
+    assert module.reconstructor.hparams == of_command.hparams
 
 
 @pytest.mark.parametrize("motion", ["decoded", "none"])
@@ -173,13 +183,17 @@ def test_weights_are_frozen_parameters_after_read_weights(weights: str) -> None:
         (lambda: CAASModule(channels="two"), "channels: one of all, mean, got 'two'"),  # type: ignore[arg-type]  # an invalid value
         (lambda: CAASModule(weights="tfp").read_weights(), "not of SCI with pictures"),
         (
+            lambda: ATCModule(reconstructor="tfp:planes=3").read_weights(),
+            "reconstructor tfp:planes=3: there is no setting 'planes'",
+        ),
+        (
             lambda: CTAModule(reconstructor="ssdm-student").read_weights(),
             "does not reconstruct images",
         ),
     ],
 )
 def test_invalid_settings_are_rejected_by_name(make: Any, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(UsageError, match=message):
         make()
 
 
