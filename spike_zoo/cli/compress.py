@@ -34,9 +34,9 @@ from spike_zoo.tasks.protocols import Reconstructs, codec_from, margin_of, requi
 from spike_zoo.utils.files import check_absent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from spike_zoo.coding import Header
     from spike_zoo.formats.recording import RecordingSource
@@ -122,12 +122,7 @@ def compress(
         raise UsageError(f"--{option} {options[option]}: does not apply to X{target.suffix}")
     source = recording_source(recording, name, dat, rate_scale)
     check_absent(target, overwrite=overwrite)
-    echo(
-        coder(
-            _Compression(source, jobs, cluster, target, overwrite, start, stop),
-            **options,
-        )
-    )
+    echo(coder(_Compression(source, jobs, cluster, target, overwrite, start, stop), **options))
 
 
 @dataclass(frozen=True)
@@ -256,22 +251,41 @@ def _code_images(
     if span != (None, None) or 2 * margin >= len(recording):
         report_lacking(centers, len(recording), margin)
     scale = chosen_rate_scale(recording, module)
-    clipped = ClippedPixels(scale)
-    images = clipped.counted(work.images(prepare, recording, centers, scale, module))
-    from spike_zoo.media.video import VideoWriter
+    from spike_zoo.checkpoints.weight_files import state_digest
+    from spike_zoo.media.coded_pictures import CodedPictures
+    from spike_zoo.media.video import VIDEO_CODECS
 
     count = (len(recording) if span[1] is None else span[1]) - (span[0] or 0)
-    planes = centers[0], stride, len(centers), count
-    metadata = _metadata(loaded, method, recording, (codec, crf), planes, scale)
-    options: dict[str, Any] = {"codec": metadata.codec, "crf": metadata.crf}
-    options |= {"comment": metadata.as_text(), "overwrite": work.overwrite}
+    weights = loaded.state_dict()
+    description = CodedPictures(
+        method,
+        state_digest(weights)[:24] if weights else "",
+        codec,
+        VIDEO_CODECS[codec].crf if crf is None else crf,
+        *(centers[0], stride, len(centers), count),
+        *recording.shape[1:],
+        scale,
+        recording.fps or None,
+    )
+    images = work.images(prepare, recording, centers, scale, module)
+    return _write_video(work, description, images)
+
+
+def _write_video(work: _Compression, description: CodedPictures, images: Iterable[Tensor]) -> str:
+    """Write images as a video; return a line with its path and bit rate."""
+    from spike_zoo.media.video import VideoWriter
+
+    clipped = ClippedPixels(description.rate_scale)
+    options: dict[str, Any] = {"codec": description.codec, "crf": description.crf}
+    options |= {"comment": description.as_text(), "overwrite": work.overwrite}
     with VideoWriter(work.target, FPS, **options) as video:
-        for image in with_progress(images, metadata.images, "compressing"):
+        for image in with_progress(clipped.counted(images), description.images, "compressing"):
             video.write(image)
     report_clipping(clipped)
     size = work.target.stat().st_size
-    cost = _cost(size, metadata.bits_per_pixel(size))
-    return f"video: {work.target} (lossy, {len(centers)} images of {count} planes, {cost})"
+    cost = _cost(size, description.bits_per_pixel(size))
+    count = f"{description.images} images of {description.planes} planes"
+    return f"video: {work.target} (lossy, {count}, {cost})"
 
 
 #: Suffix of the output -> its coder, whose parameters are the options that apply to it.
@@ -280,32 +294,6 @@ _CODERS: Final[Mapping[str, Callable[..., str]]] = {
     LOSSLESS: _code_lossless,
     ".mp4": _code_images,
 }
-
-
-def _metadata(
-    module: nn.Module,
-    method: str,
-    recording: SpikeRecording,
-    coder: tuple[str, int | None],
-    images: tuple[int, int, int, int],
-    rate_scale: float,
-) -> CodedPictures:
-    """Return the metadata of a video.
-
-    ``coder`` is codec and crf; ``images`` are the first plane, the stride, the number of images,
-    and that of planes.
-    """
-    from spike_zoo.checkpoints.weight_files import state_digest
-    from spike_zoo.media.coded_pictures import CodedPictures
-    from spike_zoo.media.video import VIDEO_CODECS
-
-    codec, crf = coder
-    weights = module.state_dict()
-    digest = state_digest(weights)[:24] if weights else ""
-    crf = VIDEO_CODECS[codec].crf if crf is None else crf
-    fps = recording.fps or None
-    size = recording.shape[1:]
-    return CodedPictures(method, digest, codec, crf, *images, *size, rate_scale, fps)
 
 
 def _cost(size: int, rate: float, *further: str) -> str:

@@ -66,7 +66,7 @@ GROUPS: Final = {
         "doctor": "show versions, devices, optional packages and search paths",
     },
     "data": {
-        "simulate": "simulate a spike camera on scenes, videos or images, as in the default archives",
+        "simulate": "simulate a spike camera on scenes, videos or images; makes default archives",
         "archive": "build, show, verify or export an HDF5 spike archive",
         "calibrate": "estimate the noise of a camera from recordings of uniform light",
     },

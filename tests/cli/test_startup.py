@@ -71,7 +71,7 @@ MISTAKES = {
     "compress street.npz --quality 4 --out new.sci": "--quality 4: must be at least 0 and at most",
     "compress street.npz --crf 20 --out new.sci": "--crf 20: does not apply to X.sci",
     "compress street.npz --crf 64 --out new.mp4": "--crf 64: must be 0 to 63 for av1",
-    "compress street.npz --quality 2 --out new.mp4": "--quality 2: does not apply to X.mp4",
+    "compress street.npz --quality 0 --out new.mp4": "--quality 0: does not apply to X.mp4",
     "compress street.npz --method sci --out new.spl": "--method sci: does not apply to X.spl",
     "compress street.npz --device cpu --out new.spl": "--device cpu: does not apply to X.spl",
     "compress street.npz --trust --out new.spl": "--trust True: does not apply to X.spl",
