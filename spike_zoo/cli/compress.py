@@ -20,7 +20,7 @@ from spike_zoo.cli.inputs import (
     report_lacking,
 )
 from spike_zoo.cli.options import DatOptions, Gop, NonNegativeInt, PositiveInt, Quality
-from spike_zoo.coding import BitstreamWriter
+from spike_zoo.coding.container import BitstreamWriter
 from spike_zoo.coding.spl import codec as lossless_coding
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.hdf5_recording import SPIKES, is_archive
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from spike_zoo.coding import Header
+    from spike_zoo.coding.header import Header
     from spike_zoo.media.coded_pictures import CodedPictures
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
 
 FEATURES, LOSSLESS, VIDEO = ".sci", ".spl", ".mp4"
 QUALITY, GOP = 2, 32

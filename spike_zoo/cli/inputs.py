@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from spike_zoo.checkpoints.published import split_settings
 from spike_zoo.cli.console import note, quiet
 from spike_zoo.errors import RecordingError, UsageError
-from spike_zoo.formats import read_recording
+from spike_zoo.formats.recording import read_recording
 from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 from spike_zoo.tasks.protocols import adjusted
 from spike_zoo.utils.executor import run_tasks
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.cli.options import DatSize
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
     from spike_zoo.tasks.protocols import Reconstructs
 
 _BLOCK: Final = 32  # images per task

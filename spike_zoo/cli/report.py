@@ -63,7 +63,7 @@ def report(
     given["rate_scale"] = stated_rate_scale(rate_scale)
     for method in methods or ():
         check_method(method)
-    from spike_zoo.media import write_page
+    from spike_zoo.media.page import write_page
     from spike_zoo.pages.choices import Choices
     from spike_zoo.pages.report_sources import report_of
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.archive import SpikeArchive
     from spike_zoo.archive.contents import Facts
+    from spike_zoo.archive.reader import SpikeArchive
     from spike_zoo.data.base import Samples
     from spike_zoo.tasks.batch import Split
 

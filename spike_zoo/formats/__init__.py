@@ -1,5 +1,5 @@
 """File formats of recordings: ``.dat``, ``.npy``, ``.npz``, HDF5, ``.spl``, and sidecars."""
 
-from spike_zoo.formats.recording import detect_format, read_recording, write_recording
+from spike_zoo.formats.recording import read_recording, write_recording
 
-__all__ = ["detect_format", "read_recording", "write_recording"]
+__all__ = ["read_recording", "write_recording"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import numpy as np
 
-from spike_zoo.coding import BitstreamError
+from spike_zoo.coding.errors import BitstreamError
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.coding.spl.header import HEADER_BYTES, LosslessHeader, has_lossless_magic
 from spike_zoo.errors import (

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
-from spike_zoo.formats import read_recording
 from spike_zoo.formats.camera import attach_maps
 from spike_zoo.formats.dat import DatLayout, DatPlanes, dat_recording
-from spike_zoo.formats.recording import complete, dat_settings
+from spike_zoo.formats.recording import complete, dat_settings, read_recording
 from spike_zoo.formats.sidecar import Sidecar
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
 
 _KEPT_BYTES: Final = 1 << 28  # of a pipe: 21 000 planes of 250 x 400
 _READ_BYTES: Final = 1 << 20

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from spike_zoo.errors import GeometryError, UsageError
-from spike_zoo.media import SpikePlanes, load_picture
-from spike_zoo.media.pictures import as_floats
-from spike_zoo.spikes import spread_planes
+from spike_zoo.media.pictures import as_floats, load_picture
+from spike_zoo.media.viewer import SpikePlanes
 from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of, stated_rate_scale
 from spike_zoo.spikes.take import LUMA
+from spike_zoo.spikes.windows import spread_planes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from spike_zoo.archive import SpikeArchive
-    from spike_zoo.media import Page
+    from spike_zoo.archive.reader import SpikeArchive
+    from spike_zoo.media.page import Page
     from spike_zoo.pages.choices import Choices
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
 
 _LOGGER: Final = logging.getLogger(__name__)
 

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from spike_zoo.errors import UsageError
 from spike_zoo.nn.eval_mode import eval_mode
-from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.packing import unpack_tensor
-from spike_zoo.spikes.recording import check_recording
+from spike_zoo.spikes.recording import SpikeRecording, check_recording
 from spike_zoo.spikes.windows import Planes, centred_window, mirrored_planes, wanted_planes
 
 

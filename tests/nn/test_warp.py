@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spike_zoo.nn import sampling_grid, warp
+from spike_zoo.nn.warp import sampling_grid, warp
 from tests.helpers.processes import run_python
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from distributed import LocalCluster
 
-from spike_zoo.tables.sweeps import PlannedRun, record_of, run_all, run_on_cluster
+from spike_zoo.tables.sweeps.records import PlannedRun, record_of
+from spike_zoo.tables.sweeps.runner import run_all, run_on_cluster
 from spike_zoo.training.folders import lock_of
 from tests.conftest import ROOT
 from tests.helpers.planned import planned_run, start_count
