@@ -98,13 +98,13 @@ def report_lacking(centers: Sequence[int], planes: int, margin: int) -> None:
     early = [plane for plane in centers if plane < margin]
     late = [plane for plane in centers if plane >= max(planes - margin, margin)]
     lacking = [
-        f"{part[0]} to {part[-1]}" if len(part) > 1 else f"{part[0]}"
+        f"planes {part[0]} to {part[-1]}" if len(part) > 1 else f"plane {part[0]}"
         for part in (early, late)
         if part
     ]
     if lacking:
         note(
-            f"note: the images of planes {' and '.join(lacking)} are noisier: the method uses "
+            f"note: more noise in the image of {' and of '.join(lacking)}: the method uses "
             f"{margin} planes before and after an image, which the recording of {planes} planes "
             "does not have there (--start and --stop select the planes)"
         )

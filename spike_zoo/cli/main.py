@@ -27,7 +27,7 @@ from spike_zoo.utils.environment import ensure_home, invalid_variable
 from spike_zoo.utils.signals import (
     exit_on_signals,
     is_closed,
-    note_interrupts,
+    noted_interrupts,
     signal_code,
     was_interrupted,
 )
@@ -86,11 +86,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.name == "nt":
         print("Windows is not supported: use WSL (wsl --install)", file=sys.stderr)
     try:
-        with quiet(wanted="--quiet" in given):
+        with noted_interrupts(), quiet(wanted="--quiet" in given):
             configure_streams()
             if "_ARGCOMPLETE" in os.environ:  # called by the shell
                 _complete(os.environ.get("COMP_LINE", ""))
-            note_interrupts()
             limit_threads_of_torch()
             ensure_home()
             os.environ["MPLBACKEND"] = "agg"  # charts are files; notebooks set another backend

@@ -77,7 +77,7 @@ class ArrayPlanes:
         with format_errors(self.path), self.path.open("rb") as stream:
             if header.fortran:  # planes are not contiguous
                 mapped = np.memmap(stream, header.dtype, "r", self.offset, header.shape, order="F")
-                return _as_numbers(np.array(mapped[start:stop]))
+                return _as_numbers(np.array(mapped[start:stop], order="C"))
             stream.seek(self.offset + start * (header.size // self.shape[0]))
             return _as_numbers(_read_block(stream, header, max(stop - start, 0)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
@@ -11,17 +11,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Values = NDArray[Any]
+    Values = NDArray[np.float32]
 
-# Measured on crops of 47 photographs without a false alarm: the order of 20 or more planes is
-# detected in 98 %, an unknown first byte in 70 % at 250 x 400 pixels and 49 % at 96 x 96, and one
-# of two expected first bytes in 99 %.
+Bit = TypeVar("Bit", bound=np.generic)
+
+# Measured on 141 crops of 47 photographs of 250 x 400 and of 96 x 96 pixels, without a false alarm:
+# the order of 20 or more planes is detected in 98 %, an unknown first byte in 72 and 53 % (wrong in
+# 2 and 4 %), one of two expected first bytes in 95 and 86 % (wrong in 1 and 5 %).
 _REVERSED: Final = 1.3  # smallest ratio of the differences across bytes in the two orders
 _CLEAR: Final = 1.2  # smallest ratio of the largest edge to the largest one elsewhere
 # smallest ratio of the largest edge to that at one expected first byte, or at any of several ones
 _EXPECTED: Final = (4.0, 1.2)
 _SIMILAR: Final = 1.3  # smallest ratio of the edges at two expected first bytes
-_FITTING, _CLEAR_ROWS = 0.7, 1.5  # of columns that fit, and of rows that do not
+_FITTING, _CLEAR_ROWS = 0.7, 2.0  # of columns that fit, and of rows that do not
 _MIN_ROWS, _MIN_COLUMNS = 16, 32  # too few pixels to compare edges
 
 
@@ -42,9 +44,9 @@ def is_reversed(rate: Values) -> bool:
     return bool(stated > _REVERSED * np.square(pixels[1:, 7] - pixels[:-1, 0]).mean() > 0)
 
 
-def reverse_bits(rate: Values) -> Values:
-    """Reverse the order of the rates of each byte; bits after the last whole byte are dropped."""
-    return rate[: rate.size // 8 * 8].reshape(-1, 8)[:, ::-1].reshape(-1)
+def reverse_bits(bits: NDArray[Bit]) -> NDArray[Bit]:
+    """Reverse the order of the bits of each byte, or of their rates; drop an incomplete byte."""
+    return bits[: bits.size // 8 * 8].reshape(-1, 8)[:, ::-1].reshape(-1)
 
 
 def first_byte(rate: Values, height: int, width: int, expected: Sequence[int] = (0,)) -> int | None:
@@ -66,7 +68,7 @@ def first_byte(rate: Values, height: int, width: int, expected: Sequence[int] = 
     if rate.size != pixels:  # the padding of every plane is zero
         expected = [byte for byte in expected if not np.roll(rate, -8 * byte)[pixels:].any()]
         images = {byte: np.roll(rate, -8 * byte)[:pixels] for byte in expected}
-        edges = {byte: np.add(*_edges(image, width))[0] for byte, image in images.items()}
+        edges = {byte: float(np.add(*_edges(image, width))[0]) for byte, image in images.items()}
         return _clearest(edges)
     rows, columns = _edges(rate, width)
     every = rows + columns

@@ -151,8 +151,9 @@ def ranked_sizes(path: Path) -> SizeRanking:
     size = path.stat().st_size
     start, bits = _sample(path, size)
     found = _by_content(size, start, bits)
-    common = [fit for each in COMMON_SIZES if (fit := _common(*each, size)) is not None]
-    return SizeRanking(tuple(dict.fromkeys([*found, *common])), bool(found))
+    others = [each for each in COMMON_SIZES if each not in {fit[:2] for fit in found}]
+    common = [fit for each in others if (fit := _common(*each, size)) is not None]
+    return SizeRanking((*found, *common), bool(found))
 
 
 def _common(height: int, width: int, size: int) -> StoredSize | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -94,12 +94,12 @@ def _rates(recording: SpikeRecording, start: int, stop: int) -> NDArray[np.float
     spikes = np.zeros(recording.shape[1:], np.uint16)
     for first in range(start, stop, _BLOCK):
         spikes += recording.read(first, min(first + _BLOCK, stop)).sum(axis=0, dtype=np.uint16)
-    rates = spikes.astype(np.float32) / (stop - start)
+    rates = spikes.astype(np.float32) / np.float32(stop - start)
     if recording.maps is None:
         return rates
     import torch
 
-    corrected: NDArray[Any] = recording.corrected(torch.from_numpy(rates)).numpy()
+    corrected: NDArray[np.float32] = recording.corrected(torch.from_numpy(rates)).numpy()
     return corrected
 
 

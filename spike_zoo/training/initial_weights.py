@@ -52,11 +52,7 @@ def checkpoint_identity(path: Path) -> dict[str, Any]:
     ``recipe`` is the digest of the record in the folder of the checkpoint's run. Without a record
     it is None, and there is no ``seed``.
     """
-    identity: dict[str, str | int | None] = {
-        "path": str(path),
-        "sha256": weights_sha256(path),
-        "recipe": None,
-    }
+    identity: dict[str, Any] = {"path": str(path), "sha256": weights_sha256(path), "recipe": None}
     with contextlib.suppress(SpikeZooError):  # without a valid record only the digest is known
         record = RunResult.read(path.parent.parent)
         identity |= {"recipe": recipe_digest(record), "seed": record.seed}

@@ -27,12 +27,19 @@ def signal_code(error: BaseException | None) -> int:
     return code if isinstance(code, int) and code in SIGNAL_CODES else 0
 
 
-def note_interrupts() -> None:
-    """Let :func:`was_interrupted` report Ctrl-C, unless a caller handles it."""
+@contextlib.contextmanager
+def noted_interrupts() -> Iterator[None]:
+    """Let :func:`was_interrupted` report Ctrl-C during a block, unless a caller handles it."""
     _INTERRUPTED.clear()
     is_main = threading.current_thread() is threading.main_thread()
-    if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def was_interrupted() -> bool:

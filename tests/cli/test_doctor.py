@@ -45,14 +45,14 @@ def test_doctor_lists_versions_devices_methods_and_backbone_files(
 def test_doctor_lists_the_packages_of_every_extra_for_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zoo: Zoo
 ) -> None:
-    (tmp_path / "gradiolike").mkdir()  # a folder is no installed package
+    (tmp_path / "scorelike").mkdir()  # a folder is no installed package
     monkeypatch.syspath_prepend(tmp_path)
-    needed = [*(metadata.requires("spike-zoo") or ()), "gradiolike>=1; extra == 'app'"]
+    needed = [*(metadata.requires("spike-zoo") or ()), "scorelike>=1; extra == 'iqa'"]
     monkeypatch.setattr("importlib.metadata.requires", lambda _: needed)
     content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extras = {*content["project"]["optional-dependencies"]} - {"dev", "audit", "docs", "fuzz"}
     parts = sections(zoo)["Optional"]
-    assert parts["gradiolike"] == "not installed (extra 'app')"
+    assert parts["scorelike"] == "not installed (extra 'iqa')"
     assert {text.partition("'")[2].rstrip("')") for text in parts.values()} == extras
 
 

@@ -65,7 +65,7 @@ def test_a_recording_shows_every_method_its_planes_and_the_next_commands(
 ) -> None:
     html, (pictures, spikes) = report("street.npz", QUICK)
     assert layers(pictures) == ["tfp", "tfi"]
-    assert len(pictures["moments"]) == 2
+    assert pictures["moments"] == ["plane 40"], "the only one with all planes that tfi uses"
     assert pictures["differences"]
     assert spikes["shape"] == [61, 32, 48]
     assert "PSNR" not in html, "no PSNR without ground truth"
@@ -290,7 +290,7 @@ def test_a_page_warns_of_runs_that_cannot_be_compared(report: Make) -> None:
     write_runs(trained("seen", "train", profile="gpu", data_sha256="cd" * 32))
     html, _ = report("runs", "--scenes 0")
     assert "measured on different data and cannot be compared" in html
-    assert "mix profiles and cannot be compared" in html
+    assert "made under different profiles and cannot be compared" in html
     assert "Tested on the scenes of their training: seen." in html
 
 

@@ -36,7 +36,9 @@ def test_a_table_file_is_printed_and_written_in_two_formats(zoo: Zoo) -> None:
     assert lines[-1] == f"table: {paths[-1]}"
     assert all("31.0" in path.read_text() and "29.0" in path.read_text() for path in paths)
     assert any(line.startswith("| full | **31.00**") for line in lines)
-    assert any(line.startswith("**Warning: The rows mix profiles") for line in lines)
+    assert any(
+        line.startswith("**Warning: The rows were made under different profiles") for line in lines
+    )
     assert {path.name for path in paths[0].parent.iterdir()} == {path.name for path in paths}
 
 

@@ -169,8 +169,8 @@ def test_playing_starts_with_the_first_request_and_again_at_the_end() -> None:
     time.sleep(0.2)
     latest, _ = player.wait(-1)
     assert (latest.number, latest.plane) == (1, 47), "no page was open"
-    planes = []
-    for _ in range(2):
+    loops: list[list[int]] = [[], []]  # a slow reader misses images
+    for planes in loops:
         while latest.playing:
             planes.append(latest.plane)
             latest, _ = player.wait(latest.number)
@@ -178,7 +178,7 @@ def test_playing_starts_with_the_first_request_and_again_at_the_end() -> None:
         player.control(playing=True)
         latest, _ = player.wait(latest.number)
         assert latest is not None
-    assert planes == sorted(planes[: len(planes) // 2]) * 2
+    assert all(planes == sorted(planes) and planes[0] < 147 for planes in loops)
     player.stop()
     thread.join()
 

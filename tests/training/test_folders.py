@@ -163,11 +163,7 @@ def test_a_folder_keeps_the_record_of_another_test(
     before = {"model": {"class_path": "A"}, "data": data, "trainer": {"max_epochs": 3}}
     begun = {"ckpt_path": {"path": "best.ckpt", "sha256": "0"}}
     known = {"data_sha256": "ab" * 32, "begins_with": begun}
-    now: tuple[RunStart, dict[str, Any], dict[str, Any]] = (
-        RunStart(**{**known, **start}),
-        {**before, **config},
-        {},
-    )
+    now: Any = (RunStart(**{**known, **start}), {**before, **config}, {})
     check_same_test(tmp_path, *now)  # no record
     make_result(config=before, **known).write(tmp_path / "result.json")
     if not change:
