@@ -6,19 +6,14 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from spike_zoo.tables import (
-    Result,
-    collect_runs,
-    false_discoveries,
-    fill_tables,
-    read_table_file,
-)
-from spike_zoo.tables.claims import DECIDED, significant
+from spike_zoo.tables import collect_runs, fill_tables, read_table_file
+from spike_zoo.tables.claims import DECIDED, Result, false_discoveries, significant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spike_zoo.tables import ClaimResult, FilledTable
+    from spike_zoo.tables.claims import ClaimResult
+    from spike_zoo.tables.fill import FilledTable
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 EXPERIMENTS: Final = ROOT / "experiments"

@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 
 from benchmarks.row import Row, alternate
-from spike_zoo.coding import (
-    SIGMAS,
-    GroupDecoder,
-    GroupEncoder,
-    gaussian_tables,
-    ideal_bits,
-    kernels,
-)
+from spike_zoo.coding import kernels
+from spike_zoo.coding.rans import GroupDecoder, GroupEncoder, ideal_bits
+from spike_zoo.coding.tables import SIGMAS, gaussian_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ from spike_zoo.cli.weights_info import weight_cards
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from spike_zoo.tables import FilledTable
+    from spike_zoo.tables.fill import FilledTable
 
 PAGE: Final = ROOT / "docs" / "benchmark.md"
 DATA: Final = PAGE.with_suffix(".json")

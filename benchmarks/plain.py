@@ -17,7 +17,8 @@ from spike_zoo.formats.dat import DatLayout
 from spike_zoo.methods.plain import interval_rates
 from spike_zoo.metrics import psnr
 from spike_zoo.nn.threads import torch_threads
-from spike_zoo.pages import Pipe, Player
+from spike_zoo.pages.live import Player
+from spike_zoo.pages.live_sources import Pipe
 from spike_zoo.simulation import default_scenes, simulate_take
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks.protocols import Reconstructs

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from spike_zoo.tables import FilledTable
     from spike_zoo.tables.columns import Column
+    from spike_zoo.tables.fill import FilledTable
 
 PAGE: Final = ROOT / "docs" / "reproduce.md"
 #: The part of the page that this script writes.

@@ -31,7 +31,8 @@ from spike_zoo.cli.compress import compress
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.data.batches import unpacked
-from spike_zoo.methods.stir import STIR, STIRLoss
+from spike_zoo.methods.stir import STIR
+from spike_zoo.methods.stir.losses import STIRLoss
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.tasks.protocols import Reconstructs, require_ability
 from spike_zoo.testing import tiny_archive

@@ -12,7 +12,7 @@ from benchmarks.sci_reference import reference_deform_conv2d
 from spike_zoo.methods.sci import FAM, FEM, SCICodecModule
 from spike_zoo.methods.sci.analysis import alignment
 from spike_zoo.methods.sci.training.options import NetworkOptions
-from spike_zoo.nn import deform_conv2d
+from spike_zoo.nn.deformable import deform_conv2d
 from spike_zoo.spikes import SpikeRecording
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import spike_zoo
 from benchmarks.classical import moving_recording
 from benchmarks.row import Row
 from benchmarks.sci_memory import coding_bytes
-from spike_zoo.coding import BitstreamReader, GroupEncoder
+from spike_zoo.coding import BitstreamReader
+from spike_zoo.coding.rans import GroupEncoder
 from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 from spike_zoo.nn.threads import torch_threads
 

@@ -16,7 +16,8 @@ from benchmarks.ssdm_reference import (
     reference_sequence,
 )
 from benchmarks.stir_calls import THREADS, autocast
-from spike_zoo.methods.ssdm import BSN, EDSR, LDN, DistillationLoss, SSDMTeacher, make_distance
+from spike_zoo.methods.ssdm import BSN, EDSR, LDN, SSDMTeacher
+from spike_zoo.methods.ssdm.losses import DistillationLoss, make_distance
 from spike_zoo.methods.ssdm.module import windows_around
 from spike_zoo.nn.threads import torch_threads
 from spike_zoo.spikes.windows import spread_planes

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from benchmarks.stir_reference import ReferenceSTIR, reference_loss
-from spike_zoo.methods.stir import STIR, STIRLoss
+from spike_zoo.methods.stir import STIR
+from spike_zoo.methods.stir.losses import STIRLoss
 from spike_zoo.nn.optimizers import adam
 
 if TYPE_CHECKING:

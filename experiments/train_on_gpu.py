@@ -32,7 +32,8 @@ from spike_zoo.data.batches import unit_range
 from spike_zoo.methods.classical.aligned_input import read_aligned
 from spike_zoo.methods.plain import PlainModule, interval_rates
 from spike_zoo.methods.plain.network import CLIP_PLANES
-from spike_zoo.methods.stir import AlignedSTIRModule, STIRLoss
+from spike_zoo.methods.stir import AlignedSTIRModule
+from spike_zoo.methods.stir.losses import STIRLoss
 from spike_zoo.metrics import psnr
 from spike_zoo.spikes.take import grey
 from spike_zoo.tasks.clips import read_clip

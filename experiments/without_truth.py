@@ -27,7 +27,8 @@ import spike_zoo
 from spike_zoo.archive import ArchiveWriter, SpikeArchive
 from spike_zoo.cli.main import main as spike_zoo_command
 from spike_zoo.metrics import psnr
-from spike_zoo.simulation import NOISE_PRESETS, default_scenes, photograph_set, simulate_take
+from spike_zoo.simulation import NOISE_PRESETS, default_scenes, simulate_take
+from spike_zoo.simulation.scenes.photograph_sets import photograph_set
 from spike_zoo.training.result import RunResult
 
 if TYPE_CHECKING:

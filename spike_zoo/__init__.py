@@ -45,15 +45,7 @@ _SUBPACKAGES = {
 
 install_guard()
 
-
-_public, _ = lazy_attributes(
-    __name__,
-    archive="SpikeArchive",
-    errors="SpikeZooError",
-    formats="read_recording write_recording",
-    spikes="SpikeRecording Take",
-    **{"checkpoints.loading": "load"},
-)
+_public, _ = lazy_attributes(__name__)
 
 
 def __getattr__(name: str) -> object:

@@ -13,7 +13,7 @@ import pytest
 from benchmarks import claims, evidence, page, reproduce_page, sci_ratio
 from spike_zoo.cli.main import main
 from spike_zoo.cli.weights_info import weight_cards
-from spike_zoo.tables import Result
+from spike_zoo.tables.claims import Result
 from spike_zoo.training.stored import read_records
 from spike_zoo.utils.files import shipped_weights
 from tests.conftest import ROOT
@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spike_zoo.tables import FilledTable
+    from spike_zoo.tables.fill import FilledTable
 
 pytestmark = pytest.mark.repo
 

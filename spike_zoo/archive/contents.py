@@ -179,13 +179,14 @@ def _parts(file: Hdf5File, names: Collection[str]) -> tuple[dict[str, list[str]]
 
 def _table_rows(file: Hdf5File, names: Sequence[str]) -> list[Any] | None:
     """Read the rows of recordings; None if too many values must be hashed."""
-    parts, read_all = _parts(file, names)
-    if not read_all:
-        return None
-    rows = []
-    for name, datasets in parts.items():
+    rows, size = [], 0
+    for name in names:
         recording = read_group(file, name)
-        content = _content(file, name, datasets, read_all)
+        datasets = checked_datasets(file, f"{schema.RECORDINGS}/{name}")
+        size += sum(int(file.dataset(part).nbytes) for part in datasets)
+        if size > MAX_BYTES_READ:
+            return None
+        content = _content(file, name, datasets, read_all=True)
         rows.append([content, recording.shape, recording.meta.get("label"), recording.cfa])
     return rows
 
@@ -193,7 +194,8 @@ def _table_rows(file: Hdf5File, names: Sequence[str]) -> list[Any] | None:
 def _content(file: Hdf5File, name: str, parts: Sequence[str], read_all: bool) -> list[Any]:
     """Return the values of a recording in the digest, as JSON-compatible objects."""
     inside = f"{schema.RECORDINGS}/{name}"
-    attributes, members = read_attributes(file, inside), file.members(inside)
+    attributes = read_attributes(file, inside, {"sha256", "rate_scale"})
+    members = file.members(inside)
     places = [
         read_integers(file, f"{inside}/{part}", dimensions).tolist()
         if part in members and file.holds(f"{inside}/{part}")

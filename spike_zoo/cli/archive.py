@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
-from spike_zoo.archive import ArchiveWriter, SpikeArchive, build_archive, verify_archive
+from spike_zoo.archive.build import build_archive
 from spike_zoo.archive.joined import archive_files, open_archive
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.archive.layouts.exposures import ExposureRule
 from spike_zoo.archive.layouts.ground_truth import write_picture
+from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import OF_IMAGES, SPIKES
-from spike_zoo.archive.validate import check_data
+from spike_zoo.archive.validate import check_data, verify_archive
+from spike_zoo.archive.writer import ArchiveWriter
 from spike_zoo.cli.console import echo, is_quiet, note
 from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import FormatError, UsageError, visible
-from spike_zoo.formats import write_recording
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.remote import local_path
+from spike_zoo.formats.writing import write_recording
 from spike_zoo.media.output import progress_bar
 from spike_zoo.utils.files import check_suffix, plain_name
 from spike_zoo.utils.locks import locked

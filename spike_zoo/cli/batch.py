@@ -172,7 +172,7 @@ def _files_of(recording: str, name: str | None, out: str) -> list[Path] | None:
 
 def _names(file: Path, pattern: str) -> list[str | None]:
     if file.suffix.lower() in ARCHIVE_SUFFIXES:
-        from spike_zoo.archive import SpikeArchive  # slow import
+        from spike_zoo.archive.reader import SpikeArchive  # slow import
         from spike_zoo.formats.hdf5_recording import is_archive
 
         with contextlib.suppress(SpikeZooError):  # raised again when the file is processed

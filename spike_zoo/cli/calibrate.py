@@ -8,7 +8,7 @@ from typing import Literal, Unpack
 from spike_zoo.cli.console import echo
 from spike_zoo.cli.options import DatSize
 from spike_zoo.errors import UsageError
-from spike_zoo.formats import read_recording
+from spike_zoo.formats.recording import read_recording
 from spike_zoo.utils.files import check_absent
 
 

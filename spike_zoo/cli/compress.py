@@ -21,7 +21,7 @@ from spike_zoo.cli.inputs import (
     report_lacking,
 )
 from spike_zoo.cli.options import DatOptions, Gop, NonNegativeInt, PositiveInt, Quality
-from spike_zoo.coding import BitstreamWriter
+from spike_zoo.coding.container import BitstreamWriter
 from spike_zoo.coding.spl import codec as lossless_coding
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.hdf5_recording import SPIKES, is_archive
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from spike_zoo.coding import Header
+    from spike_zoo.coding.header import Header
     from spike_zoo.formats.recording import RecordingSource
     from spike_zoo.media.coded_pictures import CodedPictures
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
 
 LOSSLESS = ".spl"
 FPS = 25.0
@@ -53,6 +53,7 @@ def compress(
     recording: str,
     *,
     out: str,
+    lossless: bool = False,
     codec: Literal["x265", "av1"] | None = None,
     method: str | None = None,
     quality: Quality | None = None,
@@ -82,6 +83,7 @@ def compress(
     Args:
         out: X.sci, X.spl or X.mp4. For several recordings a path with {name}, such as
             results/{name}.sci.
+        lossless: Accept only X.spl as the output.
         codec: Video codec of X.mp4. Default: av1.
         method: A shipped name, a checkpoint or an export folder. For X.sci a method that
             compresses; default: sci. For X.mp4 a method that reconstructs; default: tfi-aligned.
@@ -112,6 +114,8 @@ def compress(
             f"--out {out}: give X.sci for features of a method, X.spl for every spike, or X.mp4 "
             "for images"
         )
+    if lossless and coder is not _code_lossless:
+        raise UsageError(f"--out {out}: a lossless bitstream is named X{LOSSLESS}")
     given = {
         **{"codec": codec, "method": method, "quality": quality, "gop": gop, "effort": effort},
         **{"crf": crf, "stride": stride, "device": None if device == "auto" else device},

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from spike_zoo.media.clipping import ClippedPixels
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
 
 _IS_QUIET = ContextVar("_IS_QUIET", default=False)
 _NOTES: ContextVar[list[str] | None] = ContextVar("_NOTES", default=None)

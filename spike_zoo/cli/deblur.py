@@ -19,8 +19,7 @@ from spike_zoo.errors import (
     RecordingError,
     UsageError,
 )
-from spike_zoo.formats import read_recording
-from spike_zoo.formats.recording import RECORDING_SUFFIXES
+from spike_zoo.formats.recording import RECORDING_SUFFIXES, read_recording
 from spike_zoo.media.output import Kind, Target, kind_of
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_picture
 from spike_zoo.spikes.windows import planes_inside, spread_planes
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
 
 FRAMES = 7  # sharp images per exposure by default
 SHIPPED_RATIO = 4  # height of the image / height of the spikes, for weights of the package

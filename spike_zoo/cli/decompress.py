@@ -12,13 +12,13 @@ import numpy as np
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
 from spike_zoo.cli.inputs import load_method
-from spike_zoo.coding import BitstreamReader
+from spike_zoo.coding.container import BitstreamReader
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.coding.spl.header import SUFFIX, is_lossless
 from spike_zoo.errors import UsageError
-from spike_zoo.formats import write_recording
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
+from spike_zoo.formats.writing import write_recording
 from spike_zoo.media.arrays import ArraysWriter
 from spike_zoo.media.output import Target, progress_bar, with_progress
 from spike_zoo.tasks.protocols import codec_from
@@ -27,8 +27,8 @@ from spike_zoo.utils.files import check_absent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from spike_zoo.coding import BitstreamError
-    from spike_zoo.methods.sci import SCICodec
+    from spike_zoo.coding.errors import BitstreamError
+    from spike_zoo.methods.sci.codec.codec import SCICodec
 
 Item = TypeVar("Item")
 

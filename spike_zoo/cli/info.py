@@ -12,24 +12,23 @@ import numpy as np
 from spike_zoo.cli.archive import archive_info, readable_bytes
 from spike_zoo.cli.options import DatSize
 from spike_zoo.cli.weights_info import weights_facts, weights_lines
-from spike_zoo.coding import BitstreamReader
 from spike_zoo.coding.chunks import mapped_file
+from spike_zoo.coding.container import BitstreamReader
 from spike_zoo.coding.header import QUALITIES, is_bitstream
 from spike_zoo.coding.spl.codec import LosslessPlanes
 from spike_zoo.coding.spl.header import LosslessHeader
 from spike_zoo.errors import MissingGeometryError, UsageError, visible
-from spike_zoo.formats import read_recording
 from spike_zoo.formats.dat_sizes import ranked_sizes
-from spike_zoo.formats.recording import detect_format
+from spike_zoo.formats.recording import detect_format, read_recording
 from spike_zoo.formats.remote import local_path
-from spike_zoo.spikes import unpack_bits
+from spike_zoo.spikes.packing import unpack_bits
 from spike_zoo.utils.files import check_absent, shipped_weights, weights_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spike_zoo.formats.dat_sizes import StoredSize
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
 
 _SAMPLED_PLANES = 64
 _HEADER_FACTS = ("rate_scale", "quality", "gop", "groups", "frames", "window", "step", "channels")
@@ -135,7 +134,7 @@ def _facts_with_picture(
 
 
 def _is_archive_of_several(path: str) -> bool:
-    from spike_zoo.archive import SpikeArchive
+    from spike_zoo.archive.reader import SpikeArchive
     from spike_zoo.formats.hdf5_recording import is_archive
 
     if not is_archive(path):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
     from spike_zoo.tasks.protocols import Reconstructs
 
 _BLOCK: Final = 32  # images per task

@@ -15,7 +15,7 @@ from spike_zoo.tasks.protocols import Reconstructs, require_ability
 
 if TYPE_CHECKING:
     from spike_zoo.pages.live_sources import PlaneSource
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
 
 _MIN_PLANES = 200  # for an estimate of the rate scale
 

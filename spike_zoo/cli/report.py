@@ -61,7 +61,7 @@ def report(
     stated = recording_source(source, None, dat, rate_scale).stated
     for method in methods or ():
         check_method(method)
-    from spike_zoo.media import write_page
+    from spike_zoo.media.page import write_page
     from spike_zoo.pages.choices import Choices
     from spike_zoo.pages.report_sources import report_of
 

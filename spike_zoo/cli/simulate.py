@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from spike_zoo.archive import SpikeArchive, build_archive
+from spike_zoo.archive.build import build_archive
+from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.cli.console import echo
 from spike_zoo.cli.options import NonNegativeInt, PositiveInt, SceneOptions
 from spike_zoo.errors import ExistingFileError, MissingFileError, UsageError

@@ -17,19 +17,6 @@ from spike_zoo.__main__ import OWN_SAFE_PATH, SAFE_PATH
 from spike_zoo.cli.console import echo, is_quiet
 from spike_zoo.cli.options import NonNegativeInt
 from spike_zoo.errors import SpikeZooError, UsageError, closest
-from spike_zoo.tables.sweeps import (
-    PlannedRun,
-    SweepSpec,
-    keep_finished,
-    needed_first,
-    only_points,
-    points_of,
-    read_sweep,
-    record_of,
-    run_all,
-    run_on_cluster,
-    with_origins,
-)
 from spike_zoo.tables.sweeps.plan import (
     check_commands,
     check_files,
@@ -38,7 +25,10 @@ from spike_zoo.tables.sweeps.plan import (
     planned_runs,
     takes_profile,
 )
-from spike_zoo.tables.sweeps.points import SEED
+from spike_zoo.tables.sweeps.points import SEED, only_points, points_of
+from spike_zoo.tables.sweeps.records import PlannedRun, record_of, with_origins
+from spike_zoo.tables.sweeps.runner import keep_finished, run_all, run_on_cluster
+from spike_zoo.tables.sweeps.spec import SweepSpec, needed_first, read_sweep
 from spike_zoo.training.result import RunResult
 from spike_zoo.training.stored import read_records
 from spike_zoo.utils.cores import usable_cores

@@ -7,19 +7,12 @@ from pathlib import Path
 from spike_zoo.cli.console import echo
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.media.pictures import save_picture
-from spike_zoo.tables import (
-    FilledTable,
-    TableFile,
-    collect_runs,
-    fill_table,
-    fill_tables,
-    read_table_file,
-    render_csv,
-    render_markdown,
-    runs_of_sweep,
-    table_of_runs,
-)
 from spike_zoo.tables.curves import curves_picture
+from spike_zoo.tables.fill import FilledTable, fill_table, fill_tables
+from spike_zoo.tables.read import read_table_file
+from spike_zoo.tables.render import render_csv, render_markdown
+from spike_zoo.tables.runs import collect_runs, runs_of_sweep, table_of_runs
+from spike_zoo.tables.spec import TableFile
 from spike_zoo.utils.files import new_file
 
 FORMS = (".md", ".csv")

@@ -16,8 +16,8 @@ from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import rank_zero_warn
 
-from spike_zoo.archive import SpikeArchive, open_archive
-from spike_zoo.archive.joined import archive_files
+from spike_zoo.archive.joined import archive_files, open_archive
+from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.data.batches import Collate, unpacked
 from spike_zoo.data.loader import EvalLoader, TrainingLoader, outlive_signals
 from spike_zoo.data.sampling import Epochs, EvaluationSampler, SeededSampler

@@ -15,7 +15,7 @@ from spike_zoo.spikes.windows import centred_window
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from spike_zoo.archive import SpikeArchive
+    from spike_zoo.archive.reader import SpikeArchive
     from spike_zoo.tasks.batch import Split
 
 LABELLED_ARCHIVE = "data/digits.h5"

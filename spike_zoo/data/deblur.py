@@ -10,14 +10,14 @@ from spike_zoo.data.base import ArchiveDataModule, check_at_least
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.data.windows import sample_crop
 from spike_zoo.errors import ConfigError
-from spike_zoo.spikes import spread_planes
 from spike_zoo.spikes.packing import packed_width
 from spike_zoo.spikes.take import channels_first
+from spike_zoo.spikes.windows import spread_planes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spike_zoo.archive import SpikeArchive
+    from spike_zoo.archive.reader import SpikeArchive
     from spike_zoo.tasks.batch import Split
 
 DEBLUR_ARCHIVE = "data/deblur.h5"

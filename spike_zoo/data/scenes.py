@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.archive import SpikeArchive
+    from spike_zoo.archive.reader import SpikeArchive
     from spike_zoo.data.windows import Window
     from spike_zoo.tasks.batch import Split
 

@@ -11,8 +11,8 @@ import torch
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.data.windows import ReconstructionWindows
 from spike_zoo.errors import ConfigError
-from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.packing import pack_bits, unpack_bits
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks.clips import ClipReconstruction, FlowFields
 from spike_zoo.tasks.flow import FLOW_OFFSET
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spike_zoo.archive import SpikeArchive
     from spike_zoo.archive.contents import Facts
+    from spike_zoo.archive.reader import SpikeArchive
     from spike_zoo.data.sampling import SampleKey
 
 LATTICE: Final = 2  # rows and columns from one hidden pixel to the next

@@ -254,6 +254,8 @@ class Hdf5File:
 
     def _follow(self, inside: str) -> h5py.Group | h5py.Dataset:
         place: Any = self.handle["/"]
+        if (cached := self._groups.get(inside) or self._datasets.get(inside)) is not None:
+            return cached
         names, followed, walked = _parts(inside), 0, ""
         parent = "/".join(names[:-1])
         if parent in self._groups:

@@ -18,7 +18,7 @@ from spike_zoo.spikes.pixel_maps import MAPS, PixelMaps
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -224,15 +224,15 @@ def check_root(file: Hdf5File) -> None:
         )
 
 
-def read_attributes(file: Hdf5File, inside: str) -> dict[str, Any]:
-    """Return the attributes of a group or data set as plain Python values.
+def read_attributes(file: Hdf5File, inside: str, only: Collection[str] = ()) -> dict[str, Any]:
+    """Return the attributes of a group or data set, or ``only`` some, as plain Python values.
 
     Arrays and objects are left out; the schema has none.
     """
     values: dict[str, Any] = {}
     with hdf5_errors(file.path, inside):
         attributes = file.find(inside).attrs
-        for name in attributes:
+        for name in [key for key in attributes if not only or key in only]:
             stored = attributes.get_id(name)
             if stored.shape == () and not holds_objects(stored.dtype) and stored.dtype.kind != "V":
                 value = np.empty((), stored.dtype)
@@ -281,9 +281,10 @@ def read_group(file: Hdf5File, name: str) -> SpikeRecording:
 def stored_planes(file: Hdf5File, name: str, attributes: Mapping[str, Any]) -> StoredPlanes:
     """Return the planes of one group, after checking type, shape and size of its data set."""
     inside = f"{RECORDINGS}/{name}/{SPIKES}"
-    if not file.holds(inside):
-        raise file.error(inside, "is missing", "E03")
-    dataset = file.dataset(inside)
+    try:
+        dataset = file.dataset(inside)
+    except MissingItemError as error:
+        raise file.error(inside, "is missing", "E03") from error
     if dataset.dtype != np.uint8 or len(dataset.shape) != 3 or min(dataset.shape) < 1:
         raise file.error(
             inside,
@@ -365,12 +366,13 @@ def _further_meta(file: Hdf5File, inside: str, text: object) -> dict[str, Any]:
 def _label(file: Hdf5File, inside: str) -> dict[str, Any]:
     """Return the class index and the class name of a recording, if they are stored."""
     where = f"{inside}/{LABEL}"
-    if not file.holds(where):
+    try:
+        dataset = file.dataset(where)
+    except MissingItemError:
         return {}
     with hdf5_errors(file.path, where):
-        dataset = file.dataset(where)
         if dataset.shape != () or dataset.dtype.kind not in "iu":
             raise file.error(where, "is not a whole number")
         label = {"label": int(dataset[()])}
-    name = read_attributes(file, where).get("name")
+    name = read_attributes(file, where, {"name"}).get("name")
     return label | ({} if name is None else {"label_name": name})

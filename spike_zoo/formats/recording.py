@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal
 
-from spike_zoo.coding import BitstreamError
+from spike_zoo.coding.errors import BitstreamError
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.coding.spl.header import HEADER_BYTES, LosslessHeader, has_lossless_magic
 from spike_zoo.errors import (

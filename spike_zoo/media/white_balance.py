@@ -14,7 +14,7 @@ from spike_zoo.spikes.recording import stated_cfa
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
 
 GREY_WORLD: Final = "grey-world"
 _SATURATED: Final = 0.95  # of the rate scale; pixels above are ignored

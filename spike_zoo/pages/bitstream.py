@@ -6,19 +6,20 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from spike_zoo.coding import BitstreamReader
+from spike_zoo.coding.container import BitstreamReader
 from spike_zoo.coding.header import QUALITIES
 from spike_zoo.errors import SpikeZooError
-from spike_zoo.media import Layer, Page, Viewer
 from spike_zoo.media.charts import COLOURS, new_chart, to_svg
 from spike_zoo.media.output import with_progress
-from spike_zoo.spikes import SpikeRecording
+from spike_zoo.media.page import Page
+from spike_zoo.media.viewer import Layer, Viewer
+from spike_zoo.spikes.recording import SpikeRecording
 
 if TYPE_CHECKING:
     from markupsafe import Markup
     from torch import Tensor
 
-    from spike_zoo.methods.sci import SCICodec
+    from spike_zoo.methods.sci.codec.codec import SCICodec
     from spike_zoo.pages.choices import Choices
     from spike_zoo.pages.scene import ReportScene
 
@@ -177,7 +178,7 @@ def _measured(
     """
     import torch
 
-    from spike_zoo.metrics import psnr
+    from spike_zoo.metrics.image import psnr
 
     part = _part(scene, choices)
     coded: list[tuple[float, Tensor]] = []

@@ -22,7 +22,7 @@ from spike_zoo.formats.sidecar import RecordingSettings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
 
 _KEPT_BYTES: Final = 1 << 28  # of a pipe: 21 000 planes of 250 x 400
 _READ_BYTES: Final = 1 << 20

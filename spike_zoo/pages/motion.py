@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from spike_zoo.errors import SpikeZooError
-from spike_zoo.media import Layer, Viewer
 from spike_zoo.media.flow import flow_picture
 from spike_zoo.media.output import with_progress
+from spike_zoo.media.viewer import Layer, Viewer
 from spike_zoo.pages.scene import most_detailed_point
-from spike_zoo.spikes import spread_planes
+from spike_zoo.spikes.windows import spread_planes
 from spike_zoo.tasks.clips import FlowFields
 from spike_zoo.tasks.flow import FLOW_OFFSET
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spike_zoo.media import Page
+    from spike_zoo.media.page import Page
     from spike_zoo.pages.choices import Choices
     from spike_zoo.pages.methods import LabelledMethod
     from spike_zoo.pages.scene import ReportScene

@@ -11,13 +11,12 @@ import torch
 
 from spike_zoo.checkpoints.loading import load, pick_device
 from spike_zoo.errors import SpikeZooError
-from spike_zoo.media import Layer, Viewer
 from spike_zoo.media.output import with_progress
-from spike_zoo.metrics import psnr, ssim
-from spike_zoo.metrics.image import MIN_SIDE
+from spike_zoo.media.viewer import Layer, Viewer
+from spike_zoo.metrics.image import MIN_SIDE, psnr, ssim
 from spike_zoo.pages.methods import explanations, method_label
 from spike_zoo.pages.scene import most_detailed_point
-from spike_zoo.spikes import spread_planes
+from spike_zoo.spikes.windows import spread_planes
 from spike_zoo.tasks.protocols import Deblurs, margin_of, require_ability
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spike_zoo.media import Page
+    from spike_zoo.media.page import Page
     from spike_zoo.pages.choices import Choices
     from spike_zoo.pages.methods import LabelledMethod
     from spike_zoo.pages.scene import ReportExposure, ReportScene

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.archive import SpikeArchive
+from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
 from spike_zoo.formats.hdf5_recording import is_archive
 from spike_zoo.formats.recording import RECORDING_SUFFIXES, RecordingSource, detect_format
-from spike_zoo.media import Page
+from spike_zoo.media.page import Page
 from spike_zoo.pages.bitstream import add_rates, bitstream_page
 from spike_zoo.pages.scene import (
     add_facts,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from spike_zoo.pages.choices import Choices
     from spike_zoo.pages.methods import LabelledMethod
     from spike_zoo.pages.scene import ReportScene
-    from spike_zoo.tables import RecordedRun
+    from spike_zoo.tables.runs import RecordedRun
 
 
 def report_of(source: Path, choices: Choices) -> Page:

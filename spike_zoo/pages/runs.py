@@ -7,20 +7,15 @@ from typing import TYPE_CHECKING
 
 from spike_zoo.checkpoints.published import WEIGHTLESS
 from spike_zoo.errors import MediaError
-from spike_zoo.media import Layer, Page, Viewer, load_picture
-from spike_zoo.media.viewer import picture_size
+from spike_zoo.media.page import Page
+from spike_zoo.media.pictures import load_picture
+from spike_zoo.media.viewer import Layer, Viewer, picture_size
 from spike_zoo.pages.methods import bare_name, explanations
 from spike_zoo.pages.scene import most_detailed_point
-from spike_zoo.tables import (
-    RecordedRun,
-    all_notes,
-    collect_runs,
-    describe_test_splits,
-    fill_table,
-    table_of_runs,
-    text_rows,
-)
 from spike_zoo.tables.curves import curve_charts
+from spike_zoo.tables.fill import fill_table
+from spike_zoo.tables.render import all_notes, text_rows
+from spike_zoo.tables.runs import RecordedRun, collect_runs, describe_test_splits, table_of_runs
 from spike_zoo.training.result import RECONSTRUCTIONS, TRUTHS
 from spike_zoo.utils.files import listed, natural_order
 

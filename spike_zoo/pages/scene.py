@@ -11,23 +11,22 @@ import numpy as np
 
 from spike_zoo.archive.layouts.folders import read_archived
 from spike_zoo.errors import GeometryError
-from spike_zoo.media import SpikePlanes, load_picture
-from spike_zoo.media.pictures import as_floats
-from spike_zoo.spikes import spread_planes
+from spike_zoo.media.pictures import as_floats, load_picture
+from spike_zoo.media.viewer import SpikePlanes
 from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of
 from spike_zoo.spikes.take import LUMA
-from spike_zoo.spikes.windows import check_span
+from spike_zoo.spikes.windows import check_span, spread_planes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from spike_zoo.archive import SpikeArchive
+    from spike_zoo.archive.reader import SpikeArchive
     from spike_zoo.formats.sidecar import RecordingSettings
-    from spike_zoo.media import Page
+    from spike_zoo.media.page import Page
     from spike_zoo.pages.choices import Choices
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
 
 _LOGGER: Final = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from PIL import ImageOps
 
-from spike_zoo.formats import read_recording
+from spike_zoo.formats.recording import read_recording
 from spike_zoo.media.pictures import contact_sheet, save_picture, to_pillow
-from spike_zoo.methods.classical import TFI
+from spike_zoo.methods.classical.methods import TFI
 from spike_zoo.spikes.rate_scale import estimate_rate_scale
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spike_zoo.formats.dat_sizes import StoredSize
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
 
 _AVERAGE: Final = 9  # planes
 _SIZES: Final = 9  # with four orientations of the first, three rows of four images

@@ -17,7 +17,7 @@ from torchmetrics import MetricCollection
 
 from spike_zoo.checkpoints.saved_model import plain, plain_hyper_parameters
 from spike_zoo.errors import ConfigError
-from spike_zoo.metrics import reconstruction_metrics
+from spike_zoo.metrics.collections import reconstruction_metrics
 from spike_zoo.metrics.image import MeanOfValues, MeanPerImage
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import start_schedules, total_updates

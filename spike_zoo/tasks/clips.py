@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.nn.eval_mode import eval_mode
-from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.rate_scale import rate_scale_of
-from spike_zoo.spikes.recording import check_recording
+from spike_zoo.spikes.recording import SpikeRecording, check_recording
 from spike_zoo.spikes.windows import Planes, centred_window, mirrored_planes, wanted_planes
 
 

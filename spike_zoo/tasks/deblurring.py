@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.metrics import psnr
-from spike_zoo.spikes import SpikeRecording
-from spike_zoo.spikes.recording import check_recording
+from spike_zoo.metrics.image import psnr
+from spike_zoo.spikes.recording import SpikeRecording, check_recording
 from spike_zoo.spikes.windows import Planes, spread_planes, wanted_planes
 from spike_zoo.tasks.base import EVALUATED_SPLITS, ImageModule
 from spike_zoo.tasks.batch import DeblurBatch, Split

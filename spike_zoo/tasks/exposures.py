@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
     from spike_zoo.spikes.windows import Planes
     from spike_zoo.tasks.batch import DeblurBatch
 

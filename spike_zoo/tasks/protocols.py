@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spike_zoo.coding import BitstreamError, BitstreamReader, Header
-    from spike_zoo.methods.sci import SCICodec
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.coding.container import BitstreamReader
+    from spike_zoo.coding.errors import BitstreamError
+    from spike_zoo.coding.header import Header
+    from spike_zoo.methods.sci.codec.codec import SCICodec
+    from spike_zoo.spikes.recording import SpikeRecording
 
 Ability = TypeVar("Ability")
 

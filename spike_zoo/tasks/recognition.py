@@ -15,9 +15,8 @@ from torchmetrics import MetricCollection
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics.recognition import class_by_class, recognition_metrics
 from spike_zoo.nn.eval_mode import eval_mode
-from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.rate_scale import rate_scale_of
-from spike_zoo.spikes.recording import check_recording
+from spike_zoo.spikes.recording import SpikeRecording, check_recording
 from spike_zoo.spikes.windows import consecutive_clips
 from spike_zoo.tasks.base import ClipModule
 from spike_zoo.tasks.batch import LabelledBatch, Split

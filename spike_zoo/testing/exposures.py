@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from spike_zoo.simulation import SpikeCamera
-from spike_zoo.spikes import SpikeRecording, Take
+from spike_zoo.simulation.camera.spike_camera import SpikeCamera
+from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.spikes.take import Take
 from spike_zoo.testing.patterns import archive_of, drifting_pattern
 
 if TYPE_CHECKING:

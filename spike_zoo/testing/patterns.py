@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from spike_zoo.archive import build_archive
+from spike_zoo.archive.build import build_archive
 from spike_zoo.data.batches import unpacked
-from spike_zoo.simulation import SpikeCamera
-from spike_zoo.spikes import SpikeRecording, Take
+from spike_zoo.simulation.camera.spike_camera import SpikeCamera
+from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
     from collections.abc import Callable

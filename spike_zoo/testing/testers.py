@@ -12,9 +12,14 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.optim.lr_scheduler import LambdaLR
 
 from spike_zoo.checkpoints.loading import load
-from spike_zoo.data import ClassificationDataModule, DeblurDataModule, ReconstructionDataModule
-from spike_zoo.metrics import psnr
-from spike_zoo.tasks import ClassificationModule, DeblurModule, ReconstructionModule, TaskModule
+from spike_zoo.data.classification import ClassificationDataModule
+from spike_zoo.data.deblur import DeblurDataModule
+from spike_zoo.data.reconstruction import ReconstructionDataModule
+from spike_zoo.metrics.image import psnr
+from spike_zoo.tasks.base import TaskModule
+from spike_zoo.tasks.deblurring import DeblurModule
+from spike_zoo.tasks.recognition import ClassificationModule
+from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.testing.exposures import MARGIN, exposed_take, exposure_archive, exposure_batch
 from spike_zoo.testing.patterns import (
     clip_batch,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lightning import Callback
 from lightning.pytorch.callbacks import BasePredictionWriter
 
-from spike_zoo.media import save_picture
+from spike_zoo.media.pictures import save_picture
 from spike_zoo.tasks.base import TaskModule, all_gather_objects
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.training.csv_logger import write_rows

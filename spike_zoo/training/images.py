@@ -10,14 +10,9 @@ import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
 
-from spike_zoo.media import (
-    confusion_chart,
-    map_chart,
-    save_picture,
-    save_video,
-    side_by_side,
-    to_bytes,
-)
+from spike_zoo.media.charts import confusion_chart, map_chart
+from spike_zoo.media.pictures import save_picture, side_by_side, to_bytes
+from spike_zoo.media.video import save_video
 from spike_zoo.tasks.evaluation import RECONSTRUCTION, TRUTH, SamplePictures
 from spike_zoo.training.evaluation import EvaluationCallback
 from spike_zoo.training.result import (

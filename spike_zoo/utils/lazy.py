@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def lazy_attributes(
-    package: str, **names: str
-) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+def lazy_attributes(package: str) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` of a package that imports names on first use.
 
-    The use of one name then does not import the libraries of other names. A keyword is a module of
-    the package, its value the names that the module defines, separated by spaces.
+    The names are those that its ``__init__.py`` imports under ``if TYPE_CHECKING:``. The use of one
+    name does not import the libraries of other names.
     """
-    modules = {name: module for module, listed in names.items() for name in listed.split()}
+    tree = ast.parse(Path(str(sys.modules[package].__file__)).read_text(encoding="utf-8"))
+    modules = {
+        name.name: statement.module
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for statement in block.body
+        if isinstance(statement, ast.ImportFrom)
+        for name in statement.names
+    }
 
     def load(name: str) -> object:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
+        return getattr(importlib.import_module(str(modules[name])), name)
 
     return load, lambda: sorted({*vars(sys.modules[package]), *modules})

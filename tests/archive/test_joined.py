@@ -13,13 +13,8 @@ import pytest
 from psutil import Process
 
 from spike_zoo import SpikeRecording, write_recording
-from spike_zoo.archive import (
-    JoinedArchive,
-    SpikeArchive,
-    build_archive,
-    open_archive,
-    verify_archive,
-)
+from spike_zoo.archive import SpikeArchive, build_archive, open_archive, verify_archive
+from spike_zoo.archive.joined import JoinedArchive
 from spike_zoo.cli.main import main
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.errors import FormatError, MissingFileError, MissingItemError

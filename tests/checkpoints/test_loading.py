@@ -16,7 +16,8 @@ import spike_zoo
 from spike_zoo.checkpoints.loading import pick_device, save_weights
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError
 from spike_zoo.methods.classical import TFI
-from spike_zoo.methods.stir import STIR, STIRModule, STIROptions, to_official
+from spike_zoo.methods.stir import STIR, STIRModule, STIROptions
+from spike_zoo.methods.stir.official import to_official
 from tests.helpers.checkpoints import export
 
 

@@ -18,8 +18,9 @@ from spike_zoo.methods.classical import tfi
 from spike_zoo.methods.sci.codec.frames import encode_frames
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.ssdm import SSDMStudentModule
-from spike_zoo.metrics import psnr, ssim_uniform7
-from spike_zoo.simulation import deblur_scenes, simulate_exposures
+from spike_zoo.metrics import psnr
+from spike_zoo.metrics.image import ssim_uniform7
+from spike_zoo.simulation.kinds.deblurring import deblur_scenes, simulate_exposures
 from spike_zoo.simulation.kinds.sequences import sequence_scenes
 from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.spikes import Take

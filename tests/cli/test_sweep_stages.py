@@ -12,7 +12,8 @@ import yaml
 
 from spike_zoo.cli import sweep as sweep_module
 from spike_zoo.cli.main import main
-from spike_zoo.tables.sweeps import PlannedRun, SweepSpec
+from spike_zoo.tables.sweeps.records import PlannedRun
+from spike_zoo.tables.sweeps.spec import SweepSpec
 from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.planned import change_stored_record, planned_run, start_count

@@ -13,13 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spike_zoo.coding import (
-    BitstreamError,
-    BitstreamReader,
-    BitstreamWriter,
+from spike_zoo.coding import BitstreamError, BitstreamReader, BitstreamWriter, Header
+from spike_zoo.coding.errors import (
     CorruptBitstreamError,
     DecodeMismatchError,
-    Header,
     TruncatedBitstreamError,
 )
 from spike_zoo.errors import ExistingFileError, FormatError, MissingFileError

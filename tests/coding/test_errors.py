@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 
-from spike_zoo.coding import (
+from spike_zoo.coding.errors import (
     CorruptBitstreamError,
     DecodeMismatchError,
     DeviceNotExactError,

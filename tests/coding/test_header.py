@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_zoo.coding import BitstreamError, CorruptBitstreamError, Header, TruncatedBitstreamError
+from spike_zoo.coding import BitstreamError, Header
+from spike_zoo.coding.errors import CorruptBitstreamError, TruncatedBitstreamError
 from spike_zoo.coding.header import is_bitstream
 from tests.conftest import ROOT
 

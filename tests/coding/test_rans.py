@@ -11,16 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spike_zoo.coding import (
-    BitstreamError,
-    CorruptBitstreamError,
-    DecodeMismatchError,
-    GroupDecoder,
-    GroupEncoder,
-    gaussian_tables,
-    ideal_bits,
-)
-from spike_zoo.coding.tables import from_frequencies, quantised
+from spike_zoo.coding import BitstreamError
+from spike_zoo.coding.errors import CorruptBitstreamError, DecodeMismatchError
+from spike_zoo.coding.rans import GroupDecoder, GroupEncoder, ideal_bits
+from spike_zoo.coding.tables import from_frequencies, gaussian_tables, quantised
 from tests.helpers.bitstreams import decode_symbols, encode_symbols, random_symbols
 
 

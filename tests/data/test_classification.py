@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from spike_zoo import SpikeArchive
-from spike_zoo.data import ClassificationDataModule, LabelledClips
+from spike_zoo.data import ClassificationDataModule
+from spike_zoo.data.classification import LabelledClips
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import SpikeRecording, Take

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter
-from spike_zoo.data import DeblurDataModule, Exposures
+from spike_zoo.data import DeblurDataModule
 from spike_zoo.data.batches import Collate, unpacked
+from spike_zoo.data.deblur import Exposures
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import SpikeRecording, Take

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spike_zoo import SpikeArchive
-from spike_zoo.data import ReconstructionDataModule, ReconstructionWindows
+from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.data.batches import Collate, unpacked
 from spike_zoo.data.sampling import SampleKey
+from spike_zoo.data.windows import ReconstructionWindows
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import SpikeRecording, Take
 from spike_zoo.testing import pattern_take

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import build_archive
-from spike_zoo.data import SceneDataModule, SceneWindows
+from spike_zoo.data import SceneDataModule
 from spike_zoo.data.batches import Collate, unpacked
 from spike_zoo.data.sampling import SampleKey
+from spike_zoo.data.scenes import SceneWindows
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import Take
 from spike_zoo.spikes.turning import apply_mode, turn_motion

@@ -14,7 +14,8 @@ import pytest
 
 from spike_zoo.errors import FormatError, GeometryError, MissingItemError, SpikeZooError
 from spike_zoo.formats import read_recording, write_recording
-from spike_zoo.spikes import SpikeRecording, pack_bits
+from spike_zoo.spikes import SpikeRecording
+from spike_zoo.spikes.packing import pack_bits
 from tests.helpers.streams import random_spikes
 
 if TYPE_CHECKING:

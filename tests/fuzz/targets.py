@@ -26,7 +26,7 @@ from spike_zoo.media.pictures import load_picture
 from spike_zoo.media.video import save_video
 from spike_zoo.simulation.datasets.picture_sets import picture_request
 from spike_zoo.tables.read import read_points, read_table_file
-from spike_zoo.tables.sweeps import read_sweep
+from spike_zoo.tables.sweeps.spec import read_sweep
 from spike_zoo.training.configs import check_configs
 from spike_zoo.training.stored import StoredRecord, read_records, store_record
 from tests.conftest import ROOT

@@ -7,14 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spike_zoo.coding import (
-    SIGMAS,
-    BitstreamWriter,
-    GroupDecoder,
-    GroupEncoder,
-    Header,
-    gaussian_tables,
-)
+from spike_zoo.coding import BitstreamWriter, Header
+from spike_zoo.coding.rans import GroupDecoder, GroupEncoder
+from spike_zoo.coding.tables import SIGMAS, gaussian_tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

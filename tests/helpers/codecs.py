@@ -11,16 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.coding import (
-    BitstreamError,
-    BitstreamReader,
-    BitstreamWriter,
-    GroupDecoder,
-    GroupEncoder,
-    Header,
-    ModelMismatchError,
-    gaussian_tables,
-)
+from spike_zoo.coding import BitstreamError, BitstreamReader, BitstreamWriter, Header
+from spike_zoo.coding.errors import ModelMismatchError
+from spike_zoo.coding.rans import GroupDecoder, GroupEncoder
+from spike_zoo.coding.tables import gaussian_tables
 from spike_zoo.tasks.protocols import DecodedBitstream
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.tables.sweeps import PlannedRun
+from spike_zoo.tables.sweeps.records import PlannedRun
 from spike_zoo.training.provenance import config_hash
 from spike_zoo.training.stored import RECORDS_FILENAME
 from tests.helpers.results import make_result

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from spike_zoo.tables import FilledTable, RecordedRun, fill_table, read_table_file
+from spike_zoo.tables import fill_table, read_table_file
+from spike_zoo.tables.fill import FilledTable
+from spike_zoo.tables.runs import RecordedRun
 from tests.helpers.results import make_result
 
 SPEC = """

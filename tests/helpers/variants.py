@@ -11,8 +11,8 @@ from lightning.pytorch.cli import LightningCLI
 
 from spike_zoo.checkpoints.saved_model import plain_hyper_parameters
 from spike_zoo.data import ArchiveDataModule
-from spike_zoo.tables.sweeps import needed_first, read_sweep
 from spike_zoo.tables.sweeps.line_reader import LineReader
+from spike_zoo.tables.sweeps.spec import needed_first, read_sweep
 from spike_zoo.training.configs import with_files
 from spike_zoo.training.provenance import leaves
 from tests.conftest import ROOT

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spike_zoo.media import confusion_chart, map_chart
-from spike_zoo.media.charts import class_colours, new_chart, to_svg
+from spike_zoo.media.charts import class_colours, confusion_chart, map_chart, new_chart, to_svg
 
 
 def _has(chart: NDArray[np.uint8], colour: tuple[int, int, int]) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spike_zoo.errors import MediaError
-from spike_zoo.media import VideoWriter, coded_video
+from spike_zoo.media import coded_video
 from spike_zoo.media.coded_video import (
     CODECS,
     CodedVideo,
@@ -20,6 +20,7 @@ from spike_zoo.media.coded_video import (
     decode_video,
     encode_video,
 )
+from spike_zoo.media.video import VideoWriter
 from tests.helpers.processes import run_python
 
 QP = 20

@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 from spike_zoo.errors import MissingFileError
-from spike_zoo.media import Page, render_page, save_video, to_bytes, write_page
+from spike_zoo.media import save_video
+from spike_zoo.media.page import Page, render_page, write_page
+from spike_zoo.media.pictures import to_bytes
 from spike_zoo.media.viewer import Layer, Viewer, picture_source
 from tests.helpers.pages import page_data
 

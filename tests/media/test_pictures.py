@@ -13,15 +13,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from spike_zoo.errors import MediaError, MissingFileError
-from spike_zoo.media import (
-    contact_sheet,
-    load_picture,
-    save_picture,
-    side_by_side,
-    to_bytes,
-    to_pillow,
-)
-from spike_zoo.media.pictures import load_grey, to_grey
+from spike_zoo.media import contact_sheet, load_picture, save_picture, side_by_side, to_pillow
+from spike_zoo.media.pictures import load_grey, to_bytes, to_grey
 
 if TYPE_CHECKING:
     from pathlib import Path

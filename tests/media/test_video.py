@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from spike_zoo.errors import MediaError
-from spike_zoo.media import VideoWriter, save_video
+from spike_zoo.media import save_video
+from spike_zoo.media.video import VideoWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

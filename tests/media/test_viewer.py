@@ -8,8 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from spike_zoo.media import Layer, SpikePlanes, Viewer
-from spike_zoo.media.viewer import picture_size, picture_source
+from spike_zoo.media.viewer import Layer, SpikePlanes, Viewer, picture_size, picture_source
 
 
 def test_planes_are_stored_bit_for_bit() -> None:

@@ -9,8 +9,9 @@ import torch
 
 from spike_zoo.checkpoints.backbones import FOLDER_VARIABLE
 from spike_zoo.errors import ConfigError
-from spike_zoo.metrics import LPIPS, PROTOCOLS, reconstruction_metrics
-from spike_zoo.metrics.collections import _warn_lpips_off
+from spike_zoo.metrics import LPIPS
+from spike_zoo.metrics.collections import _warn_lpips_off, reconstruction_metrics
+from spike_zoo.metrics.published import PROTOCOLS
 
 USUAL = {"psnr", "ssim"}
 

@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from spike_zoo.metrics import METRICS, PROTOCOLS, reconstruction_metrics
-from spike_zoo.metrics.facts import facts_of
+from spike_zoo.metrics.collections import reconstruction_metrics
+from spike_zoo.metrics.facts import METRICS, facts_of
+from spike_zoo.metrics.published import PROTOCOLS
 from spike_zoo.tables.columns import plain_column
 
 ARROWS = {True: "↑", False: "↓"}

@@ -13,7 +13,8 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from spike_zoo.metrics import MeanPerImage, psnr, psnr_stir, ssim, ssim_stir, ssim_uniform7
+from spike_zoo.metrics import psnr, psnr_stir, ssim, ssim_stir
+from spike_zoo.metrics.image import MeanPerImage, ssim_uniform7
 from tests.helpers.images import noisy_pair
 
 Measure = Callable[[Tensor, Tensor], Tensor]

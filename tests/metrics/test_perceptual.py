@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from spike_zoo.errors import WeightsError
-from spike_zoo.metrics import LPIPS, lpips_network
+from spike_zoo.metrics import LPIPS
+from spike_zoo.metrics.perceptual import lpips_network
 
 
 def test_distance_equals_the_lpips_library_with_the_same_backbone(random_alexnet: Path) -> None:

@@ -11,15 +11,9 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from spike_zoo.metrics import (
-    PROTOCOLS,
-    MeanPerImage,
-    psnr,
-    psnr_border10,
-    psnr_official,
-    psnr_stir,
-    ssim_official,
-)
+from spike_zoo.metrics import psnr, psnr_official, psnr_stir, ssim_official
+from spike_zoo.metrics.image import MeanPerImage
+from spike_zoo.metrics.published import PROTOCOLS, psnr_border10
 from tests.helpers.images import noisy_pair
 
 GREY_BGR = torch.tensor([0.11, 0.59, 0.30]).view(1, 3, 1, 1)

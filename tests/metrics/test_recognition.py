@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-from spike_zoo.metrics import class_by_class, recognition_metrics
+from spike_zoo.metrics.recognition import class_by_class, recognition_metrics
 
 TRUTH = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1, 2, 2])
 PREDICTED = torch.tensor([0, 0, 0, 0, 0, 1, 1, 2, 0, 2])

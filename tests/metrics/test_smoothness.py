@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spike_zoo.metrics import frame_deviation, laplacian, laplacian_norms
+from spike_zoo.metrics.smoothness import frame_deviation, laplacian, laplacian_norms
 
 KERNEL = torch.tensor([[[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]])
 

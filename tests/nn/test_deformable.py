@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from spike_zoo.nn import deform_conv2d, deformable
+from spike_zoo.nn import deformable
+from spike_zoo.nn.deformable import deform_conv2d
 
 
 @pytest.fixture(autouse=True, params=["operator", "plain"])

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spike_zoo.nn import sampling_grid, warp
+from spike_zoo.nn.warp import sampling_grid, warp
 from tests.helpers.processes import run_python
 
 
@@ -60,7 +60,7 @@ def test_a_single_row_or_column_does_not_change(size: tuple[int, int]) -> None:
 def test_a_flow_that_is_not_finite_does_not_crash_the_process() -> None:
     code = """
 import torch
-from spike_zoo.nn import warp
+from spike_zoo.nn.warp import warp
 for value, pixels in ("nan", slice(5, 6)), ("nan", slice(None)), ("inf", slice(None)):
     features = torch.rand(1, 8, 32, 32, requires_grad=True)
     flow = torch.zeros(1, 2, 32, 32)

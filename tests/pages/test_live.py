@@ -29,8 +29,8 @@ from spike_zoo.formats.recording import RecordingSource
 from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.methods.classical import TFI
 from spike_zoo.methods.plain import PlainModule
-from spike_zoo.pages import GrowingFile, LiveServer, Pipe, Player, StoredRecording
-from spike_zoo.pages.live_sources import open_source
+from spike_zoo.pages.live import LiveServer, Player
+from spike_zoo.pages.live_sources import GrowingFile, Pipe, StoredRecording, open_source
 from spike_zoo.spikes import SpikeRecording
 from tests.helpers.streams import random_spikes
 

@@ -13,7 +13,8 @@ import pytest
 
 from spike_zoo import SpikeArchive
 from spike_zoo.methods.classical import TFI
-from spike_zoo.pages import LiveServer, Player, StoredRecording
+from spike_zoo.pages.live import LiveServer, Player
+from spike_zoo.pages.live_sources import StoredRecording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

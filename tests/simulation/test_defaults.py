@@ -6,9 +6,10 @@ from collections import Counter
 
 import pytest
 
-from spike_zoo.simulation import PHOTOGRAPHS, Scene, SceneSpec, default_scenes, photograph_set
+from spike_zoo.simulation import Scene, SceneSpec, default_scenes
 from spike_zoo.simulation.defaults import TRAINING_MIXES
-from spike_zoo.simulation.scenes.photographs import Split
+from spike_zoo.simulation.scenes.photograph_sets import photograph_set
+from spike_zoo.simulation.scenes.photographs import PHOTOGRAPHS, Split
 
 SPLITS: list[Split] = ["train", "val", "test"]
 

@@ -11,8 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from spike_zoo.spikes import pack_bits, unpack_bits, unpack_tensor
-from spike_zoo.spikes.packing import unpack_into
+from spike_zoo.spikes.packing import pack_bits, unpack_bits, unpack_into, unpack_tensor
 from tests.helpers.streams import spike_streams
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spike_zoo.errors import GeometryError, PlaneRangeError
-from spike_zoo.spikes import SpikeRecording, pack_bits
+from spike_zoo.spikes import SpikeRecording
+from spike_zoo.spikes.packing import pack_bits
 from tests.helpers.streams import CountedPlanes, random_spikes, spike_streams
 
 

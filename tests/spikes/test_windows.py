@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spike_zoo.errors import PlaneRangeError, UsageError
-from spike_zoo.spikes import (
+from spike_zoo.spikes.windows import (
     centers_with_stride,
     centred_window,
     mirrored_planes,
     planes_inside,
     spread_planes,
+    wanted_planes,
 )
-from spike_zoo.spikes.windows import wanted_planes
 
 
 @given(planes=st.integers(2, 40), before=st.integers(0, 39), after=st.integers(0, 39))

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from spike_zoo.tables import FilledTable, TableFile, TableSpec, fill_table, read_table_file
+from spike_zoo.tables import fill_table, read_table_file
+from spike_zoo.tables.fill import FilledTable
+from spike_zoo.tables.spec import TableFile, TableSpec
 from tests.helpers.tables import make_run, write_spec
 
 

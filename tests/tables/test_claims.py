@@ -14,23 +14,20 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.tables import (
-    Claim,
-    RecordedRun,
-    Result,
-    read_table_file,
-    render_markdown,
-    summarize_claims,
-)
+from spike_zoo.tables import read_table_file, render_markdown
 from spike_zoo.tables.claims import (
+    Result,
     Sample,
     evaluate_claim,
     false_discoveries,
     noise_of,
     outliers,
     pool,
+    summarize_claims,
 )
 from spike_zoo.tables.columns import Column, plain_column
+from spike_zoo.tables.runs import RecordedRun
+from spike_zoo.tables.spec import Claim
 from tests.helpers.tables import SPEC, filled, make_run, write_spec
 
 PSNR, LPIPS = plain_column("test/psnr"), plain_column("test/lpips")

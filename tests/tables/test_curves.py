@@ -15,9 +15,12 @@ import pytest
 import scipy.stats
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.tables import FilledTable, RecordedRun, Result, render_csv, render_markdown
+from spike_zoo.tables import render_csv, render_markdown
+from spike_zoo.tables.claims import Result
 from spike_zoo.tables.curves import curve_charts
+from spike_zoo.tables.fill import FilledTable
 from spike_zoo.tables.read import read_table_file
+from spike_zoo.tables.runs import RecordedRun
 from tests.helpers.tables import SPEC, filled, make_run, write_spec
 
 NAME = "rate_distortion/psnr"

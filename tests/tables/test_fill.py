@@ -12,18 +12,12 @@ from typing import Any
 import pytest
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.tables import (
-    FilledTable,
-    RecordedRun,
-    Result,
-    TableSpec,
-    fill_table,
-    fill_tables,
-    read_table_file,
-    render_csv,
-    render_markdown,
-)
+from spike_zoo.tables import fill_table, fill_tables, read_table_file, render_csv, render_markdown
+from spike_zoo.tables.claims import Result
 from spike_zoo.tables.curves import curve_charts
+from spike_zoo.tables.fill import FilledTable
+from spike_zoo.tables.runs import RecordedRun
+from spike_zoo.tables.spec import TableSpec
 from spike_zoo.training.result import Cost
 from tests.helpers.tables import SPEC, cell, filled, make_run, write_spec
 

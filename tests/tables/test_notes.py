@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from spike_zoo.cli.main import main
-from spike_zoo.tables import TableSpec, collect_runs, fill_table, read_table_file, table_of_runs
+from spike_zoo.tables import collect_runs, fill_table, read_table_file
+from spike_zoo.tables.runs import table_of_runs
+from spike_zoo.tables.spec import TableSpec
 from spike_zoo.testing import tiny_archive
 from spike_zoo.testing.exposures import exposure_archive
 from spike_zoo.training.result import RunResult

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.errors import ConfigError, FormatError, MissingFileError
-from spike_zoo.tables import check_table, read_table_file
-from spike_zoo.tables.read import read_points
+from spike_zoo.tables import read_table_file
+from spike_zoo.tables.read import check_table, read_points
 from tests.conftest import ROOT
 from tests.helpers.tables import SPEC, THEIRS, write_spec
 

@@ -7,14 +7,9 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
-from spike_zoo.tables import (
-    FilledTable,
-    TableFile,
-    fill_table,
-    read_table_file,
-    render_csv,
-    render_markdown,
-)
+from spike_zoo.tables import fill_table, read_table_file, render_csv, render_markdown
+from spike_zoo.tables.fill import FilledTable
+from spike_zoo.tables.spec import TableFile
 from tests.helpers.tables import SPEC, THEIRS, make_run, write_spec
 
 

@@ -11,20 +11,12 @@ from typing import Any
 import pytest
 
 from spike_zoo.errors import ConfigError, FormatError, MissingFileError, UsageError
-from spike_zoo.tables import (
-    RecordedRun,
-    Result,
-    Row,
-    TableSpec,
-    collect_runs,
-    describe_test_splits,
-    fill_table,
-    read_table_file,
-    runs_of_sweep,
-    table_of_runs,
-)
+from spike_zoo.tables import collect_runs, fill_table, read_table_file
+from spike_zoo.tables.claims import Result
 from spike_zoo.tables.columns import Column
 from spike_zoo.tables.fill import FilledTable, fill_tables
+from spike_zoo.tables.runs import RecordedRun, describe_test_splits, runs_of_sweep, table_of_runs
+from spike_zoo.tables.spec import Row, TableSpec
 from spike_zoo.training.stored import store_record
 from tests.helpers.results import make_result
 from tests.helpers.tables import cell, make_run, write_spec

@@ -13,9 +13,11 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.metrics import MeanPerImage, psnr
-from spike_zoo.tasks import Evaluation, Origin, TaskModule
+from spike_zoo.metrics import psnr
+from spike_zoo.metrics.image import MeanPerImage
+from spike_zoo.tasks import TaskModule
 from spike_zoo.tasks.batch import Split
+from spike_zoo.tasks.evaluation import Evaluation, Origin
 
 
 class Brighter(TaskModule):

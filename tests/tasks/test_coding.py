@@ -13,7 +13,8 @@ from torch import Tensor
 
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.errors import ConfigError
-from spike_zoo.tasks import CodedScene, CodingModule, CompressedRecording
+from spike_zoo.tasks import CodingModule
+from spike_zoo.tasks.coding import CodedScene, CompressedRecording
 from spike_zoo.testing import QUIET, tiny_archive
 from spike_zoo.training.cost import CostMeter
 from spike_zoo.training.evaluation import PerImageMetrics

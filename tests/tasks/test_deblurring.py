@@ -14,8 +14,9 @@ from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError, GeometryError, PlaneRangeError, SpikeZooError
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.tasks import DeblurModule, MeasuredImage, Origin
+from spike_zoo.tasks import DeblurModule
 from spike_zoo.tasks.batch import DeblurBatch
+from spike_zoo.tasks.evaluation import MeasuredImage, Origin
 
 SPAN = (20, 117)
 

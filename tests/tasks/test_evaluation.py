@@ -7,8 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_zoo.tasks import Origin, SamplePictures
-from spike_zoo.tasks.evaluation import playback
+from spike_zoo.tasks.evaluation import Origin, SamplePictures, playback
 
 
 def test_a_caption_states_the_recording_and_its_plane_if_any() -> None:

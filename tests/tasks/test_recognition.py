@@ -15,8 +15,9 @@ from torch import Tensor
 from spike_zoo.data import ClassificationDataModule
 from spike_zoo.errors import ConfigError, PlaneRangeError
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.tasks import ClassificationModule, MeasuredImage, Origin
+from spike_zoo.tasks import ClassificationModule
 from spike_zoo.tasks.batch import LabelledBatch
+from spike_zoo.tasks.evaluation import MeasuredImage, Origin
 from spike_zoo.testing import QUIET, labelled_archive, training_loss
 from tests.helpers.modules import StripesModule
 

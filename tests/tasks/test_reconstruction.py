@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.tasks import MeasuredImage, Origin, ReconstructionModule
+from spike_zoo.tasks import ReconstructionModule
 from spike_zoo.tasks.batch import ReconstructionBatch
+from spike_zoo.tasks.evaluation import MeasuredImage, Origin
 from spike_zoo.testing import QUIET
 
 LENGTH = 25

@@ -14,8 +14,9 @@ from torchmetrics import MetricCollection
 
 from spike_zoo.data import DeblurDataModule
 from spike_zoo.methods.ssdm import DistillationOptions, SSDMStudentModule
-from spike_zoo.tasks import Evaluation, Origin, TaskModule
+from spike_zoo.tasks import TaskModule
 from spike_zoo.tasks.base import ProfiledCall
+from spike_zoo.tasks.evaluation import Evaluation, Origin
 from spike_zoo.testing import QUIET
 from spike_zoo.testing.exposures import exposure_archive
 from spike_zoo.training.cost import CostMeter

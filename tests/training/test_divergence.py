@@ -15,7 +15,7 @@ import spike_zoo
 from spike_zoo.checkpoints.weight_files import first_invalid
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.errors import DivergenceError, WeightsError
-from spike_zoo.tasks import Evaluation, Origin, SamplePictures
+from spike_zoo.tasks.evaluation import Evaluation, Origin, SamplePictures
 from spike_zoo.testing import QUIET
 from spike_zoo.training import SkipDivergedUpdates
 from spike_zoo.training.checkpoints import AtomicCheckpointIO, checkpoints_of

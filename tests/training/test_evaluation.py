@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader
 from spike_zoo.cli.main import main
 from spike_zoo.media import load_picture
 from spike_zoo.methods.ssdm import BlurryInputModule
-from spike_zoo.tasks import Origin, SamplePrediction, TaskModule, base
+from spike_zoo.tasks import TaskModule, base
+from spike_zoo.tasks.evaluation import Origin, SamplePrediction
 from spike_zoo.testing import QUIET, tiny_archive
 from spike_zoo.training.evaluation import PredictionFiles, image_set_digest
 from spike_zoo.training.result import RunResult

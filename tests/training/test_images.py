@@ -15,7 +15,7 @@ from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 from spike_zoo.media import load_picture
-from spike_zoo.tasks import Evaluation, Labels, Origin, SamplePictures
+from spike_zoo.tasks.evaluation import Evaluation, Labels, Origin, SamplePictures
 from spike_zoo.training.images import (
     ConfusionPicture,
     FeatureMap,

@@ -1,27 +1,16 @@
 """Classical reconstruction methods without training: TFP, TFI, TFSTP and flow-aligned TFI."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from spike_zoo.methods.classical.functional import tfi, tfi_video, tfp, tfp_video
 from spike_zoo.methods.classical.methods import TFI, TFP, TFSTP
-from spike_zoo.methods.classical.plasticity import (
-    PlasticityRates,
-    tfstp,
-    tfstp_stream,
-)
+from spike_zoo.methods.classical.plasticity import tfstp, tfstp_stream
 from spike_zoo.methods.classical.streams import tfi_stream, tfp_stream
 from spike_zoo.utils.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from spike_zoo.methods.classical.aligned import AlignedTFI
-    from spike_zoo.methods.classical.colour import (
-        ColourAlignedTFI,
-        ColourTFI,
-        ColourTFP,
-        FilledColour,
-    )
+    from spike_zoo.methods.classical.colour import ColourAlignedTFI, ColourTFI, ColourTFP
     from spike_zoo.methods.classical.module import (
         AlignedTFIModule,
         ColourModule,
@@ -40,8 +29,6 @@ __all__ = [
     "ColourModule",
     "ColourTFI",
     "ColourTFP",
-    "FilledColour",
-    "PlasticityRates",
     "TFIModule",
     "TFPModule",
     "TFSTPModule",
@@ -55,10 +42,4 @@ __all__ = [
     "tfstp_stream",
 ]
 
-#: Imported on first use: these modules need Lightning or OpenCV.
-__getattr__, __dir__ = lazy_attributes(
-    __name__,
-    aligned="AlignedTFI",
-    colour="ColourAlignedTFI ColourTFI ColourTFP FilledColour",
-    module="AlignedTFIModule ColourModule TFIModule TFPModule TFSTPModule",
-)
+__getattr__, __dir__ = lazy_attributes(__name__)

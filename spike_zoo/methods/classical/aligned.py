@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spike_zoo.spikes import SpikeRecording
     from spike_zoo.spikes.cfa import Cfa
+    from spike_zoo.spikes.recording import SpikeRecording
 
 _KEY: Final = 5  # flow is estimated at planes that are multiples of this
 _BLOCK_PIXELS: Final = 1 << 22  # pixels times planes of a block of centres, without the margins

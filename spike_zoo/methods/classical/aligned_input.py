@@ -19,7 +19,7 @@ from spike_zoo.tasks.flow import FLOW_OFFSET
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
 
 CLIP_PLANES: Final = 151
 """Planes of a clip. The network reads the middle 61; intervals may end 45 planes further away."""

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spike_zoo.spikes import SpikeRecording
     from spike_zoo.spikes.cfa import Cfa
+    from spike_zoo.spikes.recording import SpikeRecording
 
 _ROUNDS: Final = 4
 _MIN_SIDE: Final = 3  # pixels of a side: borders are mirrored by two pixels

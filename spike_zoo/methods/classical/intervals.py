@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spike_zoo.spikes import SpikeRecording
     from spike_zoo.spikes.cfa import Cfa
+    from spike_zoo.spikes.recording import SpikeRecording
 
 MAX_INTERVAL: Final = 1024
 """Planes beyond which an interval of a recording counts as missing. Longer intervals are darker

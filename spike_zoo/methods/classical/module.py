@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
     from spike_zoo.tasks.batch import ReconstructionBatch
 
 _CELL: Final = 16  # pixels between independent values of a smooth error

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
 
 
 # parameters of the synapse as in the papers; times in planes

@@ -17,7 +17,7 @@ from spike_zoo.tasks.clips import read_clip
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
     from spike_zoo.tasks.batch import ReconstructionBatch
 
 

@@ -4,7 +4,7 @@ Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic S
 paper" in this package is this one.
 """
 
-from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
+from spike_zoo.methods.sci.analysis.fam import FAM
 from spike_zoo.methods.sci.analysis.recognition import SCIRecognitionModule
 from spike_zoo.methods.sci.baselines.bitstreams import SCIBitstreamModule
 from spike_zoo.methods.sci.baselines.coded_video import ATCModule, CAASModule, CTAModule
@@ -14,25 +14,20 @@ from spike_zoo.methods.sci.baselines.picture_recognition import (
 )
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import FEM
-from spike_zoo.methods.sci.features.motion_estimation import FMVR, MotionEstimation
 from spike_zoo.methods.sci.training.clips import SCIAnalysisModule, SCIFeaturesModule
 from spike_zoo.methods.sci.training.codec import SCICodecModule
 from spike_zoo.methods.sci.training.joint import SCIJointModule
 from spike_zoo.methods.sci.training.motion import SCIMotionModule
-from spike_zoo.methods.sci.training.options import STAGES, CodingOptions, NetworkOptions
+from spike_zoo.methods.sci.training.options import CodingOptions, NetworkOptions
 
 __all__ = [
     "FAM",
     "FEM",
-    "FMVR",
-    "STAGES",
     "ATCModule",
     "CAASModule",
     "CTAModule",
-    "ClassFAM",
     "CodedRecognitionModule",
     "CodingOptions",
-    "MotionEstimation",
     "NetworkOptions",
     "PlaybackRecognitionModule",
     "SCIAnalysisModule",

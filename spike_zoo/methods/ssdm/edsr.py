@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.checkpoints.state_dicts import WeightsSource, check_entries, read_state_dict
-from spike_zoo.nn.fast import set_memory_format
+from spike_zoo.nn.fast.layout import set_memory_format
 from spike_zoo.nn.precision import in_full_precision
 
 CHANNELS = 64

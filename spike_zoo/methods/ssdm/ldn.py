@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spike_zoo.checkpoints.state_dicts import WeightsSource, check_entries, read_state_dict
-from spike_zoo.nn.fast import set_memory_format
+from spike_zoo.nn.fast.layout import set_memory_format
 from spike_zoo.nn.precision import without_autocast
 
 RATIO = 4  # image pixels per spike pixel along a side

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from spike_zoo.checkpoints.backbones import load_backbone
 from spike_zoo.methods.ssdm.sdm import grey
-from spike_zoo.metrics import lpips_network
+from spike_zoo.metrics.perceptual import lpips_network
 from spike_zoo.nn.precision import without_autocast
 
 MIN_NORM = 1e-10

@@ -29,7 +29,8 @@ from spike_zoo.methods.ssdm.teacher_training import TIMES
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.options import check_choice, options_of
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
-from spike_zoo.spikes import SpikeRecording, unpack_tensor
+from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import centred_window, spread_planes
 from spike_zoo.tasks.batch import DeblurBatch
 from spike_zoo.tasks.deblurring import DeblurModule

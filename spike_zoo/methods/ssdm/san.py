@@ -21,7 +21,7 @@ from spike_zoo.methods.ssdm.ldn import (
     same_size_block,
     upsampling_block,
 )
-from spike_zoo.nn.fast import set_memory_format
+from spike_zoo.nn.fast.layout import set_memory_format
 
 FINE = 20  # channels at full and half size of the image
 BRANCH = 60  # channels of each input at the spikes' resolution

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.methods.classical import AlignedTFI
+from spike_zoo.methods.classical.aligned import AlignedTFI
 from spike_zoo.methods.ssdm.sdm import mean_rate, spike_guided_deblur
 from spike_zoo.spikes.windows import centred_window, planes_inside
 

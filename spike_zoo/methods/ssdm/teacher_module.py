@@ -17,7 +17,8 @@ from spike_zoo.methods.ssdm.edsr import EDSR, FIXED_PARTS
 from spike_zoo.methods.ssdm.ldn import RATIO
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher, check_gain
 from spike_zoo.nn.options import check_choice, options_of
-from spike_zoo.spikes import SpikeRecording, unpack_tensor
+from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import planes_inside
 from spike_zoo.tasks.deblurring import DeblurModule
 from spike_zoo.utils.files import required_weights

@@ -22,7 +22,7 @@ from spike_zoo.tasks.flow import ground_truth_flow, oracle_flow_error
 if TYPE_CHECKING:
     from lightning import LightningDataModule
 
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
     from spike_zoo.tasks.batch import ReconstructionBatch
 
 FlowSchedule: TypeAlias = Literal["constant", "fading"]

@@ -22,7 +22,7 @@ from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import scene_terms
 
 if TYPE_CHECKING:
-    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.recording import SpikeRecording
     from spike_zoo.tasks.batch import ReconstructionBatch, SceneBatch
 
 SREDS_RATE_SCALE = 0.4  # spikes per plane at white in the data of the published weights

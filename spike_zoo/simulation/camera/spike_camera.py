@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from spike_zoo.simulation.camera.noise import CameraNoise, fixed_patterns, resolve_noise
-from spike_zoo.spikes import SpikeRecording, pack_bits
+from spike_zoo.spikes.packing import pack_bits
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.utils.cores import usable_cores
 
 if TYPE_CHECKING:

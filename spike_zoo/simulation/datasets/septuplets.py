@@ -13,7 +13,7 @@ from spike_zoo.errors import FormatError, MediaError, MissingFileError
 from spike_zoo.media.pictures import load_grey
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
 from spike_zoo.simulation.kinds.takes import FPS, simulated_meta
-from spike_zoo.spikes import Take
+from spike_zoo.spikes.take import Take
 from spike_zoo.utils.files import plain_name
 
 if TYPE_CHECKING:

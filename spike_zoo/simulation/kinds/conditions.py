@@ -13,7 +13,8 @@ from spike_zoo.simulation.camera.noise import NOISE_PRESETS, CameraNoise
 from spike_zoo.simulation.defaults import SPEEDS, default_scenes
 from spike_zoo.simulation.kinds.takes import MARGIN, simulate_take
 from spike_zoo.simulation.scenes.photographs import TEST_PICTURES
-from spike_zoo.spikes import SpikeRecording, Take
+from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from spike_zoo.simulation.scenes.photograph_sets import PhotographSet
     from spike_zoo.simulation.scenes.photographs import Split
     from spike_zoo.simulation.scenes.scene import SceneSpec
-    from spike_zoo.spikes import Take
+    from spike_zoo.spikes.take import Take
 
 DEBLUR_SIMULATOR: Final = "spike_zoo.simulation deblur v2"
 DEBLUR_PLANES: Final = EXPOSURE_PLANES + 2 * EXPOSURE_MARGIN

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.media.frames import FrameSource
-    from spike_zoo.spikes import Take
+    from spike_zoo.spikes.take import Take
 
     Images = NDArray[np.float32]
     Interpolator = Callable[[Images, Images, Sequence[float]], Images]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spike_zoo.simulation.scenes.photographs import Split
-    from spike_zoo.spikes import Take
+    from spike_zoo.spikes.take import Take
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from spike_zoo.simulation.kinds.footage import Footage
     from spike_zoo.simulation.kinds.labelled import LabelledDrift
     from spike_zoo.simulation.scenes.scene import SceneSpec
-    from spike_zoo.spikes import Take
+    from spike_zoo.spikes.take import Take
 
 Options = Mapping[str, Any]
 TakesBySplit = dict[str, dict[str, Callable[[], "Take"]]]

@@ -10,8 +10,8 @@ import numpy as np
 from spike_zoo.simulation.camera.exposure import as_levels
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
 from spike_zoo.simulation.scenes.scene import Scene
-from spike_zoo.spikes import Take
 from spike_zoo.spikes.cfa import cfa_masks
+from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

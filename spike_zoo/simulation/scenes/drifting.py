@@ -12,7 +12,7 @@ from PIL import Image
 from spike_zoo.errors import UsageError
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
 from spike_zoo.simulation.kinds.takes import FPS, simulated_meta
-from spike_zoo.spikes import Take
+from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from spike_zoo.archive import open_archive
-from spike_zoo.archive.joined import archive_files
+from spike_zoo.archive.joined import archive_files, open_archive
 from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError, closest
 from spike_zoo.formats.remote import is_address
 from spike_zoo.tables.read import check_table

@@ -17,7 +17,7 @@ from spike_zoo.archive import build_archive
 from spike_zoo.archive.layouts.detection import DetectedTakes, find_takes
 from spike_zoo.archive.layouts.exposures import ExposureRule
 from spike_zoo.cli.main import main
-from spike_zoo.data import Exposures
+from spike_zoo.data.deblur import Exposures
 from spike_zoo.errors import GeometryError, MissingFileError, PlaneRangeError, UsageError
 from tests.helpers.streams import random_spikes
 

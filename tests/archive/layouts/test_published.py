@@ -15,7 +15,7 @@ from skimage.io import imsave
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import build_archive
 from spike_zoo.archive.layouts.detection import DetectedTakes, find_takes
-from spike_zoo.data import ReconstructionWindows
+from spike_zoo.data.windows import ReconstructionWindows
 from spike_zoo.errors import FormatError, GeometryError, MissingFileError
 from spike_zoo.formats import write_recording
 from tests.helpers.streams import random_spikes

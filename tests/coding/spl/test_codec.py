@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
-from spike_zoo.coding import (
-    BitstreamError,
+from spike_zoo.coding import BitstreamError
+from spike_zoo.coding.chunks import pack_chunk
+from spike_zoo.coding.errors import (
     CorruptBitstreamError,
     DecodeMismatchError,
     TruncatedBitstreamError,
 )
-from spike_zoo.coding.chunks import pack_chunk
 from spike_zoo.coding.spl.codec import LosslessPlanes, decode, encode, read, write
 from spike_zoo.coding.spl.header import HEADER_BYTES
 from spike_zoo.errors import GeometryError, MissingFileError

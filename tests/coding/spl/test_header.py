@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from spike_zoo.coding import BitstreamError, TruncatedBitstreamError
+from spike_zoo.coding import BitstreamError
+from spike_zoo.coding.errors import TruncatedBitstreamError
 from spike_zoo.coding.spl.header import LosslessHeader, has_lossless_magic, is_lossless
 
 HEADER = LosslessHeader(301, 250, 400, 41, 24, fps=20_000.0, rate_scale=0.6)

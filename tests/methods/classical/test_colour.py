@@ -17,7 +17,8 @@ from spike_zoo.archive import build_archive
 from spike_zoo.checkpoints.published import weightless_names
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.errors import ConfigError, UsageError
-from spike_zoo.methods.classical import ColourAlignedTFI, ColourModule, ColourTFI, FilledColour
+from spike_zoo.methods.classical import ColourAlignedTFI, ColourModule, ColourTFI
+from spike_zoo.methods.classical.colour import FilledColour
 from spike_zoo.methods.classical.demosaicking import Demosaicking, demosaicked, luminance
 from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.metrics import psnr

@@ -8,10 +8,11 @@ import torch
 from lightning import seed_everything
 from torch import Tensor, nn
 
-from spike_zoo.methods.sci import FAM, FEM, MotionEstimation, SCICodec
+from spike_zoo.methods.sci import FAM, FEM, SCICodec
 from spike_zoo.methods.sci.codec.bitstream import scale_nets
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
+from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.testing import pattern_take
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from spike_zoo.methods.sci import FAM, FEM, FMVR, ClassFAM, MotionEstimation, SCICodec
+from spike_zoo.methods.sci import FAM, FEM, SCICodec
+from spike_zoo.methods.sci.analysis.fam import ClassFAM
 from spike_zoo.methods.sci.codec.entropy import FrameCoder, Gains
 from spike_zoo.methods.sci.codec.inter import CODED, Inter
 from spike_zoo.methods.sci.codec.inter_layers import Contexts
@@ -18,6 +19,7 @@ from spike_zoo.methods.sci.codec.intra import Intra
 from spike_zoo.methods.sci.codec.networks import ZeroSymbols, coding_calls
 from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 from spike_zoo.methods.sci.features.blocks import FEATURES as CHANNELS
+from spike_zoo.methods.sci.features.motion_estimation import FMVR, MotionEstimation
 from tests.methods.sci.codecs import features_of, recording
 
 PLANES = [(1, 13, 256, 256)]

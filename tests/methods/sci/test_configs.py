@@ -22,7 +22,7 @@ from spike_zoo.media.coded_video import encode_video
 from spike_zoo.methods import sci
 from spike_zoo.tables import read_table_file
 from spike_zoo.tables.read import read_points
-from spike_zoo.tables.sweeps import read_sweep
+from spike_zoo.tables.sweeps.spec import read_sweep
 from spike_zoo.testing import labelled_batch
 from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT

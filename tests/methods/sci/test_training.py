@@ -13,7 +13,7 @@ from torch import Tensor
 import spike_zoo
 from spike_zoo import SpikeArchive
 from spike_zoo.cli.main import main
-from spike_zoo.coding import ModelMismatchError
+from spike_zoo.coding.errors import ModelMismatchError
 from spike_zoo.data import ClassificationDataModule, ReconstructionDataModule, SceneDataModule
 from spike_zoo.methods.sci import SCICodecModule, SCIRecognitionModule
 from spike_zoo.methods.sci.analysis.fam import CENTRE

@@ -18,15 +18,12 @@ from benchmarks.ssdm_reference import (
     reference_loss,
     reference_sequence,
 )
-from spike_zoo.methods.ssdm import (
-    BSN,
-    EDSR,
-    LDN,
+from spike_zoo.methods.ssdm import BSN, EDSR, LDN, spike_guided_deblur
+from spike_zoo.methods.ssdm.losses import (
     DistillationLoss,
     LPIPSDistance,
     denoising_loss,
     make_distance,
-    spike_guided_deblur,
     upsampling_loss,
 )
 from spike_zoo.methods.ssdm.sdm import mean_rate

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from spike_zoo.methods.ssdm import DistillationLoss, LPIPSDistance, spike_guided_deblur
+from spike_zoo.methods.ssdm import spike_guided_deblur
 from spike_zoo.methods.ssdm.losses import (
     DISTANCES,
+    DistillationLoss,
+    LPIPSDistance,
     default_reblur,
     dissimilarity,
     make_distance,

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from spike_zoo.errors import WeightsError
-from spike_zoo.methods.ssdm import BSN, EDSR, LDN, SAN
+from spike_zoo.methods.ssdm import BSN, EDSR, LDN
 from spike_zoo.methods.ssdm.ldn import window_length_of
+from spike_zoo.methods.ssdm.san import SAN
 from tests.methods.ssdm.conftest import Entries, recipe
 
 

@@ -23,7 +23,7 @@ from spike_zoo.methods.ssdm import (
 )
 from spike_zoo.methods.ssdm.teacher_module import load_teacher
 from spike_zoo.metrics import psnr
-from spike_zoo.simulation import deblur_scenes, simulate_exposures
+from spike_zoo.simulation.kinds.deblurring import deblur_scenes, simulate_exposures
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.testing import QUIET
 from spike_zoo.testing.exposures import exposed_take, exposure_batch

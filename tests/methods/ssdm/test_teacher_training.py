@@ -14,7 +14,8 @@ from torch.nn import functional as F
 import spike_zoo
 from spike_zoo.data import DeblurDataModule
 from spike_zoo.errors import ConfigError
-from spike_zoo.methods.ssdm import BSN, EDSR, SSDMTeacherModule, denoising_loss, upsampling_loss
+from spike_zoo.methods.ssdm import BSN, EDSR, SSDMTeacherModule
+from spike_zoo.methods.ssdm.losses import denoising_loss, upsampling_loss
 from spike_zoo.methods.ssdm.sdm import grey
 from spike_zoo.metrics import psnr
 from spike_zoo.tasks.evaluation import Evaluation

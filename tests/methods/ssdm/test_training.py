@@ -14,12 +14,12 @@ import spike_zoo
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm import (
     LDN,
-    SAN,
     DistillationOptions,
     SSDMStudentModule,
     SSDMTeacherModule,
     TeacherOptions,
 )
+from spike_zoo.methods.ssdm.san import SAN
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
 from tests.helpers.golden import Golden
 from tests.methods.ssdm.conftest import assert_agrees_in_bf16, fit

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from spike_zoo.methods.stir import STIR, STIRLoss, STIRLossOptions, STIRPyramid, to_official
+from spike_zoo.methods.stir import STIR, STIRLossOptions
+from spike_zoo.methods.stir.losses import STIRLoss
+from spike_zoo.methods.stir.network import STIRPyramid
+from spike_zoo.methods.stir.official import to_official
 from tests.helpers.golden import assert_near, outputs_of
 from tests.methods.stir.conftest import STIRGolden
 

@@ -13,8 +13,10 @@ from torch.nn import functional as F
 
 from spike_zoo.checkpoints import backbones
 from spike_zoo.errors import WeightsError
-from spike_zoo.methods.stir import PerceptualLoss, STIRLoss, STIRLossOptions, STIRPyramid
+from spike_zoo.methods.stir import STIRLossOptions
 from spike_zoo.methods.stir.decoder import Level
+from spike_zoo.methods.stir.losses import PerceptualLoss, STIRLoss
+from spike_zoo.methods.stir.network import STIRPyramid
 
 
 def pyramid_of(images: list[Tensor], height: int, width: int) -> STIRPyramid:

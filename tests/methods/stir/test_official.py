@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from spike_zoo.errors import WeightsError
-from spike_zoo.methods.stir import STIR, STIROptions, to_natural, to_official
+from spike_zoo.methods.stir import STIR, STIROptions
+from spike_zoo.methods.stir.official import to_natural, to_official
 
 
 def test_names_and_shapes_equal_the_published_ones(official_entries: list[dict[str, Any]]) -> None:

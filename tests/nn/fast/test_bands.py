@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from spike_zoo.nn import deform_conv2d, deformable
+from spike_zoo.nn import deformable
+from spike_zoo.nn.deformable import deform_conv2d
 from spike_zoo.nn.fast import bands
 from spike_zoo.nn.fast.bands import convolve, convolve_backwards
 from spike_zoo.nn.threads import torch_threads

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from spike_zoo.nn.fast import (
+from spike_zoo.nn.fast.convolutions import (
     ConvPReLU,
     JoiningConvPReLU,
     NarrowConv2d,
     PointwiseConv2d,
     conv_norm,
-    set_memory_format,
+    convolve_to_few,
 )
-from spike_zoo.nn.fast.convolutions import convolve_to_few
+from spike_zoo.nn.fast.layout import set_memory_format
 
 WIDTHS = (1, 60, 72)  # together 133 channels, 11 short of whole vectors
 LAYOUTS = [torch.contiguous_format, torch.channels_last]

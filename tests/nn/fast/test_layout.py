@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from spike_zoo.nn.fast import join_channels, set_memory_format
 from spike_zoo.nn.fast.layout import (
     has_rows,
     is_channels_last,
     is_eager_cpu,
     is_eager_inference,
+    join_channels,
+    set_memory_format,
     to_layer_format,
 )
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from spike_zoo.simulation import NOISE_PRESETS, CameraNoise, SpikeCamera, spurious_spikes
+from spike_zoo.simulation import NOISE_PRESETS, CameraNoise, SpikeCamera
+from spike_zoo.simulation.camera.noise import spurious_spikes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

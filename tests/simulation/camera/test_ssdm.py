@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from spike_zoo.simulation import spurious_spikes, ssdm_camera
+from spike_zoo.simulation.camera.noise import spurious_spikes
+from spike_zoo.simulation.camera.spike_camera import ssdm_camera
 from tests.helpers.golden import Golden
 
 if TYPE_CHECKING:

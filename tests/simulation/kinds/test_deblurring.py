@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spike_zoo.simulation import Scene, deblur_scenes, default_scenes, simulate_exposures
+from spike_zoo.simulation import Scene, default_scenes
+from spike_zoo.simulation.kinds.deblurring import deblur_scenes, simulate_exposures
 from spike_zoo.simulation.scenes.photographs import Split
 
 SPLITS: list[Split] = ["train", "val", "test"]

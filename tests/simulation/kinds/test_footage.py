@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from spike_zoo.errors import MediaError
-from spike_zoo.simulation import Scene, deblur_scenes
+from spike_zoo.simulation import Scene
+from spike_zoo.simulation.kinds.deblurring import deblur_scenes
 from spike_zoo.simulation.kinds.footage import (
     INTERPOLATIONS,
     Footage,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from spike_zoo.errors import UsageError
-from spike_zoo.simulation import photograph_set
 from spike_zoo.simulation.kinds.recipes import RECIPES
+from spike_zoo.simulation.scenes.photograph_sets import photograph_set
 
 ONE_SMALL_SCENE: dict[str, Any] = {"train": 1, "val": 0, "test": 1, "height": 8, "width": 8}
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spike_zoo.simulation import PHOTOGRAPHS, Scene
+from spike_zoo.simulation import Scene
 from spike_zoo.simulation.kinds.sequences import sequence_scenes
-from spike_zoo.simulation.scenes.photographs import Split
+from spike_zoo.simulation.scenes.photographs import PHOTOGRAPHS, Split
 from tests.simulation.test_defaults import photographs
 
 SPLITS: list[Split] = ["train", "val", "test"]

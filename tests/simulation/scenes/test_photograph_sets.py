@@ -14,11 +14,12 @@ from PIL import Image
 
 from spike_zoo.errors import MediaError, MissingFileError, SpikeZooError, UsageError
 from spike_zoo.media.image_files import read_image
-from spike_zoo.simulation import Scene, SceneSpec, default_scenes, photograph, photograph_set
+from spike_zoo.simulation import Scene, SceneSpec, default_scenes
 from spike_zoo.simulation.scenes.photograph_copies import PhotographFeatures, copied_photograph
-from spike_zoo.simulation.scenes.photograph_sets import shipped_photographs
+from spike_zoo.simulation.scenes.photograph_sets import photograph_set, shipped_photographs
 from spike_zoo.simulation.scenes.photographs import (
     SHIPPED_FOLDER,
+    photograph,
     photograph_file,
     picture_levels,
 )

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from spike_zoo.simulation import PHOTOGRAPHS, photograph
+from spike_zoo.simulation.scenes.photographs import PHOTOGRAPHS, photograph
 
 
 def test_no_photograph_is_in_two_splits() -> None:

@@ -8,8 +8,9 @@ import pytest
 import torch
 from scipy import ndimage
 
-from spike_zoo.simulation import Motion, Scene, SceneSpec
+from spike_zoo.simulation import Scene, SceneSpec
 from spike_zoo.simulation.scenes.textures import GREY
+from spike_zoo.simulation.scenes.trajectory import Motion
 
 SMALL = SceneSpec(
     seed=5,

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from spike_zoo.simulation import make_texture
-from spike_zoo.simulation.scenes.textures import coverage
+from spike_zoo.simulation.scenes.textures import coverage, make_texture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

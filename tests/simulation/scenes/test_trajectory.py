@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spike_zoo.simulation import Motion, random_motion
-from spike_zoo.simulation.scenes.trajectory import MAX_ZOOM
+from spike_zoo.simulation.scenes.trajectory import MAX_ZOOM, Motion, random_motion
 
 
 def test_a_steady_spin_is_fastest_at_the_corners() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.tables.sweeps import Point, SweepSpec, expand_command
+from spike_zoo.tables.sweeps.points import Point, expand_command
+from spike_zoo.tables.sweeps.spec import SweepSpec
 
 POINT: Point = {
     "config": "variants/full.yaml",

@@ -10,19 +10,12 @@ import pytest
 
 from spike_zoo import SpikeArchive
 from spike_zoo.errors import ConfigError, MissingFileError
-from spike_zoo.tables.sweeps import (
-    PlannedRun,
-    SweepSpec,
-    needed_first,
-    only_points,
-    points_of,
-    read_sweep,
-    record_of,
-    with_origins,
-)
 from spike_zoo.tables.sweeps import plan as sweep_plan
 from spike_zoo.tables.sweeps.line_reader import LineReader
 from spike_zoo.tables.sweeps.plan import check_profile, check_tables, planned_runs
+from spike_zoo.tables.sweeps.points import only_points, points_of
+from spike_zoo.tables.sweeps.records import PlannedRun, record_of, with_origins
+from spike_zoo.tables.sweeps.spec import SweepSpec, needed_first, read_sweep
 from spike_zoo.training.initial_weights import weights_sha256
 from spike_zoo.training.stored import read_records
 from spike_zoo.utils.files import weights_file

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from spike_zoo.errors import UsageError
-from spike_zoo.tables.sweeps import SweepSpec, only_points, points_of
+from spike_zoo.tables.sweeps.points import only_points, points_of
+from spike_zoo.tables.sweeps.spec import SweepSpec
 
 
 def _spec(method: Any, parameters: dict[str, Any], run_cap: int | None = None) -> SweepSpec:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from spike_zoo.errors import FormatError
-from spike_zoo.tables.sweeps import PlannedRun, keep_record, record_of, run_all
+from spike_zoo.tables.sweeps.records import PlannedRun, keep_record, record_of
+from spike_zoo.tables.sweeps.runner import run_all
 from spike_zoo.training.provenance import differences
 from spike_zoo.training.stored import read_records
 from tests.helpers.planned import change_stored_record, planned_run

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from distributed import LocalCluster
 
-from spike_zoo.tables.sweeps import PlannedRun, record_of, run_all, run_on_cluster
+from spike_zoo.tables.sweeps.records import PlannedRun, record_of
+from spike_zoo.tables.sweeps.runner import run_all, run_on_cluster
 from spike_zoo.training.folders import lock_of
 from tests.conftest import ROOT
 from tests.helpers.planned import planned_run, start_count
@@ -23,7 +24,7 @@ from tests.helpers.planned import planned_run, start_count
 CALL = """
 import os, sys
 from pathlib import Path
-from spike_zoo.tables.sweeps import run_all
+from spike_zoo.tables.sweeps.runner import run_all
 from tests.helpers.planned import planned_run
 folder = Path(sys.argv[1])
 run_all([planned_run(folder, f"full-{seed}", seconds=1.0) for seed in range(3)], os.environ)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from spike_zoo.errors import ConfigError, MissingFileError
-from spike_zoo.tables.sweeps import needed_first, read_sweep
+from spike_zoo.tables.sweeps.spec import needed_first, read_sweep
 from tests.conftest import ROOT
 from tests.helpers.variants import profiles_of
 

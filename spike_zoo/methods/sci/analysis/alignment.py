@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from spike_zoo.methods.sci.features.blocks import conv3, residual_blocks, warp_features
 from spike_zoo.nn.deformable import deform_conv2d
-from spike_zoo.nn.fast import join_channels
+from spike_zoo.nn.fast.layout import join_channels
 from spike_zoo.nn.precision import in_full_precision
 
 Align = Literal["afr", "dcn", "warp", "none"]

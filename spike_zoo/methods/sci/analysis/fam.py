@@ -19,7 +19,7 @@ from spike_zoo.methods.sci.features.blocks import (
 )
 from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE
 from spike_zoo.methods.sci.features.motion_estimation import chain_motions
-from spike_zoo.nn.fast import join_channels, set_memory_format
+from spike_zoo.nn.fast.layout import join_channels, set_memory_format
 from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 

@@ -28,7 +28,7 @@ from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.nn.precision import fast_precision
 from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.nn.tensor_cache import TensorCache
-from spike_zoo.spikes import SpikeRecording
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.batch import LabelledBatch, Split
 from spike_zoo.tasks.recognition import ClassificationModule

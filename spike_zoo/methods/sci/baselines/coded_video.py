@@ -19,7 +19,7 @@ from spike_zoo.media import coded_video as video
 from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM, gather_analysis_input
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import WINDOW
-from spike_zoo.spikes import SpikeRecording
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import centred_window
 from spike_zoo.tasks.coding import CodedScene, CodingModule, CompressedRecording
 from spike_zoo.tasks.protocols import Reconstructs, load_adjusted

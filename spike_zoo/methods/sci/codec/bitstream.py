@@ -28,7 +28,7 @@ from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 from spike_zoo.methods.sci.codec.symbols import SymbolDecoder, SymbolEncoder
 from spike_zoo.methods.sci.features.blocks import FEATURES
 from spike_zoo.methods.sci.features.fem import STEP, WINDOW
-from spike_zoo.spikes import SpikeRecording
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks.protocols import DecodedBitstream
 
 DIGEST_BYTES: Final = 12

@@ -27,8 +27,7 @@ from spike_zoo.methods.sci.codec.networks import FeatureStream, SCINetworks
 from spike_zoo.methods.sci.features.fem import MIN_SIDE, NEIGHBOURS_PER_SIDE, WINDOW
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.threads import computed_ahead
-from spike_zoo.spikes import SpikeRecording
-from spike_zoo.spikes.recording import check_recording
+from spike_zoo.spikes.recording import SpikeRecording, check_recording
 from spike_zoo.tasks.protocols import DecodedBitstream
 
 

@@ -25,7 +25,8 @@ from spike_zoo.methods.sci.features.blocks import (
     separable_blocks,
     warp_features,
 )
-from spike_zoo.nn.fast import PointwiseConv2d, join_channels
+from spike_zoo.nn.fast.convolutions import PointwiseConv2d
+from spike_zoo.nn.fast.layout import join_channels
 
 MOTION, MOTION_HYPER = 64, 64
 CONTENT, CONTENT_HYPER = 128, 96

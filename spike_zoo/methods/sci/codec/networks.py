@@ -23,10 +23,10 @@ from spike_zoo.methods.sci.features.motion_estimation import (
     MotionEstimation,
     chain_motions,
 )
-from spike_zoo.nn.fast import set_memory_format
+from spike_zoo.nn.fast.layout import set_memory_format
 from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.nn.precision import fast_precision
-from spike_zoo.spikes import SpikeRecording
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks.base import ProfiledCall
 from spike_zoo.tasks.clips import read_clip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.nn.fast import PointwiseConv2d
+from spike_zoo.nn.fast.convolutions import PointwiseConv2d
 from spike_zoo.nn.warp import warp
 
 FEATURES = 3  # channels of a feature, as of an RGB image, so that video codecs can code it

@@ -19,7 +19,7 @@ from spike_zoo.methods.sci.features.blocks import (
     scale_channels,
     scale_repeats,
 )
-from spike_zoo.nn.fast import PointwiseConv2d
+from spike_zoo.nn.fast.convolutions import PointwiseConv2d
 from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import in_full_precision

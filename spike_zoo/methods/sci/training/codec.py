@@ -38,7 +38,7 @@ from spike_zoo.methods.sci.training.stage_module import (
 from spike_zoo.metrics import flow as flow_errors
 from spike_zoo.metrics.image import MeanOfValues, psnr
 from spike_zoo.nn.options import options_of
-from spike_zoo.spikes import SpikeRecording
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.batch import SceneBatch, Split
 from spike_zoo.tasks.coding import CodedScene, CodingModule, CompressedRecording

@@ -30,7 +30,8 @@ from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.options import options_of
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.nn.tensor_cache import TensorCache
-from spike_zoo.spikes import SpikeRecording, turning
+from spike_zoo.spikes import turning
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.batch import SceneBatch
 from spike_zoo.utils.files import required_weights

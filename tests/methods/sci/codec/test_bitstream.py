@@ -11,16 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from spike_zoo.coding import (
-    BitstreamError,
-    BitstreamReader,
+from spike_zoo.coding import BitstreamError, BitstreamReader
+from spike_zoo.coding.chunks import pack_chunk
+from spike_zoo.coding.errors import (
     CorruptBitstreamError,
     DecodeMismatchError,
     DeviceNotExactError,
     ModelMismatchError,
     NotFinalizedError,
 )
-from spike_zoo.coding.chunks import pack_chunk
 from spike_zoo.coding.header import HEADER_BYTES, Header
 from spike_zoo.errors import ConfigError, PlaneRangeError
 from spike_zoo.methods.sci import FEM, SCICodec

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from spike_zoo.coding import BitstreamError, BitstreamReader, ModelMismatchError
+from spike_zoo.coding import BitstreamError, BitstreamReader
+from spike_zoo.coding.errors import ModelMismatchError
 from spike_zoo.errors import UsageError
 from spike_zoo.methods.sci import SCICodec
 from spike_zoo.methods.sci.codec.bitstream import payloads

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.methods.sci import FEM, ClassFAM, SCICodec
-from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
+from spike_zoo.methods.sci import FEM, SCICodec
+from spike_zoo.methods.sci.analysis.fam import ClassFAM, gather_analysis_input
 from spike_zoo.methods.sci.codec.codec import analysis_inputs
 from spike_zoo.tasks.protocols import DecodedBitstream
 

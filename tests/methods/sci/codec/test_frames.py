@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 import spike_zoo
-from spike_zoo.coding import GroupDecoder, GroupEncoder
-from spike_zoo.methods.sci import FEM, MotionEstimation, SCICodec, SCICodecModule
+from spike_zoo.coding.rans import GroupDecoder, GroupEncoder
+from spike_zoo.methods.sci import FEM, SCICodec, SCICodecModule
 from spike_zoo.methods.sci.codec import frame_encoder
 from spike_zoo.methods.sci.codec.bitstream import digest_of, exact_context
 from spike_zoo.methods.sci.codec.entropy import DecodedLatent, FrameCoder
@@ -23,6 +23,7 @@ from spike_zoo.methods.sci.codec.inter import MODE_STOPS, FrameMode, Inter, Refe
 from spike_zoo.methods.sci.codec.intra import LATENT, STRIDE, block_analysis, block_synthesis
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import RateEstimator, SymbolDecoder, SymbolEncoder
+from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
 from spike_zoo.metrics import psnr
 from spike_zoo.metrics.flow import end_point_error
 from spike_zoo.nn.padding import pad_to_multiple

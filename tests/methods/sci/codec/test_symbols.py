@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from spike_zoo.coding import DecodeMismatchError, GroupDecoder, GroupEncoder
-from spike_zoo.coding.rans import ideal_bits
+from spike_zoo.coding.errors import DecodeMismatchError
+from spike_zoo.coding.rans import GroupDecoder, GroupEncoder, ideal_bits
 from spike_zoo.coding.tables import SIGMAS, gaussian_tables
 from spike_zoo.methods.sci.codec.entropy import (
     FrameCoder,

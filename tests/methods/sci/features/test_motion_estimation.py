@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci import FMVR
 from spike_zoo.methods.sci.features.blocks import scale_channels, scale_repeats, warp_features
 from spike_zoo.methods.sci.features.motion_estimation import (
+    FMVR,
     DISMotion,
     MotionEstimation,
     affine_motion,
