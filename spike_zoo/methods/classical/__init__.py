@@ -10,7 +10,12 @@ from spike_zoo.utils.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from spike_zoo.methods.classical.aligned import AlignedTFI
-    from spike_zoo.methods.classical.colour import ColourAlignedTFI, ColourTFI, ColourTFP
+    from spike_zoo.methods.classical.colour import (
+        ColourAlignedTFI,
+        ColourTFI,
+        ColourTFP,
+        FilledColour,
+    )
     from spike_zoo.methods.classical.module import (
         AlignedTFIModule,
         ColourModule,
@@ -29,6 +34,7 @@ __all__ = [
     "ColourModule",
     "ColourTFI",
     "ColourTFP",
+    "FilledColour",
     "TFIModule",
     "TFPModule",
     "TFSTPModule",
