@@ -52,10 +52,11 @@ def test_the_bitstream_of_a_method_is_written_and_its_size_is_reported(
     assert zoo(f"{line} --overwrite").code == 0
 
 
+@pytest.mark.parametrize("options", ["--lossless", ""])
 def test_a_lossless_bitstream_is_exact_and_its_size_is_reported(
-    recording: SpikeRecording, zoo: Zoo
+    options: str, recording: SpikeRecording, zoo: Zoo
 ) -> None:
-    result, out = zoo("compress street.npz --out new/street.spl"), Path("new/street.spl")
+    result, out = zoo(f"compress street.npz --out new/street.spl {options}"), Path("new/street.spl")
     restored = read_recording(out)
     np.testing.assert_array_equal(restored[:], recording[:])
     assert (restored.fps, restored.rate_scale) == (20_000.0, 0.5)
