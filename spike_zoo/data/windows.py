@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.archive import SpikeArchive
     from spike_zoo.archive.contents import Facts
+    from spike_zoo.archive.reader import SpikeArchive
 
 
 class Window(NamedTuple):
