@@ -75,7 +75,7 @@ def report(
         name=name,
         coding_method=coding_method,
         rates=rates,
-        stated=stated,
+        dat=stated,
         truth=truth,
         device=device,
         trust=trust,

@@ -34,10 +34,14 @@ class Choices:
     deblurring: str = "ssdm-student"  #: the method that deblurs
     rates: bool = False
     truth: str | None = None
-    #: of the recordings; those of ``.dat`` files only for a recording file
-    stated: RecordingSettings = field(default_factory=RecordingSettings)
+    #: of the recordings, also as options by name; those of ``.dat`` files only for a recording file
+    dat: RecordingSettings = field(default_factory=RecordingSettings)
     device: str = "cpu"
     trust: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.dat, dict):
+            object.__setattr__(self, "dat", RecordingSettings(**self.dat))
 
     def planes_that_fit(self, height: int, width: int) -> int:
         """Return the number of raw planes of a size to show, an odd number."""

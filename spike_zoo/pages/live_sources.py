@@ -236,8 +236,9 @@ class _MemoryPlanes(DatPlanes):
         return self._stored[start:stop].reshape(-1)
 
 
-def open_source(source: RecordingSource, *, follow: bool) -> PlaneSource:
+def open_source(source: RecordingSource | Path, *, follow: bool) -> PlaneSource:
     """Open a recording, a growing file (``follow``) or a named pipe as a source of planes."""
+    source = RecordingSource(source) if isinstance(source, Path) else source
     path = local_path(source.path)
     if path.exists() and stat.S_ISFIFO(path.stat().st_mode):
         settings = source.stated.for_file(path, is_dat=True)

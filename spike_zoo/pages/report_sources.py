@@ -47,7 +47,7 @@ def report_of(source: Path, choices: Choices) -> Page:
         _check_not_of_file(choices, "an archive")
         return _page_of_archive(source, heading, choices)
     name = choices.name[0] if choices.name else None
-    recording = RecordingSource(source, name, choices.stated).open(check_rows=True)
+    recording = RecordingSource(source, name, choices.dat).open(check_rows=True)
     scene = scene_of_file(source.name, recording, choices)
     _check_center(scene, choices)
     page = Page(heading, "A spike recording: one bit per pixel and plane, and its reconstructions.")
@@ -71,7 +71,7 @@ def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
             raise UsageError(f"{source}: --scenes {choices.scenes} of {len(archive)} recordings")
         page = Page(heading, f"{len(names)} of {len(archive)} recordings: {', '.join(names)}")
         scenes = [
-            scene_of_archive(archive, name, choices.stated) for name in names
+            scene_of_archive(archive, name, choices.dat) for name in names
         ]  # check the names before long computations
         for scene in scenes:
             _check_center(scene, choices)
@@ -119,7 +119,7 @@ def _add_best(page: Page, runs: Sequence[RecordedRun], choices: Choices) -> None
         return
     with SpikeArchive(archive) as opened:
         for name in recordings_to_show(opened, choices, run.test_split or "test"):
-            scene = scene_of_archive(opened, name, choices.stated)
+            scene = scene_of_archive(opened, name, choices.dat)
             _check_center(scene, choices)
             page.add_section(name, f"A recording of the test split, computed with {checkpoint}.")
             with_run = replace(choices, deblurring=str(checkpoint))
@@ -184,14 +184,14 @@ def _add_next_steps(
 ) -> None:
     """Add example commands for a recording; all options that describe it are repeated in them."""
     stated: dict[str, Any] = {"name": name, "start": choices.start or None, "stop": choices.stop}
-    stated |= vars(choices.stated) | {"allow_partial": choices.stated.allow_partial or None}
+    stated |= vars(choices.dat) | {"allow_partial": choices.dat.allow_partial or None}
     words = [shlex.quote(str(source))]
     for option, value in stated.items():
         if value is not None and option != "meta":
             text = str(value).lower() if isinstance(value, bool) else str(value)
             words.append(f"--{option.replace('_', '-')} {shlex.quote(text)}")
     arguments, stem = " ".join(words), shlex.quote(source.stem)
-    is_colour = colour or choices.stated.cfa is not None
+    is_colour = colour or choices.dat.cfa is not None
     fast, best, others = "tfi", "stir", "tfi tfstp stir-small sci"
     if is_colour:
         fast, best, others = "tfi-colour", "tfi-aligned-colour", "tfp-colour ssl-csc"
