@@ -21,7 +21,7 @@ EXAMPLES = (
     "spike_zoo.data.scenes.SceneDataModule",
     "spike_zoo.errors.SpikeZooError",
     "spike_zoo.formats.recording.read_recording",
-    "spike_zoo.formats.recording.write_recording",
+    "spike_zoo.formats.writing.write_recording",
     "spike_zoo.media.pictures.load_picture",
     "spike_zoo.media.pictures.save_picture",
     "spike_zoo.media.pictures.side_by_side",

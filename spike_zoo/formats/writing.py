@@ -66,6 +66,7 @@ def write_recording(
         RecordingError: If the folder cannot be written.
 
     Example:
+        >>> from spike_zoo import read_recording
         >>> path = write_recording(np.ones((4, 6, 8), bool), "clip.npz")
         >>> read_recording(path).shape
         (4, 6, 8)

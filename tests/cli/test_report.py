@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeRecording, write_recording
+from spike_zoo.checkpoints.loading import load
 from spike_zoo.media import save_picture
 from spike_zoo.methods.stir import AlignedSTIRModule, FlowOptions
 from spike_zoo.pages.methods import LabelledMethod, load_methods
@@ -233,7 +234,11 @@ def test_rates_are_measured_at_every_quality_against_the_ground_truth(
     assert (
         "No bitstream can be made: --coding-method stir-small: STIRModule does not compress" in html
     )
-    monkeypatch.setattr("spike_zoo.checkpoints.loading.load", lambda *_, **__: SumsCodec())
+
+    def load_codec(name: str, **options: Any) -> Any:
+        return SumsCodec() if name == "sci" else load(name, **options)
+
+    monkeypatch.setattr("spike_zoo.checkpoints.loading.load", load_codec)
     html, _ = report(clips_archive, f"{QUICK} --rates")
     assert html.count("<use xlink:href=") >= 3, "a point of each quality"
     assert "bits per pixel and plane" in html

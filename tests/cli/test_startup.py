@@ -91,7 +91,7 @@ MISTAKES = {
     "report street.dat": "--height and --width",
     "report street.npz --center 99": "the report of street.npz shows planes 0..29",
     "report street.npz --center 3 --start 5": "the report of street.npz shows planes 5..29",
-    "report street.npz --start 9 --stop 9": "planes 9 to 9 (--start, --stop): street.npz has",
+    "report street.npz --start 9 --stop 9": "planes 9 to 9 (--start, --stop): the recording has",
     "report street.npz --methods tfii:average=9": "tfii: neither a file nor a shipped method",
     "report street.npz --out new.pdf": "a report is written as .html",
     "report street.npz --out there.html": "there.html exists",
