@@ -43,7 +43,7 @@ def results_in_order(jobs: Iterable[Callable[[], Result]], threads: int) -> Iter
             yield result
 
 
-def computed_ahead(items: Iterator[Result], ahead: int = 2) -> Generator[Result]:
+def computed_ahead(items: Iterator[Result], ahead: int = 8) -> Generator[Result]:
     """Yield items that another thread computes in advance with half of torch's threads.
 
     The consumer has the other half: two jobs with half of the threads each are faster than one
