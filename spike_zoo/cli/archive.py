@@ -101,7 +101,7 @@ def archive_build(
     camera: dict[str, Any] = {"rate_scale": rate_scale, "fps": fps, **dat}
     place = local_path(source)
     is_rewritten = place.resolve() == Path(out).resolve()
-    # from reading to replacing, nobody appends to an archive that is rewritten
+    # no program appends to an archive while it is rewritten
     with (
         locked(place) if is_rewritten else contextlib.nullcontext(),
         progress_bar("takes") as progress,

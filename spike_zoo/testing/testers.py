@@ -194,7 +194,7 @@ class ClassificationTester(BatchTester):
         size = self.height, self.width
         recording = labelled_take(1, module.clip_length, *size, classes=module.classes).recording
         expected = self.outputs(module, self.make_batch())[1]
-        torch.testing.assert_close(module.classify(recording), expected, rtol=0, atol=1e-3)
+        torch.testing.assert_close(module.classify(recording), expected, rtol=1e-4, atol=1e-5)
         longer = labelled_take(1, 2 * module.clip_length + 3, *size).recording
         probabilities = module.classify(longer)
         assert probabilities.shape == (module.classes,)
