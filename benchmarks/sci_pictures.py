@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -21,14 +21,13 @@ from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule, SCIBitstream
 from spike_zoo.methods.sci.codec.bitstream import decoded_group
 from spike_zoo.metrics.image import psnr
 from spike_zoo.metrics.rate import bpp
-from spike_zoo.tasks.coding import CodedScene
 from spike_zoo.tasks.evaluation import playback
+from spike_zoo.tasks.evaluators.coding import CodedScene
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.methods.sci import SCICodec
-    from spike_zoo.tasks.coding import CodingModule
 
 SCENES = "medium", "fast"  # the first test scene of each speed
 FAM_WEIGHTS = "experiments/sci/weights/fam.safetensors"
@@ -74,7 +73,7 @@ def _coded(scene: CodedScene) -> list[tuple[str, Tensor]]:
     plane, truth = scene.planes[middle], scene.images[middle]
     cta = CTAModule("x265", [SPIKES])
     pictures = [("spikes of a plane", scene.spikes[plane].float()), _spikes_left(cta, scene, plane)]
-    ways: dict[str, tuple[CodingModule, int]] = {
+    ways: dict[str, tuple[Any, int]] = {
         "CTA, x265": (cta, 0),
         "ATC, x265": (ATCModule("x265", [PICTURES], reconstructor=FAM_WEIGHTS), 0),
         "CAAS, x265": (CAASModule("x265", [FEATURES], weights=FAM_WEIGHTS), 0),
@@ -92,9 +91,9 @@ def _spikes_left(cta: CTAModule, scene: CodedScene, plane: int) -> tuple[str, Te
     return "through x265", (cta.decoded(coded)[plane] >= 128).float()
 
 
-def _through(module: CodingModule, scene: CodedScene, point: int) -> tuple[float, Tensor]:
+def _through(module: Any, scene: CodedScene, point: int) -> tuple[float, Tensor]:  # noqa: ANN401  (a Coder with read_weights)
     """Return bits per pixel and plane of a scene, and its images."""
-    module.read_weights()  # type: ignore[operator]  # all modules used here have it
+    module.read_weights()
     coded = module.compress(module.prepared(scene), point)
     planes, height, width = scene.spikes.shape
     return bpp(coded.n_bytes, (planes, height, width)), module.decompress(coded, scene)

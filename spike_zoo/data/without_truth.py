@@ -13,8 +13,9 @@ from spike_zoo.data.windows import ReconstructionWindows
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.packing import pack_bits, unpack_bits
 from spike_zoo.spikes.recording import SpikeRecording
-from spike_zoo.tasks.clips import ClipReconstruction, FlowFields
+from spike_zoo.tasks.clips import FlowFields
 from spike_zoo.tasks.flow import FLOW_OFFSET
+from spike_zoo.tasks.protocols import Reconstructs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,14 +102,14 @@ def hide_pixels(spikes: Tensor, flow: Tensor, generator: torch.Generator) -> Hid
     return HiddenPixels(clip, rates)
 
 
-def load_teacher(name: str) -> Any:  # noqa: ANN401  (ClipReconstruction and FlowFields)
+def load_teacher(name: str) -> Any:  # noqa: ANN401  (Reconstructs and FlowFields)
     """Load the method that data name as ``targets``.
 
     Raises ConfigError if it does not reconstruct grey images or estimates no optical flow.
     """
     method: Any = load(name)
-    estimates_flow = isinstance(method, FlowFields) and method.estimates_flow
-    if not (estimates_flow and isinstance(method, ClipReconstruction) and method.channels == 1):
+    is_grey = isinstance(method, Reconstructs) and getattr(method, "channels", 1) == 1
+    if not (is_grey and isinstance(method, FlowFields) and method.estimates_flow):
         raise ConfigError(
             f"data.init_args.targets: {name} does not reconstruct grey images along optical flow; "
             "name a method that does, such as tfi-aligned"

@@ -38,3 +38,10 @@ def flow_picture(motion: Tensor, largest: float | None = None) -> Tensor:
     ramp = ((angle + thirds + 0.5).remainder(1.0) - 0.5).abs() * 6  # 0 at the hue of the channel
     pure = (2.0 - ramp).clamp(0.0, 1.0)
     return torch.where(is_finite, 1.0 - length * (1.0 - pure), UNKNOWN)
+
+
+def flow_pictures(flow: Tensor, truth: Tensor | None = None) -> dict[str, Tensor]:
+    """Return pictures of a flow ``(2, H, W)`` and, with its colour scale, of the true flow."""
+    largest = longest(flow if truth is None else truth)
+    pictures = {f"motion, up to {largest:.1f} px": flow_picture(flow, largest)}
+    return pictures if truth is None else {**pictures, "true motion": flow_picture(truth, largest)}

@@ -10,7 +10,7 @@ from torch import Tensor
 from spike_zoo.nn.precision import exact_device
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 
 def end_point_error(motions: Tensor, truths: Tensor) -> Tensor:
@@ -59,6 +59,30 @@ def error_ratios(values: Mapping[str, Any]) -> dict[str, Tensor]:
         if separator and f"{stem}epe{speed}" in values and still > 0:
             ratios[f"{stem}epe_ratio{speed}"] = values[f"{stem}epe{speed}"] / still
     return ratios
+
+
+def field_errors(fields: Sequence[Tensor], truth: Tensor) -> dict[str, Tensor]:
+    """Return the end-point errors of flow fields and of zero flow, means over both directions.
+
+    Args:
+        fields: At least one, each ``(B, 2, 2, H, W)``: from the image to an earlier and to a later
+            plane, (dx, dy) in pixels, right and down.
+        truth: ``(B, 2, 2, H, W)``, NaN where unknown.
+
+    Returns:
+        ``epe`` of the first field, ``epe_field_2`` and so on of further fields, ``epe_still`` of
+        zero flow; each ``(B,)`` in pixels, NaN for an image without known flow.
+    """
+    errors = {"epe_still": _both_ways(still_error, fields[0], truth)}
+    for number, field in enumerate(fields, start=1):
+        name = "epe" if number == 1 else f"epe_field_{number}"
+        errors[name] = _both_ways(end_point_error, field, truth)
+    return errors
+
+
+def _both_ways(measure: Callable[[Tensor, Tensor], Tensor], field: Tensor, truth: Tensor) -> Tensor:
+    errors = [measure(field[:, direction], truth[:, direction]) for direction in range(2)]
+    return torch.stack(errors).nanmean(dim=0)
 
 
 end_point_error.higher_is_better = False  # type: ignore[attr-defined]

@@ -196,3 +196,23 @@ def check_span(planes: int, start: int | None, stop: int | None) -> None:
             f"planes {first} to {past} (--start, --stop): the recording has planes "
             f"0..{planes - 1}, and --stop is the plane after the last"
         )
+
+
+def whole_windows(centers: Planes, length: int, planes: int) -> list[int]:
+    """Return the requested planes as a list; reject windows that extend beyond the recording.
+
+    Windows are not mirrored at the ends of the recording: mirrored spikes reverse the motion.
+    """
+    if planes < length:
+        raise PlaneRangeError(
+            f"the recording has {planes} planes, one window takes {length}; record more planes "
+            "before and after the exposure"
+        )
+    checked, half = wanted_planes(centers, planes), length // 2
+    for center in checked:
+        if not half <= center < planes - half:
+            raise PlaneRangeError(
+                f"the window of {length} planes around plane {center} leaves the recording with "
+                f"planes 0..{planes - 1}; choose planes from {half} to {planes - 1 - half}"
+            )
+    return checked

@@ -1,30 +1,24 @@
-"""Base classes of task modules: metrics by split, evaluation steps and checkpoint metadata."""
+"""Base class of modules: steps, logging, optimiser and checkpoint metadata."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import torch
-import torch.distributed as dist
 from lightning import LightningDataModule, LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torch import Tensor
 
 from spike_zoo.checkpoints.saved_model import plain, plain_hyper_parameters
 from spike_zoo.errors import ConfigError
-from spike_zoo.metrics.collections import reconstruction_metrics
-from spike_zoo.metrics.image import MeanOfValues, MeanPerImage
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import start_schedules, total_updates
-from spike_zoo.tasks.batch import LabelledBatch, ReconstructionBatch, Split
-from spike_zoo.tasks.evaluation import Evaluation, MeasuredImage, Origin, SamplePrediction
-
-EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
+from spike_zoo.tasks.batch import Split
+from spike_zoo.tasks.evaluation import Evaluation, Origin, SamplePrediction
+from spike_zoo.tasks.evaluators.base import Curves, Evaluator
 
 
 @dataclass(frozen=True)
@@ -39,72 +33,64 @@ class ProfiledCall:
         return self.work()
 
 
-class TaskModule(LightningModule):
-    """Base class of all task modules: evaluation, pictures, costs and checkpoints.
+class MethodModule(LightningModule):
+    """Base class of all modules: training, evaluation by an evaluator, costs and checkpoints.
 
-    A task (a subclass) defines :meth:`make_metrics`, :meth:`evaluate`, :meth:`origins` and
-    ``predict_step``. A method (a subclass of a task) calls ``save_hyperparameters()`` in its
-    constructor. The arguments of the constructor are values of YAML, so that
+    A task (a subclass) selects the evaluator. A method (a subclass of a task) defines
+    :meth:`terms` or ``training_step`` if it is trained, and calls ``save_hyperparameters()`` in
+    its constructor. The arguments of the constructor are values of YAML, so that
     :func:`spike_zoo.load` rebuilds the method from its checkpoint alone.
+
+    Args:
+        evaluator: Evaluator of the task.
     """
 
     monitor: str = "val/psnr"  #: log key of the metric that selects a run's best checkpoint
     monitor_mode: str = "max"  #: ``"max"`` or ``"min"``: which value of the metric is the best
     #: fraction of the run in which the learning rate rises, if it is no hyperparameter
     warmup: float = 0.0
-    #: curves measured by a test, written to the record: name -> points (x, y)
-    curves: Mapping[str, Sequence[tuple[float, float]]] = MappingProxyType({})
+    clip_length: int  #: planes of one clip, for methods whose samples are clips
 
-    def __init__(self) -> None:
+    def __init__(self, evaluator: Evaluator[Any, Any]) -> None:
         super().__init__()
-        self.split_metrics = nn.ModuleDict()
-        self._means: dict[Split, dict[str, MeanOfValues]] = {"val": {}, "test": {}}
+        self.evaluator = evaluator
 
-    def make_metrics(self) -> MetricCollection:
-        """Return the task's metrics; they hold no trained weights."""
-        raise NotImplementedError
-
-    def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (the task's batch)
-        """Add a batch to the metrics of a split, log them, and return the results for callbacks."""
-        raise NotImplementedError
-
-    def origins(self, batch: Any) -> Sequence[Origin]:  # noqa: ANN401  (the task's batch)
-        """Return the recording and plane of each sample of a batch."""
-        raise NotImplementedError
-
-    def sample_predictions(self, batch: Any, prediction: Any) -> Sequence[SamplePrediction]:  # noqa: ANN401  (the task's)
-        """Return the outputs of ``predict_step`` to write to files: by default one image each."""
-        pairs = zip(self.origins(batch), prediction, strict=True)
-        return [SamplePrediction(*pair) for pair in pairs]
-
-    def profiled_calls(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (the task's batch)
-        """Return the jobs whose costs are measured: name -> function that runs the job once.
-
-        Every method has the job ``"forward"``; subclasses add further jobs. Inputs of a job are
-        prepared here, outside the timed function. Costs are divided by the number of samples in
-        the batch, except those of a :class:`ProfiledCall`.
-        """
-        return {"forward": lambda: self.predict_step(batch, 0)}
+    @property
+    def curves(self) -> Curves:
+        """Curves measured by a test, written to the record: name -> points (x, y)."""
+        parts = self.evaluator.with_parts()
+        return {name: points for part in parts for name, points in part.curves.items()}
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Raise ConfigError for data that do not match the method, before anything is computed.
+        """Raise ConfigError for data that do not match, see :meth:`Evaluator.check_data`."""
+        self.evaluator.check_data(self, served, stage)
 
-        The error states the setting of the data and its correct value.
-
-        Args:
-            served: Datamodule of the run.
-            stage: Lightning's stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
-        """
+    def check_clip(self, planes: int) -> None:
+        """Raise ConfigError for a clip of another length than the method takes."""
+        if planes != self.clip_length:
+            raise ConfigError(
+                f"data.init_args.clip_length: the clips have {planes} planes, "
+                f"{type(self).__name__} takes {self.clip_length}; set it to {self.clip_length}"
+            )
 
     def setup(self, stage: str) -> None:
         """Check the data and create the metrics of the evaluated splits."""
         served = getattr(self._trainer, "datamodule", None)  # None without a trainer
         if served is not None:
             self.check_data(served, stage)
-        if stage != "predict" and not self.split_metrics:
-            metrics = self.make_metrics()
-            for split in EVALUATED_SPLITS:
-                self.split_metrics[split] = metrics.clone(prefix=f"{split}/")
+        if stage != "predict":
+            self.evaluator.build_metrics()
+
+    def terms(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401  (the task's batch)
+        """Return the terms of the loss by name, with the loss as ``"total"``."""
+        raise NotImplementedError
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:  # noqa: ANN401  (the task's batch)
+        """Return the loss of :meth:`terms` and log each of its terms."""
+        terms = self.terms(batch)
+        logged = {f"train/{name}": value.detach() for name, value in terms.items()}
+        self.log_dict(logged, batch_size=len(batch["spikes"]))
+        return terms["total"]
 
     def validation_step(  # type: ignore[override]  # Lightning passes any output to callbacks
         self,
@@ -125,71 +111,45 @@ class TaskModule(LightningModule):
         """Add a batch to the test metrics and return its evaluation."""
         return self.evaluate(batch, "test", batch_idx)
 
-    def measure(
-        self, split: Split, images: Tensor, targets: Tensor, metrics: MetricCollection | None = None
-    ) -> dict[str, Tensor]:
-        """Add images to the metrics of a split, log their means and return the values per image.
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401  (the task's batch)
+        """Return the outputs for the samples of a batch, see :meth:`Evaluator.predict`."""
+        return self.evaluator.predict(self, batch)
 
-        Args:
-            split: ``"val"`` or ``"test"``.
-            images: ``(N, C, H, W)`` in [0, 1].
-            targets: Ground truth, ``(N, C, H, W)`` in [0, 1].
-            metrics: Metrics to update; by default those of the split.
+    def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (the task's batch)
+        """Add a batch to the metrics of a split, and return the results for callbacks."""
+        return self.evaluator.evaluate(self, batch, split, batch_idx)
 
-        Returns:
-            Name of a metric without the split -> values ``(N,)``.
+    def origins(self, batch: Any) -> Sequence[Origin]:  # noqa: ANN401  (the task's batch)
+        """Return the recording and plane of each sample of a batch."""
+        return self.evaluator.origins(batch)
+
+    def sample_predictions(self, batch: Any, prediction: Any) -> Sequence[SamplePrediction]:  # noqa: ANN401  (the task's)
+        """Return the outputs of ``predict_step`` to write to files."""
+        return self.evaluator.sample_predictions(batch, prediction)
+
+    def profiled_calls(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (the task's batch)
+        """Return the jobs whose costs are measured: name -> function that runs the job once.
+
+        Every method has the job ``"forward"``; evaluators and subclasses add further jobs. Inputs
+        of a job are prepared here, outside the timed function. Costs are divided by the number of
+        samples in the batch, except those of a :class:`ProfiledCall`.
         """
-        if metrics is None:
-            metrics = cast(MetricCollection, self.split_metrics[split])
-        metrics.update(images, targets)
-        named = {str(name).removeprefix(f"{split}/"): metric for name, metric in metrics.items()}
-        means = {name: metric for name, metric in named.items() if isinstance(metric, MeanPerImage)}
-        self.log_means(split, means)
-        others = {f"{split}/{name}": metric for name, metric in named.items() if name not in means}
-        self.log_dict(others, on_step=False, on_epoch=True, batch_size=len(images))
-        return {
-            name: torch.stack(metric.per_image[-len(images) :]) for name, metric in means.items()
-        }
-
-    def log_means(self, split: Split, means: Mapping[str, MeanOfValues | Tensor]) -> None:
-        """Log means over all samples of a split at the end of its epoch.
-
-        The processes of a run share the samples of a validation. A process may lack values that
-        another has (for example the PSNR of fast scenes), so sums are gathered at the end.
-
-        Args:
-            split: ``"val"`` or ``"test"``.
-            means: Name without the split -> values of samples, or a metric that holds them.
-        """
-        for name, values in means.items():
-            if isinstance(values, MeanOfValues):
-                self._means[split][name] = values
-            else:
-                self._means[split].setdefault(name, MeanOfValues().to(values.device)).update(values)
+        forward = {"forward": lambda: self.predict_step(batch, 0)}
+        return {**forward, **self.evaluator.profiled_calls(self, batch)}
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics of a validation, see :meth:`log_epoch`."""
+        """Log the metrics of a validation."""
         self.log_epoch("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log the metrics of a test, see :meth:`log_epoch`."""
+        """Log the metrics of a test."""
         self.log_epoch("test")
 
     def log_epoch(self, split: Split) -> None:
-        """Log the metrics of an epoch of a split: here the means of :meth:`log_means`."""
-        means = self._means[split]
-        in_bar = cast(MetricCollection, self.split_metrics[split]) if split == "val" else ()
-        shares = all_gather_objects(
-            {name: (float(m.total), int(m.count)) for name, m in means.items()}
-        )
-        for mean in means.values():
-            mean.reset()
-        means.clear()
-        for name in dict.fromkeys(name for share in shares for name in share):
-            sums = [share[name] for share in shares if name in share]
-            mean = sum(total for total, _ in sums) / sum(count for _, count in sums)
+        """Log the metrics of an epoch of a split; they are equal in all processes."""
+        for name, value in self.evaluator.epoch_values(self, split).items():
             key = f"{split}/{name}"
-            self.log(key, mean, prog_bar=key in in_bar, sync_dist=len(shares) > 1)
+            self.log(key, float(value), prog_bar=key == self.monitor, sync_dist=True)
 
     def generator(self, purpose: str) -> torch.Generator:
         """Return a random generator for the current batch; a resumed run draws the same numbers.
@@ -240,63 +200,3 @@ class TaskModule(LightningModule):
             "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
             "hyper_parameters": plain_hyper_parameters(self.hparams),
         }
-
-
-def all_gather_objects(value: Any) -> list[Any]:  # noqa: ANN401  (anything that pickles)
-    """Return the values of all processes in order of their ranks; one value without DDP."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return [value]
-    values: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value)
-    return values
-
-
-class ImageModule(TaskModule):
-    """Task module whose images are compared with ground truth.
-
-    Args:
-        lpips: ``"auto"`` measures LPIPS if its backbone is available, ``"off"`` never does, a path
-            is that of the backbone's file.
-        protocols: Published evaluation protocols to report besides the usual metrics, for example
-            ``"stir"`` (``test/psnr_stir``, ``test/ssim_stir``), or for deblurring ``"ssdm"``
-            (``test/psnr_official``, ``test/ssim_official``).
-    """
-
-    def __init__(self, *, lpips: str = "auto", protocols: Sequence[str] = ()) -> None:
-        super().__init__()
-        self.lpips = lpips
-        self.protocols = tuple(protocols)
-
-    def make_metrics(self) -> MetricCollection:
-        """Return the image metrics, including those of :attr:`protocols`."""
-        return reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
-
-
-class ClipModule(TaskModule):
-    """Task module whose samples are clips of one length."""
-
-    clip_length: int  # planes
-
-    def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Raise ConfigError for clips of another length than the method takes."""
-        if hasattr(served, "clip_length"):
-            self.check_clip(served.clip_length)
-
-    def check_clip(self, planes: int) -> None:
-        """Raise ConfigError for a clip of another length than the method takes."""
-        if planes != self.clip_length:
-            raise ConfigError(
-                f"data.init_args.clip_length: the clips have {planes} planes, "
-                f"{type(self).__name__} takes {self.clip_length}; set it to {self.clip_length}"
-            )
-
-    def origins(self, batch: ReconstructionBatch | LabelledBatch) -> list[Origin]:
-        """Return recording and middle plane of each clip."""
-        planes = batch["plane"].tolist()
-        return [Origin(*pair) for pair in zip(batch["name"], planes, strict=True)]
-
-    def measured_clips(self, batch: ReconstructionBatch | LabelledBatch) -> list[MeasuredImage]:
-        """Return the origins and rate scales of a batch of clips."""
-        # Not self.origins: a method for scenes overrides it, and these batches are clips.
-        rows = zip(ClipModule.origins(self, batch), batch["rate_scale"].tolist(), strict=True)
-        return [MeasuredImage(origin, origin.plane, scale) for origin, scale in rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +16,79 @@ from spike_zoo.spikes.recording import SpikeRecording, check_recording
 from spike_zoo.spikes.windows import Planes, centred_window, mirrored_planes, wanted_planes
 
 
+def reconstruct(
+    method: Any,  # noqa: ANN401  (ClipReconstruction or ReconstructionModule)
+    recording: SpikeRecording,
+    centers: Planes,
+    *,
+    rate_scale: float | None = None,
+) -> Tensor:
+    """Reconstruct the images at some planes of a recording.
+
+    Args:
+        method: The method.
+        recording: The spikes.
+        centers: Planes to reconstruct, or one plane.
+        rate_scale: Spikes per plane at white; by default that of the recording, then that of
+            the method, then 1 with a warning.
+
+    Returns:
+        float32 ``(N, 1, H, W)`` in [0, 1], one image per plane, on the CPU; 3 channels for
+        colour methods.
+
+    Raises:
+        PlaneRangeError: If a plane is outside the recording.
+        UsageError: If the recording or the planes have another type.
+    """
+    check_recording(recording)
+    planes = wanted_planes(centers, len(recording))
+    images = method.reconstruct_stream(recording, planes, rate_scale=rate_scale)
+    _, height, width = recording.shape
+    result = torch.empty(len(planes), method.channels, height, width)
+    for index, image in enumerate(images):
+        result[index] = image
+    return result
+
+
+def reconstruct_stream(
+    method: Any,  # noqa: ANN401  (ClipReconstruction or ReconstructionModule)
+    recording: SpikeRecording,
+    centers: Planes,
+    *,
+    rate_scale: float | None = None,
+) -> Iterator[Tensor]:
+    """Yield the images of :meth:`reconstruct` one by one, ``(1, H, W)``, in constant memory."""
+    check_recording(recording)
+    planes = wanted_planes(centers, len(recording))
+    if recording.maps is not None and not method.applies_maps:
+        warnings.warn(
+            f"{type(method).__name__} does not apply the maps of the camera: images keep its "
+            "fixed patterns and defects",
+            stacklevel=2,
+        )
+    scale = rate_scale_of(recording, rate_scale, method.own_rate_scale, estimates=False).value
+    return method._stream(recording, planes, scale)
+
+
+def image_stream(
+    method: Any,  # noqa: ANN401  (ClipReconstruction or ReconstructionModule)
+    recording: SpikeRecording,
+    centers: Sequence[int],
+    rate_scale: float,
+) -> Iterator[Tensor]:
+    """Yield the images that a method reconstructs from the clips around some planes."""
+    device = next((parameter.device for parameter in method.parameters()), torch.device("cpu"))
+    scale = torch.full((1,), rate_scale, device=device)
+    with eval_mode(method):
+        for center in centers:
+            spikes = read_clip(recording, center, method.clip_length, device)[None].float()
+            with torch.inference_mode():
+                image = method(spikes, scale)[0].float().cpu()
+            yield image
+
+
 class ClipReconstruction(nn.Module):
-    """Base class of methods that reconstruct the middle plane of a clip of spikes.
+    """Base class of methods, without training, that reconstruct the middle plane of a clip.
 
     A subclass sets :attr:`clip_length` and defines ``forward(spikes, rate_scale)``.
     """
@@ -32,6 +104,10 @@ class ClipReconstruction(nn.Module):
     inference_options: tuple[str, ...] = ()
     applies_maps: bool = False  #: whether the maps of a recording's camera are applied
 
+    reconstruct = reconstruct
+    reconstruct_stream = reconstruct_stream
+    _stream = image_stream
+
     @property
     def margin(self) -> int:
         """Planes that an image needs on either side of its plane."""
@@ -41,98 +117,48 @@ class ClipReconstruction(nn.Module):
         """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
         raise NotImplementedError
 
-    def reconstruct(
-        self, recording: SpikeRecording, centers: Planes, *, rate_scale: float | None = None
-    ) -> Tensor:
-        """Reconstruct the images at some planes of a recording.
 
-        Args:
-            recording: The spikes.
-            centers: Planes to reconstruct, or one plane.
-            rate_scale: Spikes per plane at white; by default that of the recording, then that of
-                the method, then 1 with a warning.
-
-        Returns:
-            float32 ``(N, 1, H, W)`` in [0, 1], one image per plane, on the CPU; 3 channels for
-            colour methods.
-
-        Raises:
-            PlaneRangeError: If a plane is outside the recording.
-            UsageError: If the recording or the planes have another type.
-        """
-        check_recording(recording)
-        planes = wanted_planes(centers, len(recording))
-        images = self.reconstruct_stream(recording, planes, rate_scale=rate_scale)
-        _, height, width = recording.shape
-        result = torch.empty(len(planes), self.channels, height, width)
-        for index, image in enumerate(images):
-            result[index] = image
-        return result
-
-    def reconstruct_stream(
-        self, recording: SpikeRecording, centers: Planes, *, rate_scale: float | None = None
-    ) -> Iterator[Tensor]:
-        """Yield the images of :meth:`reconstruct` one by one, ``(1, H, W)``, in constant memory."""
-        check_recording(recording)
-        planes = wanted_planes(centers, len(recording))
-        if recording.maps is not None and not self.applies_maps:
-            warnings.warn(
-                f"{type(self).__name__} does not apply the maps of the camera: images keep its "
-                "fixed patterns and defects",
-                stacklevel=2,
-            )
-        return self._stream(recording, planes, self._rate_scale(recording, rate_scale))
-
-    def _rate_scale(self, recording: SpikeRecording, rate_scale: float | None) -> float:
-        return rate_scale_of(recording, rate_scale, self.own_rate_scale, estimates=False).value
-
-    def _stream(
-        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
-    ) -> Iterator[Tensor]:
-        device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
-        scale = torch.full((1,), rate_scale, device=device)
-        with eval_mode(self):
-            for center in centers:
-                spikes = read_clip(recording, center, self.clip_length, device)[None].float()
-                with torch.inference_mode():
-                    image = self(spikes, scale)[0].float().cpu()
-                yield image
-
-
-class FlowFields:
-    """Mixin of methods that align planes or features along fields, usually optical flow."""
+@runtime_checkable
+class FlowFields(Protocol):
+    """Methods that align planes or features along fields, usually optical flow."""
 
     #: Whether :meth:`motion` returns optical flow. Fields that a network learned without any loss
     #: on flow are no optical flow.
-    estimates_flow: bool = False
+    estimates_flow: bool
     #: name of a flow estimator that several methods share; empty for the method's own
-    flow_source: str = ""
+    flow_source: str
 
     def motion(
         self, recording: SpikeRecording, centers: Planes, *, rate_scale: float | None = None
     ) -> Tensor:
-        """Return the fields along which planes before and after an image are aligned to the image.
+        """Return the fields along which planes around an image are aligned, see :func:`motion`."""
+        ...
 
-        The fields are optical flow if :attr:`estimates_flow` is True. Frames are not tiled.
 
-        Args:
-            recording: The spikes.
-            centers: Planes of images, or one plane.
-            rate_scale: As for :meth:`reconstruct`.
+def motion(
+    method: Any,  # noqa: ANN401  (with _fields, which yields the field of each plane)
+    recording: SpikeRecording,
+    centers: Planes,
+    *,
+    rate_scale: float | None = None,
+) -> Tensor:
+    """Return the fields along which planes before and after an image are aligned to the image.
 
-        Returns:
-            float32 ``(N, 2, 2, H, W)``, on the CPU: to 20 planes before, to 20 planes after;
-            (dx, dy) in pixels.
-        """
-        check_recording(recording)
-        fields = self._fields(recording, wanted_planes(centers, len(recording)), rate_scale)
-        return torch.cat([torch.empty(0, 2, 2, *recording.shape[1:]), *fields])
+    The fields are optical flow if :attr:`FlowFields.estimates_flow` is True. Frames are not tiled.
 
-    def _fields(
-        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float | None
-    ) -> Iterator[Tensor]:
-        """Yield the field of each plane for :meth:`motion`, ``(1, 2, 2, H, W)`` on the CPU."""
-        raise NotImplementedError
+    Args:
+        method: The method.
+        recording: The spikes.
+        centers: Planes of images, or one plane.
+        rate_scale: As for :meth:`reconstruct`.
+
+    Returns:
+        float32 ``(N, 2, 2, H, W)``, on the CPU: to 20 planes before, to 20 planes after;
+        (dx, dy) in pixels.
+    """
+    check_recording(recording)
+    fields = method._fields(recording, wanted_planes(centers, len(recording)), rate_scale)
+    return torch.cat([torch.empty(0, 2, 2, *recording.shape[1:]), *fields])
 
 
 def read_clip(

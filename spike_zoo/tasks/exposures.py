@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spike_zoo.errors import GeometryError, PlaneRangeError
-from spike_zoo.spikes.windows import wanted_planes
+from spike_zoo.errors import GeometryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.spikes.recording import SpikeRecording
-    from spike_zoo.spikes.windows import Planes
     from spike_zoo.tasks.batch import DeblurBatch
 
 
@@ -95,23 +93,3 @@ def check_pair(image: Tensor | NDArray[Any], recording: SpikeRecording, ratio: i
             f"{width} x {height}: the image must be {ratio} times as wide and high, "
             f"{wanted[1]} x {wanted[0]}. Resize or crop it, or pass the recording of its exposure."
         )
-
-
-def whole_windows(centers: Planes, length: int, planes: int) -> list[int]:
-    """Return the requested planes as a list; reject windows that extend beyond the recording.
-
-    Windows are not mirrored at the ends of the recording: mirrored spikes reverse the motion.
-    """
-    if planes < length:
-        raise PlaneRangeError(
-            f"the recording has {planes} planes, one window takes {length}; record more planes "
-            "before and after the exposure"
-        )
-    checked, half = wanted_planes(centers, planes), length // 2
-    for center in checked:
-        if not half <= center < planes - half:
-            raise PlaneRangeError(
-                f"the window of {length} planes around plane {center} leaves the recording with "
-                f"planes 0..{planes - 1}; choose planes from {half} to {planes - 1 - half}"
-            )
-    return checked

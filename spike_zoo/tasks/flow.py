@@ -1,16 +1,12 @@
-"""Optical flow estimated by reconstruction methods: end-point errors and pictures."""
+"""Ground-truth optical flow of batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Final
 
-import torch
 from torch import Tensor
 
 from spike_zoo.errors import ConfigError, UsageError
-from spike_zoo.media.flow import flow_picture, longest
-from spike_zoo.metrics.flow import end_point_error, still_error
 from spike_zoo.tasks.batch import ReconstructionBatch
 
 FLOW_OFFSET: Final = 20
@@ -37,34 +33,3 @@ def oracle_flow_error(option: str) -> UsageError:
         f"{option}: this method needs the ground-truth flow, which recordings do not have; "
         "fit, validate and test it on data that serve it"
     )
-
-
-def field_errors(fields: Sequence[Tensor], truth: Tensor) -> dict[str, Tensor]:
-    """Return the end-point errors of flow fields and of zero flow, means over both directions.
-
-    Args:
-        fields: At least one, each ``(B, 2, 2, H, W)``: from the image to an earlier and to a later
-            plane, (dx, dy) in pixels, right and down.
-        truth: ``(B, 2, 2, H, W)``, NaN where unknown.
-
-    Returns:
-        ``epe`` of the first field, ``epe_field_2`` and so on of further fields, ``epe_still`` of
-        zero flow; each ``(B,)`` in pixels, NaN for an image without known flow.
-    """
-    errors = {"epe_still": _both_ways(still_error, fields[0], truth)}
-    for number, field in enumerate(fields, start=1):
-        name = "epe" if number == 1 else f"epe_field_{number}"
-        errors[name] = _both_ways(end_point_error, field, truth)
-    return errors
-
-
-def flow_pictures(flow: Tensor, truth: Tensor | None = None) -> dict[str, Tensor]:
-    """Return pictures of a flow ``(2, H, W)`` and, with its colour scale, of the true flow."""
-    largest = longest(flow if truth is None else truth)
-    pictures = {f"motion, up to {largest:.1f} px": flow_picture(flow, largest)}
-    return pictures if truth is None else {**pictures, "true motion": flow_picture(truth, largest)}
-
-
-def _both_ways(measure: Callable[[Tensor, Tensor], Tensor], field: Tensor, truth: Tensor) -> Tensor:
-    errors = [measure(field[:, direction], truth[:, direction]) for direction in range(2)]
-    return torch.stack(errors).nanmean(dim=0)

@@ -8,7 +8,6 @@ base classes describe the methods: :class:`ClipReconstruction`, :class:`DeblurMo
 from __future__ import annotations
 
 from argparse import ArgumentError
-from dataclasses import dataclass
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -23,14 +22,11 @@ from spike_zoo.checkpoints.published import split_settings
 from spike_zoo.errors import UsageError, closest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spike_zoo.coding.container import BitstreamReader
-    from spike_zoo.coding.errors import BitstreamError
-    from spike_zoo.coding.header import Header
     from spike_zoo.methods.sci.codec.codec import SCICodec
     from spike_zoo.spikes.recording import SpikeRecording
 
@@ -94,54 +90,6 @@ class Classifies(Protocol):
         ``progress`` is called with the number of clips that are done, and of all clips.
         """
         ...
-
-
-@dataclass
-class DecodedBitstream:
-    """Decoded features and motion of a bitstream, or of some of its groups of pictures.
-
-    Shape:
-        - features: float32 ``(n, 3, H, W)`` in [0, 1], on the CPU.
-        - motion: float32 ``(n, 2, H, W)`` in pixels, from each feature to the previous one; zero
-          for I-frames.
-    """
-
-    features: Tensor
-    motion: Tensor
-    #: Indexes of the features in the recording, ascending. Features of damaged groups are missing.
-    feature_index: Sequence[int]
-    header: Header  #: header of the bitstream
-    errors: Sequence[BitstreamError] = ()  #: errors of damaged groups
-
-    @classmethod
-    def of_group(
-        cls, features: Tensor, motion: Tensor, group: int, header: Header
-    ) -> DecodedBitstream:
-        """Return a decoded group of pictures, with the index ``group`` in the file."""
-        first = group * header.gop
-        return cls(features, motion, tuple(range(first, first + len(features))), header)
-
-    @classmethod
-    def of_groups(
-        cls, groups: Iterable[DecodedBitstream], reader: BitstreamReader
-    ) -> DecodedBitstream:
-        """Concatenate all decoded groups of a reader."""
-        import torch
-
-        parts, size = list(groups), (reader.header.height, reader.header.width)
-        features, motion = torch.empty(0, 3, *size), torch.empty(0, 2, *size)
-        return cls(
-            torch.cat([part.features for part in parts] or [features]),
-            torch.cat([part.motion for part in parts] or [motion]),
-            tuple(index for part in parts for index in part.feature_index),
-            reader.header,
-            tuple(reader.errors),
-        )
-
-    @property
-    def planes(self) -> tuple[int, ...]:
-        """Plane of the recording of each feature."""
-        return tuple(self.header.plane(index) for index in self.feature_index)
 
 
 _MAX_MARGIN: Final = 128  # planes

@@ -11,20 +11,10 @@ from torch import Tensor
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.windows import centred_window
-from spike_zoo.tasks.base import ClipModule
+from spike_zoo.tasks.base import MethodModule
 from spike_zoo.tasks.batch import ReconstructionBatch, SceneBatch
 
 TermsOf: TypeAlias = Callable[[ReconstructionBatch], dict[str, Tensor]]
-
-
-def check_scenes(batch: SceneBatch, stage: str, least: int = 2) -> None:
-    """Raise ConfigError for a batch of single clips, or of scenes with too few images."""
-    if "planes" not in batch or batch["planes"].shape[1] < least:
-        raise ConfigError(
-            f"{stage} takes neighbouring images of a scene: set data.class_path to "
-            f"spike_zoo.data.SceneDataModule, images_per_sample to {least} or more, and "
-            "full_sequence_splits to all splits"
-        )
 
 
 def scene_windows(batch: SceneBatch, length: int) -> Iterator[ReconstructionBatch]:
@@ -52,7 +42,7 @@ def _loss_scale_of(module: LightningModule) -> float:
 
 
 def scene_terms(
-    module: ClipModule,
+    module: MethodModule,
     terms_of: TermsOf,
     batch: ReconstructionBatch | SceneBatch,
     *,

@@ -16,7 +16,7 @@ from spike_zoo.data.classification import ClassificationDataModule
 from spike_zoo.data.deblur import DeblurDataModule
 from spike_zoo.data.reconstruction import ReconstructionDataModule
 from spike_zoo.metrics.image import psnr
-from spike_zoo.tasks.base import TaskModule
+from spike_zoo.tasks.base import MethodModule
 from spike_zoo.tasks.deblurring import DeblurModule
 from spike_zoo.tasks.recognition import ClassificationModule
 from spike_zoo.tasks.reconstruction import ReconstructionModule
@@ -57,7 +57,7 @@ class CheckpointTester:
     height = 40
     width = 48
 
-    def make_module(self) -> Any:  # noqa: ANN401  (any class of TaskModule)
+    def make_module(self) -> Any:  # noqa: ANN401  (any class of MethodModule)
         """Return a small module; the same seed must give the same module."""
         raise NotImplementedError
 
@@ -73,7 +73,7 @@ class CheckpointTester:
             return labelled_batch(module.clip_length, *size, classes=module.classes)
         return clip_batch(module.clip_length, *size)
 
-    def outputs(self, module: TaskModule, batch: Any) -> Tensor:  # noqa: ANN401  (the task's batch)
+    def outputs(self, module: MethodModule, batch: Any) -> Tensor:  # noqa: ANN401  (the task's batch)
         """Return the predictions of the module for a batch, in evaluation mode."""
         with torch.inference_mode():
             return module.eval().predict_step(batch, 0)
@@ -241,7 +241,7 @@ class MethodTester(CheckpointTester):
     steps_before_gradients = 3
     untrained_parameters: tuple[str, ...] = ()
 
-    def make_data(self, module: TaskModule, folder: Path) -> LightningDataModule:
+    def make_data(self, module: MethodModule, folder: Path) -> LightningDataModule:
         """Return training data of the module's task, with two batches per epoch.
 
         Args:
@@ -269,7 +269,7 @@ class MethodTester(CheckpointTester):
 
     def fit(
         self,
-        module: TaskModule,
+        module: MethodModule,
         data: LightningDataModule,
         folder: Path,
         steps: int,
@@ -289,7 +289,7 @@ class MethodTester(CheckpointTester):
         trainer.fit(module, data, **options)
         return trainer
 
-    def learn(self, module: TaskModule, batch: Any, steps: int) -> list[float]:  # noqa: ANN401  (the task's batch)
+    def learn(self, module: MethodModule, batch: Any, steps: int) -> list[float]:  # noqa: ANN401  (the task's batch)
         """Train on one batch without a trainer, and return the losses of all steps."""
         optimiser = torch.optim.Adam(module.parameters(), lr=2e-3)
         # decays in the last third, so that the last loss is not an outlier on some processors
@@ -368,7 +368,7 @@ class MethodTester(CheckpointTester):
         assert (coarse.float() - exact).abs().mean() < 0.01
 
 
-def training_loss(module: TaskModule, batch: Any) -> Tensor:  # noqa: ANN401  (the task's batch)
+def training_loss(module: MethodModule, batch: Any) -> Tensor:  # noqa: ANN401  (the task's batch)
     """Return the loss of one training step outside a trainer.
 
     Raises:

@@ -12,7 +12,7 @@ from lightning import Callback
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from spike_zoo.tasks.base import ProfiledCall, TaskModule
+from spike_zoo.tasks.base import MethodModule, ProfiledCall
 from spike_zoo.training.result import Cost
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class _JobMeasurements:
 class CostMeter(Callback):
     """Measure seconds and multiply-accumulates of a method's jobs on a test's first batches.
 
-    The jobs of :meth:`TaskModule.profiled_calls` are run a second time, as in prediction and in
+    The jobs of :meth:`MethodModule.profiled_calls` are run a second time, as in prediction and in
     the precision of the run. The first batch counts operations and warms up, the next
     :data:`TIMED` batches are timed.
     """
@@ -63,7 +63,7 @@ class CostMeter(Callback):
     ) -> None:
         """Measure the jobs on one of the first batches."""
         _, batch, *_ = arguments
-        if self._batches > TIMED or not isinstance(pl_module, TaskModule):
+        if self._batches > TIMED or not isinstance(pl_module, MethodModule):
             return
         self._batches += 1
         samples = len(pl_module.origins(batch))

@@ -11,8 +11,9 @@ from lightning import Callback
 from lightning.pytorch.callbacks import BasePredictionWriter
 
 from spike_zoo.media.pictures import save_picture
-from spike_zoo.tasks.base import TaskModule, all_gather_objects
+from spike_zoo.tasks.base import MethodModule
 from spike_zoo.tasks.evaluation import Evaluation
+from spike_zoo.tasks.evaluators.base import all_gather_objects
 from spike_zoo.training.csv_logger import write_rows
 from spike_zoo.training.result import PER_IMAGE_FILENAME, PREDICTIONS_FILENAME
 from spike_zoo.utils.files import plain_name
@@ -108,7 +109,7 @@ def image_set_digest(images: Iterable[tuple[str, int | str]]) -> str:
 
 
 class PredictionFiles(BasePredictionWriter):
-    """Write the predictions of every sample, see :meth:`TaskModule.sample_predictions`.
+    """Write the predictions of every sample, see :meth:`MethodModule.sample_predictions`.
 
     Images are written as PNG files named after recording and plane, or sample number if the sample
     has no plane. Values are written as a line of ``predictions.csv``.
@@ -125,7 +126,7 @@ class PredictionFiles(BasePredictionWriter):
     ) -> None:
         """Write the images of one batch, and keep its values."""
         prediction, batch_indices, batch, *_ = arguments
-        if not isinstance(pl_module, TaskModule):
+        if not isinstance(pl_module, MethodModule):
             return
         samples = pl_module.sample_predictions(batch, prediction)
         numbers: Sequence[int] = range(self._done, self._done + len(samples))

@@ -24,7 +24,7 @@ from spike_zoo.checkpoints.loading import fetch_weights, initialise
 from spike_zoo.checkpoints.published import located_weights
 from spike_zoo.data.base import ArchiveDataModule
 from spike_zoo.errors import ConfigError, UsageError
-from spike_zoo.tasks.base import TaskModule
+from spike_zoo.tasks.base import MethodModule
 from spike_zoo.training import checkpoints, defaults, folders, initial_weights, libraries, resuming
 from spike_zoo.training.configs import add_run_options, check_configs, compile_networks, with_files
 from spike_zoo.training.cost import CostMeter
@@ -290,7 +290,7 @@ class ZooCLI(LightningCLI):
     ) -> None:
         meter = next(c for c in callbacks if isinstance(c, CostMeter))
         tested = next(c for c in callbacks if isinstance(c, PerImageMetrics))
-        curves = self.model.curves if isinstance(self.model, TaskModule) else {}
+        curves = self.model.curves if isinstance(self.model, MethodModule) else {}
         result = RunResult(
             method=defaults.method_of(self.model),
             variant=self.plan.variant,

@@ -15,7 +15,7 @@ from spike_zoo.coding import BitstreamError, BitstreamReader, BitstreamWriter, H
 from spike_zoo.coding.errors import ModelMismatchError
 from spike_zoo.coding.rans import GroupDecoder, GroupEncoder
 from spike_zoo.coding.tables import gaussian_tables
-from spike_zoo.tasks.protocols import DecodedBitstream
+from spike_zoo.methods.sci.codec.bitstream import DecodedBitstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,48 +14,49 @@ from torchmetrics import MetricCollection
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics import psnr
 from spike_zoo.metrics.image import MeanPerImage
-from spike_zoo.tasks import TaskModule
+from spike_zoo.tasks import MethodModule
 from spike_zoo.tasks.batch import Split
-from spike_zoo.tasks.evaluation import Evaluation, Origin
+from spike_zoo.tasks.evaluation import Evaluation
+from spike_zoo.tasks.evaluators.base import Evaluator
 
 
-class Brighter(TaskModule):
-    """Module that adds 0.1 to an image."""
-
-    def __init__(self, step: float = 0.1, name: str = "mine") -> None:
-        super().__init__()
-        self.save_hyperparameters()
-        self.step = step
+class ImagesAlone(Evaluator["Brighter", Tensor]):
+    """Evaluator of batches that are images."""
 
     def make_metrics(self) -> MetricCollection:
         return MetricCollection({"psnr": MeanPerImage(psnr)})
 
-    def evaluate(self, batch: Tensor, split: Split, batch_idx: int) -> Evaluation:
-        images = self.predict_step(batch, batch_idx)
+    def predict(self, method: Brighter, batch: Tensor) -> Tensor:
+        return batch + method.step
+
+    def evaluate(self, method: Brighter, batch: Tensor, split: Split, index: int) -> Evaluation:
+        images = self.predict(method, batch)
         return Evaluation([], values=self.measure(split, images, batch))
 
-    def origins(self, batch: Tensor) -> Sequence[Origin]:
-        return [Origin("none")] * len(batch)
-
-    def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        return batch + self.step
-
-    def check_data(self, served: LightningDataModule, stage: str) -> None:
+    def check_data(self, method: Brighter, served: LightningDataModule, stage: str) -> None:
         if getattr(served, "is_wrong", False):
             raise ConfigError(f"data: wrong for {stage}")
 
 
+class Brighter(MethodModule):
+    """Module that adds 0.1 to an image."""
+
+    def __init__(self, step: float = 0.1, name: str = "mine") -> None:
+        super().__init__(ImagesAlone())
+        self.save_hyperparameters()
+        self.step = step
+
+
 def _module_without_trainer(step: float = 0.1) -> Brighter:
-    """Return a module without a trainer, with logging disabled."""
+    """Return a module without a trainer."""
     module = Brighter(step)
-    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]  # outside a trainer
     module.setup("test")
     return module
 
 
-def _mean(module: TaskModule, split: str) -> dict[str, float]:
-    values = cast(MetricCollection, module.split_metrics[split]).compute()
-    return {name: value.item() for name, value in values.items()}
+def _mean(module: MethodModule, split: str) -> dict[str, float]:
+    values = cast(MetricCollection, module.evaluator.split_metrics[split]).compute()
+    return {f"{split}/{name}": value.item() for name, value in values.items()}
 
 
 def test_each_image_has_a_value_and_each_split_the_mean() -> None:
@@ -88,11 +88,14 @@ def test_unsuitable_data_are_rejected_before_metrics_are_built() -> None:
         module.setup("fit")
     module._trainer.datamodule.is_wrong = False
     module.setup("fit")
-    assert list(module.split_metrics) == ["val", "test"]
+    assert list(module.evaluator.split_metrics) == ["val", "test"]
 
 
 def test_a_checkpoint_contains_only_the_class_path_and_the_arguments() -> None:
     module, checkpoint = Brighter(0.25), dict[str, Any]()
+    module.setup("fit")
+    module.test_step(torch.full((1, 1, 12, 12), 0.5), 0)
+    assert not module.state_dict(), "metrics are not stored"
     module.hparams["_class_path"] = module.hparams["_instantiator"] = "Lightning's own"
     module.on_save_checkpoint(checkpoint)
     assert checkpoint["spike_zoo"] == {

@@ -1,4 +1,4 @@
-"""Coding module: logged metrics, rate-distortion curves and per-image tables of a test."""
+"""Coding evaluator: logged metrics, rate-distortion curves and per-image tables of a test."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.errors import ConfigError
-from spike_zoo.tasks import CodingModule
-from spike_zoo.tasks.coding import CodedScene, CompressedRecording
+from spike_zoo.tasks import MethodModule
+from spike_zoo.tasks.evaluators.coding import CodedScene, CodingEvaluator, CompressedRecording
 from spike_zoo.testing import QUIET, tiny_archive
 from spike_zoo.training.cost import CostMeter
 from spike_zoo.training.evaluation import PerImageMetrics
@@ -24,10 +24,14 @@ from spike_zoo.training.result import Cost
 HEIGHT, WIDTH, PLANES, STRIDE = 24, 32, 61, 20
 
 
-class RoundingCodec(CodingModule):
+class RoundingCodec(MethodModule):
     """Codec that quantises the true images, with rate and error in closed form."""
 
-    rate_points = ("2 bits", "4 bits", "6 bits")
+    def __init__(self) -> None:
+        super().__init__(CodingEvaluator(("2 bits", "4 bits", "6 bits")))
+
+    def prepared(self, scene: CodedScene) -> CodedScene:
+        return scene
 
     def compress(self, prepared: CodedScene, point: int) -> CompressedRecording:
         steps = 4 ** (point + 1)
@@ -49,13 +53,13 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
 class CodedTest(NamedTuple):
     """A test of a codec with its logged metrics, files and costs."""
 
-    module: CodingModule
+    module: RoundingCodec
     metrics: dict[str, float]
     folder: Path
     costs: dict[str, Cost]
 
 
-def run_test(module: CodingModule, archive: str, folder: Path) -> CodedTest:
+def run_test(module: RoundingCodec, archive: str, folder: Path) -> CodedTest:
     """Test a module with the callbacks of a run."""
     images, meter = folder / "images", CostMeter()
     callbacks = [PerImageMetrics(folder), SampleImages(images), SampleVideo(images), meter]
@@ -111,7 +115,6 @@ def test_quality_is_measured_in_single_precision_within_autocast(scenes: list[An
     for is_mixed in (False, True):
         module: Any = RoundingCodec()
         module.setup("test")
-        module.log_dict = lambda *_, **__: None
         with torch.autocast("cpu", torch.bfloat16, enabled=is_mixed):
             metrics = module.evaluate(batch, "test", 0).values
         values.append(metrics)

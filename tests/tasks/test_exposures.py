@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from spike_zoo.errors import GeometryError, PlaneRangeError
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.tasks.exposures import Exposure, check_pair, whole_windows
+from spike_zoo.spikes.windows import whole_windows
+from spike_zoo.tasks.exposures import Exposure, check_pair
 
 
 def _exposure(planes: list[int], span: tuple[int, int]) -> Exposure:

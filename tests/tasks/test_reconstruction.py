@@ -45,7 +45,6 @@ def _batch() -> ReconstructionBatch:
 @pytest.fixture
 def module() -> Grey:
     module = Grey(lpips="off")
-    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]  # outside a trainer
     module.setup("test")
     return module
 
@@ -128,7 +127,9 @@ def test_the_error_of_held_out_spikes_estimates_the_squared_error_without_the_tr
     batch: dict[str, Any] = {"spikes": clip, "hidden_spikes": clip, "image": reference}
     batch |= {"hidden_rates": rates, "rate_scale": torch.tensor([scale])}
     batch |= {"plane": torch.tensor([40]), "name": ["a"]}
-    module = Fixed(lpips="off")
+    module: Any = Fixed(lpips="off")
+    data = SimpleNamespace(clip_length=LENGTH, targets="tfi-aligned")
+    module._trainer = SimpleNamespace(datamodule=data)
     module.setup("validate")
     evaluation = module.evaluate(cast(ReconstructionBatch, batch), "val", 0)
     expected = (image - truth).square().mean() - (reference - truth).square().mean()

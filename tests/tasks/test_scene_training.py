@@ -21,10 +21,10 @@ from spike_zoo.data import SceneDataModule
 from spike_zoo.data.batches import Collate, unpacked
 from spike_zoo.data.scenes import SceneWindows
 from spike_zoo.errors import ConfigError
+from spike_zoo.methods.sci.training.stage_module import check_scenes
 from spike_zoo.methods.stir import STIRLossOptions, STIRModule
 from spike_zoo.methods.stir.losses import STIRLoss
 from spike_zoo.tasks.batch import SceneBatch
-from spike_zoo.tasks.scene_training import check_scenes
 from spike_zoo.testing import QUIET, tiny_archive
 
 WINDOWS = 4  # with all planes inside the recordings of the fixture

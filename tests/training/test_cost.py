@@ -10,13 +10,13 @@ import pytest
 import torch
 from lightning import Trainer
 from torch.utils.data import DataLoader
-from torchmetrics import MetricCollection
 
 from spike_zoo.data import DeblurDataModule
 from spike_zoo.methods.ssdm import DistillationOptions, SSDMStudentModule
-from spike_zoo.tasks import TaskModule
+from spike_zoo.tasks import MethodModule
 from spike_zoo.tasks.base import ProfiledCall
 from spike_zoo.tasks.evaluation import Evaluation, Origin
+from spike_zoo.tasks.evaluators.base import Evaluator
 from spike_zoo.testing import QUIET
 from spike_zoo.testing.exposures import exposure_archive
 from spike_zoo.training.cost import CostMeter
@@ -31,22 +31,25 @@ if TYPE_CHECKING:
 SIDE, CHANNELS = 12, 4
 
 
-class _Mean(TaskModule):
-    """A 3x3 convolution that records the precision of its computations."""
+class _Unmeasured(Evaluator["_Mean", "ReconstructionBatch"]):
+    """Evaluator that measures nothing."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = torch.nn.Conv2d(CHANNELS, 1, 3, padding=1, bias=False)
-        self.types: list[torch.dtype] = []
-
-    def make_metrics(self) -> MetricCollection:
-        return MetricCollection({})
-
-    def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
+    def evaluate(
+        self, method: _Mean, batch: ReconstructionBatch, split: Split, index: int
+    ) -> Evaluation:
         return Evaluation([])
 
     def origins(self, batch: ReconstructionBatch) -> list[Origin]:
         return [Origin("none")] * len(batch["spikes"])
+
+
+class _Mean(MethodModule):
+    """A 3x3 convolution that records the precision of its computations."""
+
+    def __init__(self) -> None:
+        super().__init__(_Unmeasured())
+        self.layer = torch.nn.Conv2d(CHANNELS, 1, 3, padding=1, bias=False)
+        self.types: list[torch.dtype] = []
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
         image: Tensor = self.layer(batch["spikes"])

@@ -20,8 +20,10 @@ from torch.utils.data import DataLoader
 from spike_zoo.cli.main import main
 from spike_zoo.media import load_picture
 from spike_zoo.methods.ssdm import BlurryInputModule
-from spike_zoo.tasks import TaskModule, base
+from spike_zoo.tasks import MethodModule
 from spike_zoo.tasks.evaluation import Origin, SamplePrediction
+from spike_zoo.tasks.evaluators import base
+from spike_zoo.tasks.evaluators.base import Evaluator
 from spike_zoo.testing import QUIET, tiny_archive
 from spike_zoo.training.evaluation import PredictionFiles, image_set_digest
 from spike_zoo.training.result import RunResult
@@ -31,7 +33,7 @@ IMAGES = st.lists(
 )
 
 
-class _Counts(TaskModule):
+class _CountEvaluator(Evaluator[Any, Any]):
     """Predict the mean spike count of a sample as a grey image or as a number."""
 
     def __init__(self, *, as_image: bool) -> None:
@@ -41,7 +43,7 @@ class _Counts(TaskModule):
     def origins(self, batch: Any) -> list[Origin]:
         return [Origin(name) for name in batch["name"]]
 
-    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+    def predict(self, method: Any, batch: Any) -> Tensor:
         return batch["spikes"].mean(dim=1, keepdim=True)
 
     def sample_predictions(self, batch: Any, prediction: Any) -> Any:
@@ -54,7 +56,11 @@ class _Counts(TaskModule):
         ]
 
 
-def _predict(module: TaskModule, folder: Path) -> None:
+def _counts(*, as_image: bool) -> MethodModule:
+    return MethodModule(_CountEvaluator(as_image=as_image))
+
+
+def _predict(module: MethodModule, folder: Path) -> None:
     samples = [{"name": f"take{n}", "spikes": torch.full((4, 8, 8), n / 4.0)} for n in range(3)]
     loader: Any = DataLoader(samples, batch_size=2)  # type: ignore[arg-type]  # map-style
     trainer = Trainer(callbacks=[PredictionFiles(folder)], logger=False, **QUIET)
@@ -62,7 +68,7 @@ def _predict(module: TaskModule, folder: Path) -> None:
 
 
 def test_values_become_one_table_over_all_batches(tmp_path: Path) -> None:
-    _predict(_Counts(as_image=False), tmp_path)
+    _predict(_counts(as_image=False), tmp_path)
     with (tmp_path / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == ["take0", "take1", "take2"]
@@ -71,7 +77,7 @@ def test_values_become_one_table_over_all_batches(tmp_path: Path) -> None:
 
 
 def test_images_become_pictures_named_after_sample_and_number(tmp_path: Path) -> None:
-    _predict(_Counts(as_image=True), tmp_path)
+    _predict(_counts(as_image=True), tmp_path)
     names = [path.name for path in sorted(tmp_path.iterdir())]
     assert names == [f"take{n}-{n:06d}.png" for n in range(3)]
     assert abs(load_picture(tmp_path / "take2-000002.png").mean() - 0.5) < 1 / 255
@@ -93,12 +99,12 @@ def test_predictions_without_a_plane_are_numbered(
 def test_a_sample_may_have_several_images(tmp_path: Path) -> None:
     """Lightning counts samples, which are scenes here; each scene has two planes."""
 
-    class Scenes(TaskModule):
+    class Scenes(Evaluator[Any, Any]):
         def origins(self, batch: Any) -> list[Origin]:
             return [Origin(name, plane) for name in ("street", "alley") for plane in (6, 13)]
 
     writer, images = PredictionFiles(tmp_path), torch.full((4, 1, 12, 16), 0.5)
-    writer.write_on_batch_end(cast("Any", None), Scenes(), images, [0, 1], {}, 0, 0)
+    writer.write_on_batch_end(cast("Any", None), MethodModule(Scenes()), images, [0, 1], {}, 0, 0)
     assert sorted(path.stem for path in tmp_path.iterdir()) == [
         *("alley-000006", "alley-000013", "street-000006", "street-000013")
     ]
@@ -109,7 +115,7 @@ def test_the_table_contains_the_predictions_of_all_processes_once(
 ) -> None:
     """Two processes get two of three samples each: the sampler repeats the first one."""
     shares = ["take0", "take2"], ["take1", "take0"]
-    writers, module = [PredictionFiles(tmp_path) for _ in shares], _Counts(as_image=False)
+    writers, module = [PredictionFiles(tmp_path) for _ in shares], _counts(as_image=False)
     for writer, names in zip(writers, shares, strict=True):
         batch = {"name": names, "spikes": torch.ones(2, 4, 8, 8)}
         predictions = module.predict_step(batch, 0)

@@ -16,7 +16,7 @@ from spike_zoo.methods.classical.intervals import BLACK, Intervals
 from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.methods.classical.streams import ascending_blocks, nearest_in_recording
 from spike_zoo.nn.threads import results_in_order
-from spike_zoo.tasks.clips import FlowFields
+from spike_zoo.tasks import clips
 from spike_zoo.tasks.flow import FLOW_OFFSET
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class AlignedMean(NamedTuple):
         return torch.stack([-FLOW_OFFSET * self.velocity[0], FLOW_OFFSET * self.velocity[1]])
 
 
-class AlignedTFI(ClassicalMethod, FlowFields):
+class AlignedTFI(ClassicalMethod):
     """Texture from interval, averaged along optical flow instead of at a fixed pixel.
 
     As :class:`TFI`, but every plane is first aligned to the middle plane. This allows an average
@@ -77,6 +77,7 @@ class AlignedTFI(ClassicalMethod, FlowFields):
 
     estimates_flow = True
     flow_source = FLOW_SOURCE
+    motion = clips.motion
 
     def __init__(
         self, window: int = WINDOW, *, unblurs: bool = True, fills_ends: bool = True

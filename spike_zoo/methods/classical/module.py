@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 import torch
 from torch.nn import functional
@@ -18,6 +18,7 @@ from spike_zoo.methods.classical.colour import (
     FilledColour,
 )
 from spike_zoo.methods.classical.methods import CLIP_LENGTH, TFI, TFP, TFSTP, ClassicalMethod
+from spike_zoo.tasks.evaluators.base import EvaluationOptions
 from spike_zoo.tasks.flow import FLOW_OFFSET, ground_truth_flow, oracle_flow_error
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
@@ -38,6 +39,12 @@ _COLOUR_METHODS: Final[Mapping[str, type[ColourMethod]]] = {
 }
 
 
+class ClassicalOptions(EvaluationOptions, total=False):
+    """Arguments of :class:`ClassicalModule`."""
+
+    clip_length: int
+
+
 class ClassicalModule(ReconstructionModule):
     """Lightning module of a classical method.
 
@@ -51,7 +58,9 @@ class ClassicalModule(ReconstructionModule):
     method: ClassicalMethod
     applies_maps = True
 
-    def __init__(self, clip_length: int = CLIP_LENGTH, **evaluation: Any) -> None:
+    def __init__(
+        self, clip_length: int = CLIP_LENGTH, **evaluation: Unpack[EvaluationOptions]
+    ) -> None:
         super().__init__(**evaluation)
         self.save_hyperparameters()
         self.clip_length = clip_length
@@ -84,7 +93,7 @@ class TFPModule(ClassicalModule):
         options: Arguments of :class:`ClassicalModule`.
     """
 
-    def __init__(self, window: int = 41, **options: Any) -> None:
+    def __init__(self, window: int = 41, **options: Unpack[ClassicalOptions]) -> None:
         super().__init__(**options)
         self.method = TFP(window)
 
@@ -97,7 +106,7 @@ class TFIModule(ClassicalModule):
         options: Arguments of :class:`ClassicalModule`.
     """
 
-    def __init__(self, average: int = 1, **options: Any) -> None:
+    def __init__(self, average: int = 1, **options: Unpack[ClassicalOptions]) -> None:
         super().__init__(**options)
         self.method = TFI(average)
 
@@ -123,7 +132,7 @@ class AlignedTFIModule(ClassicalModule):
         unblurs: bool = True,
         oracle_flow: bool = False,
         flow_error: float = 0.0,
-        **options: Any,
+        **options: Unpack[ClassicalOptions],
     ) -> None:
         if flow_error and not oracle_flow:
             raise ConfigError("flow_error: needs oracle_flow: true, whose flow it is added to")
@@ -184,7 +193,7 @@ class ColourModule(ClassicalModule):
         self,
         method: Literal["tfp", "tfi", "aligned", "filled"] = "aligned",
         settings: Mapping[str, Any] | None = None,
-        **options: Any,
+        **options: Unpack[ClassicalOptions],
     ) -> None:
         super().__init__(**options)
         self.method = _COLOUR_METHODS[method](**(settings or {}))
@@ -210,6 +219,6 @@ class TFSTPModule(ClassicalModule):
         options: Arguments of :class:`ClassicalModule`.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[ClassicalOptions]) -> None:
         super().__init__(**options)
         self.method = TFSTP()

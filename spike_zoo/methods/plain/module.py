@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from spike_zoo.nn.cuda_graphs import replayed
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.tasks.clips import read_clip
+from spike_zoo.tasks.evaluators.base import EvaluationOptions
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class PlainModule(ReconstructionModule):
         schedule: ScheduleKind = "cosine",
         warmup: float = 0.02,
         smallest_rate_scale: float = 0.3,
-        **evaluation: Any,
+        **evaluation: Unpack[EvaluationOptions],
     ) -> None:
         super().__init__(**evaluation)
         self.save_hyperparameters()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import planes_inside
 from spike_zoo.tasks.deblurring import DeblurModule
+from spike_zoo.tasks.evaluators.base import EvaluationOptions
 from spike_zoo.utils.files import required_weights
 
 Upsampler = Literal["edsr", "bilinear", "nearest"]
@@ -94,7 +95,10 @@ class TeacherModule(DeblurModule):
     """
 
     def __init__(
-        self, teacher: SSDMTeacher, files: Mapping[Part, str | None], **evaluation: Any
+        self,
+        teacher: SSDMTeacher,
+        files: Mapping[Part, str | None],
+        **evaluation: Unpack[EvaluationOptions],
     ) -> None:
         super().__init__(**evaluation)
         self.teacher = teacher
@@ -169,7 +173,9 @@ class SSDMCascadeModule(TeacherModule):
     Spike Streams*, NeurIPS 2024, Sec. 3.3; rows I-1 to I-3 of Table 3.
     """
 
-    def __init__(self, teacher: TeacherOptions = TEACHER, **evaluation: Any) -> None:
+    def __init__(
+        self, teacher: TeacherOptions = TEACHER, **evaluation: Unpack[EvaluationOptions]
+    ) -> None:
         options = options_of(TeacherOptions, teacher)
         super().__init__(make_teacher(options), options.files, **evaluation)
         self.save_hyperparameters()
@@ -182,7 +188,7 @@ class BlurryInputModule(DeblurModule):
         evaluation: Arguments of :class:`DeblurModule`.
     """
 
-    def __init__(self, **evaluation: Any) -> None:
+    def __init__(self, **evaluation: Unpack[EvaluationOptions]) -> None:
         super().__init__(**evaluation)
         self.save_hyperparameters()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 import torch
 from torch import Tensor
@@ -17,7 +17,9 @@ from spike_zoo.methods.stir.tiling import check_side
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.options import check_choice, options_of
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
-from spike_zoo.tasks.clips import FlowFields, read_clip
+from spike_zoo.spikes.rate_scale import rate_scale_of
+from spike_zoo.tasks import clips
+from spike_zoo.tasks.evaluators.base import EvaluationOptions
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import scene_terms
 
@@ -28,7 +30,21 @@ if TYPE_CHECKING:
 SREDS_RATE_SCALE = 0.4  # spikes per plane at white in the data of the published weights
 
 
-class STIRModule(ReconstructionModule, FlowFields):
+class STIRArguments(EvaluationOptions, total=False):
+    """Arguments of :class:`STIRModule`."""
+
+    pyramid_levels: int
+    width: float
+    network: STIROptions
+    learning_rate: float
+    weight_decay: float
+    schedule: ScheduleKind
+    warmup: float
+    loss: STIRLossOptions
+    scale_input: bool
+
+
+class STIRModule(ReconstructionModule):
     """Train :class:`STIR` on clips with ground truth images, and reconstruct with it.
 
     Args:
@@ -57,6 +73,9 @@ class STIRModule(ReconstructionModule, FlowFields):
     applies_maps = True
     inference_options = ("tile", "precision", "compiled")
     stream: type[WindowStream] = WindowStream
+    estimates_flow = False
+    flow_source = ""
+    motion = clips.motion
 
     def __init__(
         self,
@@ -69,7 +88,7 @@ class STIRModule(ReconstructionModule, FlowFields):
         warmup: float = 0.02,
         loss: STIRLossOptions = LOSS,
         scale_input: bool = True,
-        **evaluation: Any,
+        **evaluation: Unpack[EvaluationOptions],
     ) -> None:
         super().__init__(**evaluation)
         self.save_hyperparameters()
@@ -190,10 +209,10 @@ class STIRModule(ReconstructionModule, FlowFields):
     ) -> Iterator[Tensor]:
         if not self.network.predicts_flow:
             raise ValueError("a network with interaction 'synthesis_only' estimates no motion")
-        scale = self._rate_scale(recording, rate_scale)
+        scale = rate_scale_of(recording, rate_scale, self.own_rate_scale, estimates=False).value
         with eval_mode(self), torch.inference_mode():
             for center in centers:
-                spikes = read_clip(recording, center, PLANES, self.device)[None].float()
+                spikes = clips.read_clip(recording, center, PLANES, self.device)[None].float()
                 spikes = recording.corrected(spikes)
                 planes = self._network_input(spikes, spikes.new_tensor([scale]))
                 yield self.network.pyramid(planes).fields()[0].cpu()

@@ -27,7 +27,11 @@ class TestTFIModule(ReconstructionTester):
 
 @pytest.mark.parametrize(
     "module",
-    [TFPModule(9, clip_length=31), TFIModule(9, clip_length=31), TFSTPModule(clip_length=31)],
+    [
+        TFPModule(9, clip_length=31, lpips="off"),
+        TFIModule(9, clip_length=31, lpips="off"),
+        TFSTPModule(clip_length=31, lpips="off"),
+    ],
 )
 def test_testing_and_predicting_need_no_training(
     tmp_path: Path, module: ReconstructionModule
@@ -35,7 +39,6 @@ def test_testing_and_predicting_need_no_training(
     archive = tiny_archive(tmp_path / "tiny.h5", planes=31)
     data = ReconstructionDataModule(str(archive), clip_length=31)
     trainer = Trainer(logger=False, enable_checkpointing=False, **QUIET)
-    module.lpips = "off"
     (metrics,) = trainer.test(module, data, verbose=False)
     assert metrics["test/psnr"] > 15
     (image,) = trainer.predict(module, data) or []

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.methods.sci import SCICodec
-from spike_zoo.methods.sci.codec.bitstream import scale_nets
-from spike_zoo.tasks.protocols import DecodedBitstream
+from spike_zoo.methods.sci.codec.bitstream import DecodedBitstream, scale_nets
 from tests.methods.sci.codecs import features_of, random_codec, recording
 from tests.methods.sci.coding import small
 

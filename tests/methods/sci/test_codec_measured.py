@@ -19,7 +19,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.codec.bitstream import digest_of
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.tasks.coding import CodedScene
+from spike_zoo.tasks.evaluators.coding import CodedScene, coded_scenes
 from spike_zoo.testing import QUIET
 from tests.methods.sci.batches import batch_of
 from tests.methods.sci.coding import SPLITS, scenes_in, small
@@ -40,7 +40,7 @@ class CodecRun(NamedTuple):
         self.data.setup({"val": "validate"}.get(split, split))
         loader: Any = getattr(self.data, f"{split}_dataloader")()
         batch = self.data.on_after_batch_transfer(next(iter(loader)), 0)
-        (scene,) = self.module.scenes(cast("Any", batch))
+        (scene,) = coded_scenes(cast("Any", batch))
         return batch, scene
 
 
@@ -93,10 +93,10 @@ def test_rates_of_a_test_equal_bitstream_sizes(codec_run: CodecRun) -> None:
 
 
 def test_estimated_rates_and_features_agree_with_bitstreams(codec_run: CodecRun) -> None:
-    job, codec, quality = codec_run.module, codec_run.module.codec, 3
-    prepared = job.prepared(codec_run.scene("val")[1])
-    coded = job.compress(prepared, quality)
-    rate, groups = job._coded(prepared, quality)
+    coder, codec, quality = codec_run.module.coder, codec_run.module.codec, 3
+    prepared = coder.prepared(codec_run.scene("val")[1])
+    coded = coder.compress(prepared, quality)
+    rate, groups = coder.estimated(prepared, quality)
     header, payloads = coded.content
     assert coded.n_bytes == 48 + sum(8 + len(payload) for payload in payloads)
     words = sum(len(payload) - 8 for payload in payloads)
@@ -122,7 +122,7 @@ def test_predictions_are_decoded_images_at_features_only(codec_run: CodecRun) ->
     assert 0 <= images.min() <= images.max() <= 1
     shifted = scene._replace(planes=[plane + 1 for plane in scene.planes])
     with pytest.raises(ConfigError, match=r"images at planes \[7, 14, 21\].*simulate --kind seque"):
-        codec_run.module.prepared(shifted)
+        codec_run.module.coder.prepared(shifted)
 
 
 def test_stage_joint_does_not_change_the_encoder_and_entropy_model(

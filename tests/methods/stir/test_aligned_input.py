@@ -70,12 +70,15 @@ def test_aligned_planes_are_alike_and_their_draft_has_higher_psnr(moving: tuple[
 
 def test_an_untrained_network_has_the_psnr_of_aligned_tfi(moving: tuple[Any, Any]) -> None:
     recording, batch = moving
+    methods: dict[str, Any] = {
+        "stir": aligned_module().eval(),
+        "tfi": TFI(9),
+        "aligned": AlignedTFI(),
+    }
     psnrs = {
         name: psnr(method.reconstruct(recording, [CENTER]), batch["image"]).item()
-        for name, method in {
-            "stir": aligned_module().eval(), "tfi": TFI(9), "aligned": AlignedTFI()
-        }.items()
-    }  # fmt: skip
+        for name, method in methods.items()
+    }
     assert psnrs["stir"] > psnrs["tfi"] + 1
     assert psnrs["stir"] == pytest.approx(psnrs["aligned"], abs=0.2)
 

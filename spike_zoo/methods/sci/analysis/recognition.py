@@ -22,7 +22,7 @@ from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import SymbolEncoder
 from spike_zoo.methods.sci.features.fem import CLIP, STEP
 from spike_zoo.methods.sci.training.options import DECODED, NETWORKS, STAGES, NetworkOptions
-from spike_zoo.methods.sci.training.stage_module import StagedModule, arguments_of
+from spike_zoo.methods.sci.training.stage_module import StagedModule
 from spike_zoo.metrics import rate as rates
 from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.nn.precision import fast_precision
@@ -81,14 +81,14 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         schedule: ScheduleKind = "cosine",
         cache_gib: float = 0.0,
     ) -> None:
-        arguments = arguments_of(locals())
         super().__init__(classes=classes, label_names=label_names, label_smoothing=label_smoothing)
         check_distort(affine_augment)
-        self.train_stage(DECODED if joint else STAGES["fam"], arguments, classes)
+        self.save_hyperparameters()
+        self.train_stage(DECODED if joint else STAGES["fam"], networks, classes)
         self._cache = TensorCache(cache_gib)
         self.coded = CodedAccuracy()
 
-    def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Return the logits of each clip: ``(B, 41, H, W)`` -> ``(B, classes)``."""
         return self.codec(spikes, rate_scale)
 
@@ -156,11 +156,12 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
 
         The decrease of accuracy is relative to the same analysis of uncoded features.
         """
-        accuracy = float(cast("MetricCollection", self.split_metrics["test"])["accuracy"].compute())
+        metrics: Any = self.evaluator.metrics_of("test")
+        accuracy = float(metrics["accuracy"].compute())
         super().on_test_epoch_end()
         if self.codec.coding is None:
             return
-        values, self.curves = self.coded.results()
+        values, self.evaluator.curves = self.coded.results()
         for quality in range(QUALITIES):
             points, percent = rates.accuracy_decrease(accuracy, values[f"accuracy_q{quality}"])
             values[f"accuracy_decrease_q{quality}"] = points

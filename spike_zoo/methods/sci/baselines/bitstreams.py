@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 from torch import Tensor
 
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.analysis.fam import FAM
 from spike_zoo.methods.sci.codec.refinement import STEPS
+from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.fem import FEM
-from spike_zoo.methods.sci.training.codec import RATES, CodingStageModule
+from spike_zoo.methods.sci.training.codec import SCICodecModule
+from spike_zoo.methods.sci.training.coding import RATES, PreparedRecording, SCICoder
+from spike_zoo.methods.sci.training.joint import SCIJointModule
 from spike_zoo.methods.sci.training.stage_module import StagedModule
-from spike_zoo.tasks.coding import CodedScene, CodingModule, CompressedRecording
+from spike_zoo.tasks.base import MethodModule
+from spike_zoo.tasks.evaluators.coding import CodedScene, CodingEvaluator, CompressedRecording
 
 
-class SCIBitstreamModule(CodingModule):
+class SCIBitstreamModule(MethodModule):
     """Code whole recordings with SCI at its four qualities, without training.
 
     Rates count complete ``.sci`` files. Images are those of the analysis or, without an analysis,
@@ -32,13 +33,12 @@ class SCIBitstreamModule(CodingModule):
         effort: As ``compress --effort``, 0 to 3.
     """
 
-    rates = RATES
-    coder: CodingStageModule
+    coder: SCICoder
 
     def __init__(
         self, weights: str, gop: int = 8, analysis: str | None = None, effort: int = 0
     ) -> None:
-        super().__init__()
+        super().__init__(CodingEvaluator(range(QUALITIES), RATES))
         if gop < 1:
             raise ConfigError(f"gop: 1 feature or more, got {gop}")
         if effort not in range(len(STEPS)):
@@ -55,24 +55,22 @@ class SCIBitstreamModule(CodingModule):
         if hasattr(self, "coder"):
             return
         weights, analysis = self.hparams["weights"], self.hparams["analysis"]
-        coder = load(weights)
-        if not isinstance(coder, CodingStageModule):
+        module = load(weights)
+        if not isinstance(module, SCICodecModule | SCIJointModule):
             raise ConfigError(
                 f"weights: {weights} is not of SCI with a codec; name a checkpoint "
                 "of stage 'codec' or 'joint'"
             )
         if analysis is not None:
-            coder.codec.fam = analysis_of(analysis, coder.codec.fem)
-        coder.coding = replace(coder.coding, gop=self.hparams["gop"])
-        coder.effort = self.hparams["effort"]
-        self.rate_points = coder.rate_points
-        self.coder = coder.requires_grad_(False).eval().to(self.device)
+            module.codec.fam = analysis_of(analysis, module.codec.fem)
+        self.codec = module.codec.requires_grad_(False).eval().to(self.device)
+        self.coder = SCICoder(module.codec, self.hparams["gop"], self.hparams["effort"])
 
-    def prepared(self, scene: CodedScene) -> Any:  # noqa: ANN401  (the coder's own)
+    def prepared(self, scene: CodedScene) -> PreparedRecording:
         """Return the features of a recording, which all qualities share."""
         return self.coder.prepared(scene)
 
-    def compress(self, prepared: Any, point: int) -> CompressedRecording:  # noqa: ANN401  (the coder's own)
+    def compress(self, prepared: PreparedRecording, point: int) -> CompressedRecording:
         """Encode a recording; the size is that of the complete file."""
         return self.coder.compress(prepared, point)
 

@@ -21,7 +21,8 @@ from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import WINDOW
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import centred_window
-from spike_zoo.tasks.coding import CodedScene, CodingModule, CompressedRecording
+from spike_zoo.tasks.base import MethodModule
+from spike_zoo.tasks.evaluators.coding import CodedScene, CodingEvaluator, CompressedRecording
 from spike_zoo.tasks.protocols import Reconstructs, load_adjusted
 
 Motion = Literal["decoded", "none"]
@@ -33,7 +34,7 @@ QPS = (42, 37, 32, 27)
 DEFAULT_WEIGHTS = "sci"  # shipped weights of SCI with FEM, motion estimation and FAM
 
 
-class CodedVideoModule(CodingModule):
+class CodedVideoModule(MethodModule):
     """Base class of baselines with a video codec at several quantisers (QP).
 
     Args:
@@ -42,11 +43,10 @@ class CodedVideoModule(CodingModule):
     """
 
     def __init__(self, codec: str, qps: Sequence[int]) -> None:
-        super().__init__()
         check_qps(codec, qps)
+        super().__init__(CodingEvaluator([f"qp {qp}" for qp in qps]))
         self.codec_name = codec
         self.qps = tuple(qps)
-        self.rate_points = tuple(f"qp {qp}" for qp in qps)
 
     def setup(self, stage: str) -> None:
         """Check that the codec is available, read the weights, and check the data."""

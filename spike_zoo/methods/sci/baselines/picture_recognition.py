@@ -283,7 +283,7 @@ class CodedRecognitionModule(PlaybackRecognitionModule):
     def on_test_epoch_end(self) -> None:
         """Log the metrics of classes, and accuracy and bits at each rate."""
         super().on_test_epoch_end()
-        values, self.curves = self.coded.results()
+        values, self.evaluator.curves = self.coded.results()
         self.log_dict({f"test/{name}": value for name, value in values.items()})
 
 

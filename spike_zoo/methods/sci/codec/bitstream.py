@@ -7,7 +7,8 @@ import hashlib
 import itertools
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -29,7 +30,6 @@ from spike_zoo.methods.sci.codec.symbols import SymbolDecoder, SymbolEncoder
 from spike_zoo.methods.sci.features.blocks import FEATURES
 from spike_zoo.methods.sci.features.fem import STEP, WINDOW
 from spike_zoo.spikes.recording import SpikeRecording
-from spike_zoo.tasks.protocols import DecodedBitstream
 
 DIGEST_BYTES: Final = 12
 _DECODER: Final = (
@@ -47,6 +47,52 @@ _NOT_DECODED: Final = {
     "HyperPrior": ("logits", "means", "log_scales"),
 }
 """State by class that decoding does not use: parameters behind integers and tables, and checks."""
+
+
+@dataclass
+class DecodedBitstream:
+    """Decoded features and motion of a bitstream, or of some of its groups of pictures.
+
+    Shape:
+        - features: float32 ``(n, 3, H, W)`` in [0, 1], on the CPU.
+        - motion: float32 ``(n, 2, H, W)`` in pixels, from each feature to the previous one; zero
+          for I-frames.
+    """
+
+    features: Tensor
+    motion: Tensor
+    #: Indexes of the features in the recording, ascending. Features of damaged groups are missing.
+    feature_index: Sequence[int]
+    header: Header  #: header of the bitstream
+    errors: Sequence[coding_errors.BitstreamError] = ()  #: errors of damaged groups
+
+    @classmethod
+    def of_group(
+        cls, features: Tensor, motion: Tensor, group: int, header: Header
+    ) -> DecodedBitstream:
+        """Return a decoded group of pictures, with the index ``group`` in the file."""
+        first = group * header.gop
+        return cls(features, motion, tuple(range(first, first + len(features))), header)
+
+    @classmethod
+    def of_groups(
+        cls, groups: Iterable[DecodedBitstream], reader: BitstreamReader
+    ) -> DecodedBitstream:
+        """Concatenate all decoded groups of a reader."""
+        parts, size = list(groups), (reader.header.height, reader.header.width)
+        features, motion = torch.empty(0, 3, *size), torch.empty(0, 2, *size)
+        return cls(
+            torch.cat([part.features for part in parts] or [features]),
+            torch.cat([part.motion for part in parts] or [motion]),
+            tuple(index for part in parts for index in part.feature_index),
+            reader.header,
+            tuple(reader.errors),
+        )
+
+    @property
+    def planes(self) -> tuple[int, ...]:
+        """Plane of the recording of each feature."""
+        return tuple(self.header.plane(index) for index in self.feature_index)
 
 
 def digest_of(codec: SCINetworks) -> bytes:

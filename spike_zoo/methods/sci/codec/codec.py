@@ -16,6 +16,7 @@ from spike_zoo.coding.header import Header
 from spike_zoo.errors import ConfigError, PlaneRangeError
 from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM, gather_analysis_input
 from spike_zoo.methods.sci.codec.bitstream import (
+    DecodedBitstream,
     coding_of,
     decoded_groups,
     digest_of,
@@ -28,7 +29,6 @@ from spike_zoo.methods.sci.features.fem import MIN_SIDE, NEIGHBOURS_PER_SIDE, WI
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.threads import computed_ahead
 from spike_zoo.spikes.recording import SpikeRecording, check_recording
-from spike_zoo.tasks.protocols import DecodedBitstream
 
 
 class SCICodec(SCINetworks):

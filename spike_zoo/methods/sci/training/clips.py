@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, Unpack, cast
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
 
+from spike_zoo.media.flow import flow_pictures
 from spike_zoo.methods.sci.analysis.fam import (
     AROUND,
     CENTRE,
@@ -19,15 +19,22 @@ from spike_zoo.methods.sci.analysis.fam import (
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import CLIP, NEIGHBOURS_PER_SIDE, STEP
 from spike_zoo.methods.sci.training.losses import extraction_terms, reconstruction_terms
-from spike_zoo.methods.sci.training.options import STAGES, check_weights, with_part
-from spike_zoo.methods.sci.training.stage_module import SCIStageModule, arguments_of
+from spike_zoo.methods.sci.training.options import (
+    NETWORKS,
+    STAGES,
+    NetworkOptions,
+    check_weights,
+    with_part,
+)
+from spike_zoo.methods.sci.training.stage_module import WARMUP, StagedModule
 from spike_zoo.metrics import smoothness
-from spike_zoo.metrics.image import MeanOfValues
+from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.simulation.scenes.scene import SceneSpec
-from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.batch import ReconstructionBatch, Split
-from spike_zoo.tasks.flow import flow_pictures
+from spike_zoo.tasks.evaluation import Evaluation
+from spike_zoo.tasks.evaluators.base import EvaluationOptions, Evaluator
+from spike_zoo.tasks.evaluators.reconstruction import ReconstructionEvaluator
 from spike_zoo.tasks.protocols import Reconstructs
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
@@ -89,74 +96,89 @@ class Intermediates(NamedTuple):
         }
 
 
-class ClipStageModule(SCIStageModule, ReconstructionModule):
-    """Base class of stages that are evaluated by the images of single clips.
+class SmoothnessEvaluator(Evaluator[Any, Any]):
+    """Measure the smoothness of features in space (Table II of the paper)."""
 
-    Args:
-        protocols: See :class:`ReconstructionModule`.
-        options: Options of :class:`SCIStageModule`.
+    def add_features(self, split: Split, features: Tensor) -> None:
+        """Add the Laplacians of features ``(B, 3, H, W)`` to the metrics."""
+        self.add_means(split, smoothness.laplacian_norms(features)._asdict())
+
+
+class ClipStageEvaluator(ReconstructionEvaluator):
+    """Measure the images of single clips and, in stage ``fem``, the smoothness of features.
+
+    Pictures also show the intermediate outputs of the networks. A test measures the flicker of the
+    images of a static scene as ``test/frame_deviation``.
     """
 
-    def __init__(self, *, protocols: Sequence[str] = (), **options: Any) -> None:
+    def __init__(self, **options: Unpack[EvaluationOptions]) -> None:
         super().__init__(**options)
-        self.protocols = tuple(protocols)
-        self._options = {**self._options, "protocols": protocols}
+        self.smoothness = SmoothnessEvaluator()
 
-    def evaluate(
-        self, batch: ReconstructionBatch, split: Split, batch_idx: int
-    ) -> results.Evaluation:
-        """Measure images; pictures also show the intermediate outputs of the networks."""
-        self.check_clip(batch["spikes"].shape[1])
-        outputs = Intermediates.of(self.codec, batch)
+    def measure_batch(
+        self, method: ReconstructionModule, batch: ReconstructionBatch, split: Split, index: int
+    ) -> Evaluation:
+        """Measure images, and add pictures of intermediate outputs."""
+        method.check_clip(batch["spikes"].shape[1])
+        outputs = Intermediates.of(_codec(method), batch)
         images = outputs.image.float().clamp(0.0, 1.0)
-        evaluation = self.evaluation(batch, split, images)
-        if split == "test":
-            self.measure_feature(outputs.feature.float())
+        evaluation = self.measure_clips(split, batch, images)
+        if split == "test" and outputs.analysis is None:
+            self.smoothness.add_features(split, outputs.feature.float())
         samples = [
-            sample._replace(pictures=_inserted(sample.pictures, outputs.pictures(index)))
-            for index, sample in enumerate(evaluation.samples)
+            sample._replace(pictures=_inserted(sample.pictures, outputs.pictures(number)))
+            for number, sample in enumerate(evaluation.samples)
         ]
         return evaluation._replace(samples=samples)
 
-    def measure_feature(self, feature: Tensor) -> None:
-        """Add the features of a test batch, ``(B, 3, H, W)``, to metrics; by default to none."""
+    def epoch_values(self, method: ReconstructionModule, split: Split) -> dict[str, Tensor]:
+        """Return the metrics and, in a test, the flicker of the images of a static scene."""
+        values = super().epoch_values(method, split)
+        if split == "test":
+            values["frame_deviation"] = static_scene_deviation(method)
+        return values
 
-    def on_test_epoch_end(self) -> None:
-        """Log the flicker of the images of a static scene as ``test/frame_deviation``."""
-        super().on_test_epoch_end()
-        self.log("test/frame_deviation", static_scene_deviation(self))
-
-    def profiled_calls(self, batch: ReconstructionBatch) -> Mapping[str, Callable[[], object]]:
-        """Return the reconstruction and the extraction of one feature."""
+    def profiled_calls(
+        self, method: ReconstructionModule, batch: ReconstructionBatch
+    ) -> Mapping[str, Callable[[], object]]:
+        """Return the extraction of one feature."""
         spikes, scale = batch["spikes"], batch["rate_scale"]
-        middle = spikes.shape[1] // 2
-        window = spikes[:, middle - 6 : middle + 7]
-        extract = {"extract": lambda: self.codec.feature(window, scale)}
-        return {**super().profiled_calls(batch), **extract}
+        window = spikes[:, spikes.shape[1] // 2 - 6 : spikes.shape[1] // 2 + 7]
+        return {"extract": lambda: _codec(method).feature(window, scale)}
 
 
-class SCIFeaturesModule(ClipStageModule):
+class SCIFeaturesModule(StagedModule, ReconstructionModule):
     """Stage ``fem``: train the feature extraction.
 
     The image is the mean over the channels of a feature of 13 planes.
 
     Args:
         smoothness_weight: Weight of the smoothness constraint.
-        options: Options of :class:`ClipStageModule`.
+        networks: See :class:`StagedModule`.
+        learning_rate: See :class:`StagedModule`.
+        schedule: See :class:`StagedModule`.
+        warmup: See :class:`StagedModule`.
+        evaluation: Arguments of :class:`ReconstructionModule`.
 
     Source: Sec. IV-A of the paper.
     """
 
     stage = "fem"
+    evaluator_class = ClipStageEvaluator
 
-    def __init__(self, smoothness_weight: float = 0.05, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(
+        self,
+        smoothness_weight: float = 0.05,
+        networks: NetworkOptions = NETWORKS,
+        learning_rate: float = 2e-4,
+        schedule: ScheduleKind = "cosine",
+        warmup: float = WARMUP,
+        **evaluation: Unpack[EvaluationOptions],
+    ) -> None:
+        super().__init__(**evaluation)
         check_weights(smoothness_weight=smoothness_weight)
-        self.train_stage(STAGES["fem"], arguments_of(locals()))
-        means: dict[str, Metric | MetricCollection] = {
-            name: MeanOfValues() for name in smoothness.LaplacianNorms._fields
-        }
-        self.norms = MetricCollection(means, compute_groups=False, prefix="test/")
+        self.save_hyperparameters()
+        self.train_stage(STAGES["fem"], networks)
 
     def terms(self, batch: ReconstructionBatch) -> dict[str, Tensor]:
         """Return the anchor and the smoothness constraint."""
@@ -164,19 +186,8 @@ class SCIFeaturesModule(ClipStageModule):
         feature = self.codec.features(batch["spikes"], batch["rate_scale"])[:, 0]
         return extraction_terms(feature, batch["image"], self.hparams["smoothness_weight"])
 
-    def measure_feature(self, feature: Tensor) -> None:
-        """Add the Laplacians of features to the metrics of a test (Table II of the paper)."""
-        for name, values in smoothness.laplacian_norms(feature)._asdict().items():
-            self.norms[name].update(values)
 
-    def on_test_epoch_end(self) -> None:
-        """Log the smoothness of features in space."""
-        super().on_test_epoch_end()
-        self.log_dict(self.norms.compute())
-        self.norms.reset()
-
-
-class SCIAnalysisModule(ClipStageModule):
+class SCIAnalysisModule(StagedModule, ReconstructionModule):
     """Stage ``fam``: train the analysis, which reconstructs images from features and motion.
 
     An image is reconstructed from 41 planes.
@@ -186,23 +197,33 @@ class SCIAnalysisModule(ClipStageModule):
         motion: Checkpoint of stage ``"motion"``, likewise.
         train_fem: Whether the feature extraction is trained too, by the error of the image. The
             anchor of stage ``fem`` is then added to the loss. The paper freezes it.
-        options: Options of :class:`ClipStageModule`.
+        networks: See :class:`StagedModule`.
+        learning_rate: See :class:`StagedModule`.
+        schedule: See :class:`StagedModule`.
+        warmup: See :class:`StagedModule`.
+        evaluation: Arguments of :class:`ReconstructionModule`.
 
     Source: Sec. IV-C of the paper.
     """
 
     stage = "fam"
+    evaluator_class = ClipStageEvaluator
 
     def __init__(
         self,
         fem: str | None = None,
         motion: str | None = None,
         train_fem: bool = False,
-        **options: Any,
+        networks: NetworkOptions = NETWORKS,
+        learning_rate: float = 2e-4,
+        schedule: ScheduleKind = "cosine",
+        warmup: float = WARMUP,
+        **evaluation: Unpack[EvaluationOptions],
     ) -> None:
-        super().__init__(**options)
-        arguments, row = arguments_of(locals()), STAGES["fam"]
-        self.train_stage(with_part(row, "fem", "learns") if train_fem else row, arguments)
+        super().__init__(**evaluation)
+        self.save_hyperparameters()
+        row = STAGES["fam"]
+        self.train_stage(with_part(row, "fem", "learns") if train_fem else row, networks)
 
     def terms(self, batch: ReconstructionBatch) -> dict[str, Tensor]:
         """Return the errors of the image and of the preliminary images, and the anchor if used."""
@@ -228,6 +249,10 @@ class SCIAnalysisModule(ClipStageModule):
     @property
     def _fam(self) -> FAM:
         return cast("FAM", self.codec.fam)
+
+
+def _codec(method: ReconstructionModule) -> SCICodec:
+    return cast("StagedModule", method).codec
 
 
 def _inserted(pictures: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> dict[str, Tensor]:

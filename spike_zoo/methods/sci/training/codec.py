@@ -1,55 +1,50 @@
-"""Training module of stage ``codec``, and the base class of stages ``codec`` and ``joint``."""
+"""Training module of stage ``codec``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Literal, NamedTuple, cast, get_args
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import Metric, MetricCollection
 
-from spike_zoo.coding.header import Header, file_bytes
-from spike_zoo.errors import ConfigError
-from spike_zoo.methods.sci.codec.bitstream import decoded_group, payloads
+from spike_zoo.methods.sci.codec.bitstream import DecodedBitstream
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
 from spike_zoo.methods.sci.codec.inter import FrameMode
-from spike_zoo.methods.sci.codec.networks import FeatureStream, coding_calls
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.blocks import warp_features
-from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE, STEP, WINDOW
+from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE
+from spike_zoo.methods.sci.training.coding import (
+    CodingStageEvaluator,
+    PreparedRecording,
+    SCICoder,
+    images_at,
+)
 from spike_zoo.methods.sci.training.losses import distortion_of, motion_error, rate_of
 from spike_zoo.methods.sci.training.options import (
     CODING,
+    NETWORKS,
     STAGES,
     CodingOptions,
-    StageSpec,
+    NetworkOptions,
     with_part,
 )
 from spike_zoo.methods.sci.training.stage_module import (
-    FeatureBatch,
-    SCIStageModule,
-    arguments_of,
+    WARMUP,
+    StagedModule,
     check_patch,
+    check_scenes,
 )
-from spike_zoo.metrics import flow as flow_errors
-from spike_zoo.metrics.image import MeanOfValues, psnr
 from spike_zoo.nn.options import options_of
-from spike_zoo.spikes.recording import SpikeRecording
-from spike_zoo.tasks import evaluation as results
-from spike_zoo.tasks.batch import SceneBatch, Split
-from spike_zoo.tasks.coding import CodedScene, CodingModule, CompressedRecording
-from spike_zoo.tasks.protocols import DecodedBitstream
+from spike_zoo.nn.schedules import ScheduleKind
+from spike_zoo.tasks.batch import SceneBatch
+from spike_zoo.tasks.evaluators.coding import CodedScene
 from spike_zoo.tasks.reconstruction import ReconstructionModule
-from spike_zoo.tasks.scene_training import check_scenes
 
 Kind = Literal["intra", "pair", "rollout"]
 
-RATES = ("bpp", "bpp_payload", "bpp_f")
-"""Rates of a test: bits of files and of symbols per pixel and plane, and of files per feature."""
 NOISY = 0.2
 """Fraction of a run with noise in place of rounding, if ``quantization`` is ``"mixed"``."""
 FREE = 0.02
@@ -63,176 +58,13 @@ ROLLOUT = 2 * NEIGHBOURS_PER_SIDE + 1
 """Frames of one sample in phase ``"rollout"``, and of one analysis."""
 CODED_SHARES = 0.45, 0.9
 """Shares of P-frames with dense motion and with content in phase ``"rollout"``, with ``skip``."""
-ESTIMATED = ("rd", *(f"{n}_q{q}" for n in ("rate", "feature_psnr") for q in range(QUALITIES)))
-"""Metrics of a validation: rate-distortion cost, and rate and PSNR of features per quality."""
 _MOTION_CODER = (
     *("inter.analysis.motion", "inter.entropy.motion", "inter.motion_synthesis"),
     *("gains.encoder.motion", "gains.decoder.motion"),
 )
 
 
-class PreparedRecording(NamedTuple):
-    """Features of a recording, shared by all qualities."""
-
-    features: list[Tensor]  # ``(1, 3, H, W)`` each
-    header: Header  # of the bitstreams, without the quality
-
-
-class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # type: ignore[misc]  # batches differ
-    """Base class of stages that are evaluated by rate and distortion."""
-
-    monitor = "val/rd"
-    monitor_mode = "min"
-    rates = RATES
-    rate_points = tuple(range(QUALITIES))
-    effort = 0  #: refinement of I-frames in a test
-    coding: CodingOptions
-
-    def train_codec(self, row: StageSpec, arguments: Mapping[str, Any]) -> None:
-        """Build the networks of a stage and set its coding options, see :meth:`train_stage`."""
-        check_patch(arguments["patch"], arguments["cache_gib"])
-        self.coding = options_of(CodingOptions, arguments["coding"])
-        self.train_stage(row, {**arguments, "coding": self.coding})
-        codec, options = self.codec, self.coding
-        codec.boundary, codec.iframe_motion = options.boundary, options.iframe_motion
-        codec.analysis = options.analysis
-        codec.lambdas = tuple(options.lambdas)
-
-    def rate_estimator(self, generator: torch.Generator) -> RateEstimator:
-        """Return the rate estimator for the current progress of the run."""
-        if self.stage == "joint":  # the entropy model is frozen
-            return RateEstimator(generator, is_rounded=True)
-        kind, progress = self.coding.quantization, self.progress
-        is_noisy = kind == "noise" or (kind == "mixed" and progress < NOISY)
-        return RateEstimator(generator, is_noisy=is_noisy, is_rounded=progress >= ROUNDED)
-
-    def targets(self, scenes: FeatureBatch) -> Tensor:
-        """Return the targets of decoded features, ``(B, N, 3, H, W)``."""
-        return scenes.features if self.coding.target == "features" else scenes.clean_features()
-
-    def make_metrics(self) -> MetricCollection:
-        """Return the metrics of bitstreams (test) and of estimated rates (validation)."""
-        metrics: dict[str, Metric | MetricCollection] = {n: MeanOfValues() for n in ESTIMATED}
-        metrics |= dict(super().make_metrics().items())
-        return MetricCollection(metrics, compute_groups=False)
-
-    def profiled_calls(self, batch: SceneBatch) -> Mapping[str, Callable[[], object]]:
-        """Return the usual jobs, and encoding and decoding of I- and P-frames."""
-        parts = coding_calls(self.codec, batch["spikes"][:1, :WINDOW], batch["rate_scale"][:1])
-        return {**super().profiled_calls(batch), **parts}
-
-    def evaluate(self, batch: Any, split: Split, batch_idx: int) -> results.Evaluation:  # noqa: ANN401  (scenes)
-        """Measure bitstreams in a test; estimate rates in a validation."""
-        if split != "test":
-            for scene in self.scenes(batch):
-                self._estimate(scene)
-            return results.Evaluation(())
-        for scene in self.scenes(batch):
-            if scene.flow is not None:
-                _, best = self._coded(self.prepared(scene), QUALITIES - 1)
-                self._measure_flow(split, scene, best)
-        return super().evaluate(batch, split, batch_idx)
-
-    def prepared(self, scene: CodedScene) -> PreparedRecording:
-        """Return the features of a recording."""
-        planes, height, width = scene.spikes.shape
-        digest = bytes(12)  # placeholder: the header is not written to a file
-        header = Header(digest, height, width, planes, gop=self.coding.gop)
-        centers = [header.plane(number) for number in range(header.frames)]
-        if not set(scene.planes) <= set(centers):
-            raise ConfigError(
-                f"{scene.name}: images at planes {scene.planes[:3]} ..., but features are at "
-                f"{centers[:3]} ...; make an archive with 'python -m spike_zoo simulate --kind "
-                "sequence'"
-            )
-        spikes = scene.spikes.cpu().numpy().astype(bool)
-        recording = SpikeRecording.from_planes(spikes)
-        stream = FeatureStream(self.codec, recording, scene.rate_scale, size=5)
-        return PreparedRecording([stream.coded(center) for center in centers], header)
-
-    def compress(self, prepared: PreparedRecording, point: int) -> CompressedRecording:
-        """Encode a recording to payloads; the size is that of the complete file."""
-        header = replace(prepared.header, quality=point)
-        groups = list(payloads(self.codec, prepared.features, header, self.effort))
-        n_payload = sum(len(payload) for payload in groups)
-        return CompressedRecording(file_bytes(groups), (header, groups), n_payload, header.frames)
-
-    def decompress(self, coded: CompressedRecording, scene: CodedScene) -> Tensor:
-        """Return the decoded images at the planes of the scene's images."""
-        header, encoded = coded.content
-        groups = (
-            DecodedBitstream.of_group(
-                *decoded_group(self.codec, payload, header, number), number, header
-            )
-            for number, payload in enumerate(encoded)
-        )
-        return images_at(scene.planes, self.codec.reconstruct_stream(groups))
-
-    def distortion(
-        self, scene: CodedScene, prepared: PreparedRecording, groups: list[DecodedBitstream]
-    ) -> Tensor:
-        """Return the distortion of a scene in a validation."""
-        raise NotImplementedError
-
-    def _estimate(self, scene: CodedScene) -> None:
-        """Update the metrics with estimated rates and distortions of a scene at all qualities."""
-        prepared = self.prepared(scene)
-        metrics = cast("MetricCollection", self.split_metrics["val"])
-        costs = []
-        for quality, weight in enumerate(self.coding.lambdas):
-            rate, groups = self._coded(prepared, quality)
-            costs.append(rate + weight * self.distortion(scene, prepared, groups))
-            decoded = torch.cat([group.features for group in groups])
-            features = torch.cat(prepared.features).to(decoded.device)
-            metrics[f"rate_q{quality}"].update(rate.reshape(1))
-            metrics[f"feature_psnr_q{quality}"].update(psnr(decoded, features))
-        if scene.flow is not None:
-            self._measure_flow("val", scene, groups)
-        metrics["rd"].update(torch.stack(costs).mean().reshape(1))
-        self.log_means("val", {name: cast("MeanOfValues", metrics[name]) for name in ESTIMATED})
-
-    def _measure_flow(
-        self, split: Split, scene: CodedScene, groups: list[DecodedBitstream]
-    ) -> None:
-        """Update the metrics with the errors and the directional spread of decoded motion."""
-        frames = [(plane - WINDOW // 2) // STEP for plane in scene.planes]
-        flow, motion = cast("Tensor", scene.flow), torch.cat([group.motion for group in groups])
-        pairs = [
-            number
-            for number in range(1, len(frames))
-            if scene.planes[number] - scene.planes[number - 1] == STEP
-            and frames[number] % self.coding.gop
-            and bool(torch.isfinite(flow[number]).all(dim=0).any())
-        ]
-        if not pairs:
-            return
-        truth, decoded = flow[pairs], motion[[frames[number] for number in pairs]].to(flow.device)
-        values = {
-            "epe": flow_errors.end_point_error(decoded, truth),
-            "epe_still": flow_errors.still_error(decoded, truth),
-        }
-        self.log_means(split, {**values, "motion_spread": flow_errors.motion_spread(decoded)[None]})
-        self.measure_speeds(split, [scene.name] * len(pairs), values)
-
-    def _coded(
-        self, prepared: PreparedRecording, quality: int
-    ) -> tuple[Tensor, list[DecodedBitstream]]:
-        """Return the estimated bits per pixel of a feature, and the decoded groups."""
-        header, coding = prepared.header, cast("CodecNetworks", self.codec.coding)
-        options: Any = {"estimation": self.codec.motion, "weight": self.codec.lambdas[quality]}
-        symbols, groups = RateEstimator(is_exact=True), []
-        with torch.inference_mode():
-            for group in range(header.groups):
-                first = group * header.gop
-                originals = prepared.features[first : first + header.gop]
-                frames = list(encode_frames(coding, symbols, originals, quality, **options))
-                features = torch.cat([frame.feature.clamp(0.0, 1.0) for frame in frames])
-                motion = torch.cat([frame.motion for frame in frames])
-                groups.append(DecodedBitstream.of_group(features, motion, group, header))
-        return rate_of(symbols, prepared.features), groups
-
-
-class SCICodecModule(CodingStageModule):
+class SCICodecModule(StagedModule, ReconstructionModule):
     """Stage ``codec``: train the codec of features.
 
     Args:
@@ -244,12 +76,18 @@ class SCICodecModule(CodingStageModule):
         coding: Rate-distortion weights and phases, see :class:`CodingOptions`.
         cache_gib: See :class:`SCIMotionModule`.
         patch: See :class:`SCIMotionModule`.
-        options: Options of :class:`SCIStageModule`.
+        networks: See :class:`StagedModule`.
+        learning_rate: See :class:`StagedModule`.
+        schedule: See :class:`StagedModule`.
+        warmup: See :class:`StagedModule`.
+        lpips: Not used.
 
     Source: Sec. IV-B of the paper; the phases are ours.
     """
 
     stage = "codec"
+    monitor = "val/rd"
+    monitor_mode = "min"
 
     def __init__(
         self,
@@ -260,19 +98,28 @@ class SCICodecModule(CodingStageModule):
         coding: CodingOptions = CODING,
         cache_gib: float = 0.0,
         patch: int | None = None,
-        **options: Any,
+        networks: NetworkOptions = NETWORKS,
+        learning_rate: float = 2e-4,
+        schedule: ScheduleKind = "cosine",
+        warmup: float = WARMUP,
+        lpips: str = "auto",
     ) -> None:
-        super().__init__(**options)
-        arguments, row = arguments_of(locals()), STAGES["codec"]
+        super().__init__(lpips=lpips)
+        check_patch(patch, cache_gib)
+        coding = options_of(CodingOptions, coding)
+        self.save_hyperparameters()
+        row = STAGES["codec"]
         if codec is not None:
             others = ("motion",) if motion is not None else ()
             row = row._replace(starts_from=("fem", "codec", *others))
-        if options_of(CodingOptions, coding).freeze_motion:
+        if coding.freeze_motion:
             row = with_part(row, "motion", "frozen")
-        if options_of(CodingOptions, coding).analysis == "encoder":
+        if coding.analysis == "encoder":
             row = with_part(row, "fam", "frozen")
             row = row._replace(starts_from=(*row.starts_from, "fam"))
-        self.train_codec(row, arguments)
+        self.train_stage(row, networks)
+        self.coding, self.coder = coding, SCICoder.with_options(self.codec, coding)
+        self.evaluator = CodingStageEvaluator()
 
     def begin(self) -> None:
         """Read the initial parts; the coder of motion only together with motion estimation."""
@@ -284,6 +131,12 @@ class SCICodecModule(CodingStageModule):
         super().begin()
         if "motion" in self.row.starts_from:
             self.codec.load_state_dict(untrained, strict=False)
+
+    def rate_estimator(self, generator: torch.Generator) -> RateEstimator:
+        """Return the rate estimator for the current progress of the run."""
+        kind, progress = self.coding.quantization, self.progress
+        is_noisy = kind == "noise" or (kind == "mixed" and progress < NOISY)
+        return RateEstimator(generator, is_noisy=is_noisy, is_rounded=progress >= ROUNDED)
 
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
         """Return rate, distortion and loss at a random quality for each batch.
@@ -298,7 +151,7 @@ class SCICodecModule(CodingStageModule):
         weight = float(self.coding.lambdas[quality])
         kind, done = phase_of(self.progress, self.coding.phase_fractions)
         scenes = self.training_scenes(batch)
-        both = torch.cat([scenes.features, self.targets(scenes)], dim=2)
+        both = torch.cat([scenes.features, scenes.targets(self.coding.target)], dim=2)
         sampled = sample_group(both, kind, generator)
         group, targets = zip(*(frame.chunk(2, dim=1) for frame in sampled), strict=True)
         symbols = self.rate_estimator(generator)
@@ -392,9 +245,3 @@ def sample_modes(generator: torch.Generator) -> Iterator[FrameMode]:
     while True:
         is_coded = torch.rand(len(CODED_SHARES), generator=generator) < torch.tensor(CODED_SHARES)
         yield FrameMode(True, *is_coded.tolist())
-
-
-def images_at(planes: Sequence[int], numbered: Iterable[tuple[int, Tensor]]) -> Tensor:
-    """Stack the images at some planes of a recording, from index and image of each feature."""
-    images = dict(numbered)
-    return torch.stack([images[(plane - WINDOW // 2) // STEP] for plane in planes])

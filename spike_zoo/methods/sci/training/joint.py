@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from spike_zoo.methods.sci.analysis.fam import FAM, gather_analysis_input
+from spike_zoo.methods.sci.codec.bitstream import DecodedBitstream
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames, stack_frames
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
+from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.blocks import warp_features
 from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE
-from spike_zoo.methods.sci.training.codec import (
-    ROLLOUT,
-    CodingStageModule,
+from spike_zoo.methods.sci.training.codec import ROLLOUT
+from spike_zoo.methods.sci.training.coding import (
+    CodingStageEvaluator,
     PreparedRecording,
+    SCICoder,
     images_at,
 )
 from spike_zoo.methods.sci.training.losses import distortion_of, rate_of, reconstruction_terms
-from spike_zoo.methods.sci.training.options import CODING, STAGES, CodingOptions
-from spike_zoo.methods.sci.training.stage_module import arguments_of
+from spike_zoo.methods.sci.training.options import (
+    CODING,
+    NETWORKS,
+    STAGES,
+    CodingOptions,
+    NetworkOptions,
+)
+from spike_zoo.methods.sci.training.stage_module import (
+    WARMUP,
+    StagedModule,
+    check_patch,
+    check_scenes,
+)
+from spike_zoo.nn.options import options_of
+from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.tasks.batch import SceneBatch
-from spike_zoo.tasks.coding import CodedScene
-from spike_zoo.tasks.protocols import DecodedBitstream
-from spike_zoo.tasks.scene_training import check_scenes
+from spike_zoo.tasks.evaluators.coding import CodedScene
+from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 FEATURE_WEIGHT = 0.1
 CONSISTENCY_WEIGHT = 0.1
 
 
-class SCIJointModule(CodingStageModule):
+class SCIJointModule(StagedModule, ReconstructionModule):
     """Stage ``joint``: train decoder and analysis for images; the encoder is frozen.
 
     Args:
@@ -41,12 +56,18 @@ class SCIJointModule(CodingStageModule):
         coding: Rate-distortion weights, see :class:`CodingOptions`; the phases are not used.
         cache_gib: See :class:`SCIMotionModule`.
         patch: See :class:`SCIMotionModule`.
-        options: Options of :class:`SCIStageModule`.
+        networks: See :class:`StagedModule`.
+        learning_rate: See :class:`StagedModule`.
+        schedule: See :class:`StagedModule`.
+        warmup: See :class:`StagedModule`.
+        lpips: Not used.
 
     Source: Sec. IV-D, Eq. (6) of the paper.
     """
 
     stage = "joint"
+    monitor = "val/rd"
+    monitor_mode = "min"
 
     def __init__(
         self,
@@ -56,10 +77,23 @@ class SCIJointModule(CodingStageModule):
         coding: CodingOptions = CODING,
         cache_gib: float = 0.0,
         patch: int | None = None,
-        **options: Any,
+        networks: NetworkOptions = NETWORKS,
+        learning_rate: float = 2e-4,
+        schedule: ScheduleKind = "cosine",
+        warmup: float = WARMUP,
+        lpips: str = "auto",
     ) -> None:
-        super().__init__(**options)
-        self.train_codec(STAGES["joint"], arguments_of(locals()))
+        super().__init__(lpips=lpips)
+        check_patch(patch, cache_gib)
+        coding = options_of(CodingOptions, coding)
+        self.save_hyperparameters()
+        self.train_stage(STAGES["joint"], networks)
+        self.coding, self.coder = coding, SCICoder.with_options(self.codec, coding)
+        self.evaluator = CodingStageEvaluator()
+
+    def rate_estimator(self, generator: torch.Generator) -> RateEstimator:
+        """Return a rate estimator that rounds as bitstreams do: the entropy model is frozen."""
+        return RateEstimator(generator, is_rounded=True)
 
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
         """Return rate, errors of image and features, consistency of motion, and loss (Eq. 6)."""
@@ -69,7 +103,7 @@ class SCIJointModule(CodingStageModule):
         weight = float(self.coding.lambdas[quality])
         scenes = self.training_scenes(batch)
         group = list(scenes.features[:, :ROLLOUT].unbind(1))
-        targets = self.targets(scenes)[:, :ROLLOUT].unbind(1)
+        targets = scenes.targets(self.coding.target)[:, :ROLLOUT].unbind(1)
         coding, symbols = cast("CodecNetworks", self.codec.coding), self.rate_estimator(generator)
         frames = list(encode_frames(coding, symbols, group, quality, estimation=self.codec.motion))
         decoded, motion = stack_frames(coding, frames)

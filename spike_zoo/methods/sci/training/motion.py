@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.media.flow import flow_picture
+from spike_zoo.media.flow import flow_picture, flow_pictures
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS, MotionEstimation
 from spike_zoo.methods.sci.training.losses import motion_terms
-from spike_zoo.methods.sci.training.options import STAGES, check_weights
+from spike_zoo.methods.sci.training.options import (
+    NETWORKS,
+    STAGES,
+    NetworkOptions,
+    check_weights,
+)
 from spike_zoo.methods.sci.training.stage_module import (
+    WARMUP,
     FeatureBatch,
-    SCIStageModule,
-    arguments_of,
+    StagedModule,
     check_patch,
+    check_scenes,
 )
 from spike_zoo.metrics.collections import flow_metrics
 from spike_zoo.nn import flow as flow_losses
 from spike_zoo.nn.padding import pad_to_multiple
-from spike_zoo.tasks import evaluation as results
-from spike_zoo.tasks.base import TaskModule
+from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.tasks.batch import SceneBatch, Split
+from spike_zoo.tasks.evaluation import (
+    Evaluation,
+    MeasuredImage,
+    Origin,
+    SamplePictures,
+    SamplePrediction,
+)
+from spike_zoo.tasks.evaluators.flow import FlowEvaluator
 from spike_zoo.tasks.reconstruction import ReconstructionModule
-from spike_zoo.tasks.scene_training import check_scenes
 
 
 class FeaturePairs(NamedTuple):
@@ -38,7 +50,62 @@ class FeaturePairs(NamedTuple):
     truth: Tensor | None  # backward motion, (P, 2, H, W) in pixels, NaN if unknown
 
 
-class SCIMotionModule(SCIStageModule, ReconstructionModule):
+class MotionEvaluator(FlowEvaluator):
+    """Measure the motions with ground truth of pairs of features."""
+
+    def make_metrics(self) -> MetricCollection:
+        """Return the end-point errors of the motion and of zero motion."""
+        return flow_metrics()
+
+    def origins(self, batch: SceneBatch) -> list[Origin]:
+        """Return the recording and the later plane of each pair."""
+        planes = batch["planes"][:, 1:] + batch["start"][:, None]
+        rows = zip(batch["name"], planes.tolist(), strict=True)
+        return [Origin(name, plane) for name, row in rows for plane in row]
+
+    def predict(self, method: StagedModule, batch: SceneBatch) -> Tensor:
+        """Return the motions of all pairs, ``(P, 2, H, W)`` in pixels."""
+        check_scenes(batch, "stage motion")
+        pairs = pairs_of(method.feature_scenes(batch))
+        return method.codec.estimate_motion(pairs.current, pairs.reference)
+
+    def sample_predictions(
+        self, batch: SceneBatch, prediction: Tensor
+    ) -> Sequence[SamplePrediction]:
+        """Return motions as colour images, each scaled to its longest vector."""
+        pictures = torch.stack([flow_picture(motion) for motion in prediction])
+        return super().sample_predictions(batch, pictures)
+
+    def evaluate(
+        self, method: StagedModule, batch: SceneBatch, split: Split, index: int
+    ) -> Evaluation:
+        """Measure the motions with ground truth, and return pictures of them."""
+        check_scenes(batch, "stage motion")
+        pairs = pairs_of(method.feature_scenes(batch))
+        if pairs.truth is None:
+            raise ConfigError(
+                "evaluation of stage motion needs ground-truth motion, and the archive has none: "
+                "make an archive with 'python -m spike_zoo simulate --kind sequence'"
+            )
+        motions = method.codec.estimate_motion(pairs.current, pairs.reference)
+        has_truth = torch.isfinite(pairs.truth).all(dim=1).flatten(1).any(dim=1)
+        places = has_truth.nonzero()[:, 0].tolist()
+        if not places:
+            return Evaluation(())
+        origins = self.origins(batch)
+        scales = batch["rate_scale"].repeat_interleave(len(origins) // len(batch["name"])).tolist()
+        measured = [MeasuredImage(origins[n], origins[n].plane, scales[n]) for n in places]
+        values = self.measure(split, motions[has_truth], pairs.truth[has_truth])
+        self.add_speeds(split, [image.origin.name for image in measured], values)
+        samples = []
+        for place, (origin, *_) in zip(places, measured, strict=True):
+            pictures = {"feature before": pairs.reference[place], "feature": pairs.current[place]}
+            pictures |= flow_pictures(motions[place], pairs.truth[place])
+            samples.append(SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}"))
+        return Evaluation(samples, measured, values)
+
+
+class SCIMotionModule(StagedModule, ReconstructionModule):
     """Stage ``motion``: train motion estimation between features of the frozen FEM.
 
     Args:
@@ -50,7 +117,11 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         cache_gib: Memory in GiB for features of the frozen FEM in half precision, if the data are
             neither cropped nor turned; 0 computes them in each epoch.
         patch: Side of square, randomly turned or flipped crops of features; None: whole scenes.
-        options: Options of :class:`SCIStageModule`.
+        networks: See :class:`StagedModule`.
+        learning_rate: See :class:`StagedModule`.
+        schedule: See :class:`StagedModule`.
+        warmup: See :class:`StagedModule`.
+        lpips: Not used.
 
     Source: not in the paper, which does not describe how motion estimation is trained.
     """
@@ -66,12 +137,18 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         flow_loss_weight_end: float = 1.0,
         cache_gib: float = 0.0,
         patch: int | None = None,
-        **options: Any,
+        networks: NetworkOptions = NETWORKS,
+        learning_rate: float = 2e-4,
+        schedule: ScheduleKind = "cosine",
+        warmup: float = WARMUP,
+        lpips: str = "auto",
     ) -> None:
-        super().__init__(**options)
+        super().__init__(lpips=lpips)
         check_weights(flow_loss_weight=flow_loss_weight, flow_loss_weight_end=flow_loss_weight_end)
         check_patch(patch, cache_gib)
-        self.train_stage(STAGES["motion"], arguments_of(locals()))
+        self.save_hyperparameters()
+        self.train_stage(STAGES["motion"], networks)
+        self.evaluator = MotionEvaluator()
         if not isinstance(self.codec.motion, MotionEstimation):
             raise ConfigError(
                 "stage motion trains the network of motion estimation, and networks.estimation "
@@ -93,52 +170,6 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         current, reference = (pad_to_multiple(feature, FACTORS[0]) for feature in pairs[:2])
         truth = None if pairs.truth is None else flow_losses.padded_motion(pairs.truth, FACTORS[0])
         return motion_terms(motions, current, reference, truth, self.flow_loss_weight)
-
-    def make_metrics(self) -> MetricCollection:
-        """Return the end-point errors of the motion and of zero motion."""
-        return flow_metrics()
-
-    def origins(self, batch: Any) -> list[results.Origin]:  # noqa: ANN401  (scenes)
-        """Return the recording and the later plane of each pair."""
-        planes = batch["planes"][:, 1:] + batch["start"][:, None]
-        rows = zip(batch["name"], planes.tolist(), strict=True)
-        return [results.Origin(name, plane) for name, row in rows for plane in row]
-
-    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401  (scenes)
-        """Return the motions of all pairs, ``(P, 2, H, W)`` in pixels."""
-        check_scenes(batch, "stage motion")
-        pairs = pairs_of(self.feature_scenes(batch))
-        return self.codec.estimate_motion(pairs.current, pairs.reference)
-
-    def sample_predictions(
-        self,
-        batch: Any,  # noqa: ANN401  (scenes)
-        prediction: Tensor,
-    ) -> Sequence[results.SamplePrediction]:
-        """Return motions as colour images, each scaled to its longest vector."""
-        pictures = torch.stack([flow_picture(motion) for motion in prediction])
-        return super().sample_predictions(batch, pictures)
-
-    def evaluate(self, batch: Any, split: Split, batch_idx: int) -> results.Evaluation:  # noqa: ANN401  (scenes)
-        """Measure the motions with ground truth, and return pictures of them."""
-        check_scenes(batch, "stage motion")
-        pairs = pairs_of(self.feature_scenes(batch))
-        if pairs.truth is None:
-            raise ConfigError(
-                "evaluation of stage motion needs ground-truth motion, and the archive has none: "
-                "make an archive with 'python -m spike_zoo simulate --kind sequence'"
-            )
-        motions = self.codec.estimate_motion(pairs.current, pairs.reference)
-        origins = self.origins(batch)
-        scales = batch["rate_scale"].repeat_interleave(len(origins) // len(batch["name"])).tolist()
-        rows = zip(origins, scales, strict=True)
-        images = [results.MeasuredImage(origin, origin.plane, scale) for origin, scale in rows]
-        inputs = {"feature before": pairs.reference, "feature": pairs.current}
-        return self.flow_evaluation(split, images, motions, pairs.truth, inputs)
-
-    def profiled_calls(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (scenes)
-        """Return the job of :class:`TaskModule` only."""
-        return TaskModule.profiled_calls(self, batch)
 
 
 def pairs_of(scenes: FeatureBatch) -> FeaturePairs:

@@ -1,9 +1,8 @@
-"""Base classes of the modules that train one stage of SCI."""
+"""Base class of the modules that train one stage of SCI."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -18,21 +17,21 @@ from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.networks import FeatureStream
 from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE, STEP, WINDOW
 from spike_zoo.methods.sci.training.options import (
-    NETWORKS,
     TRAINED_PARTS,
     NetworkOptions,
     Stage,
     StageSpec,
+    Target,
     with_part,
 )
 from spike_zoo.metrics import flow as flow_errors
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.options import options_of
-from spike_zoo.nn.schedules import ScheduleKind, check_schedule
+from spike_zoo.nn.schedules import check_schedule
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.spikes import turning
 from spike_zoo.spikes.recording import SpikeRecording
-from spike_zoo.tasks.base import TaskModule
+from spike_zoo.tasks.base import MethodModule
 from spike_zoo.tasks.batch import SceneBatch
 from spike_zoo.utils.files import required_weights
 
@@ -76,6 +75,10 @@ class FeatureBatch(NamedTuple):
                     cut.append(turn(cropped, modes[mode]))
         return FeatureBatch(*(torch.stack(cut) if cut else None for cut in cuts))  # type: ignore[arg-type]  # only motion may be None
 
+    def targets(self, kind: Target) -> Tensor:
+        """Return the targets of decoded features, ``(B, N, 3, H, W)``."""
+        return self.features if kind == "features" else self.clean_features()
+
     def clean_features(self) -> Tensor:
         """Return features without noise: the images, mapped to each channel of the features.
 
@@ -89,44 +92,46 @@ class FeatureBatch(NamedTuple):
         return mean + slope * contrast
 
 
-class StagedModule(TaskModule):
+class StagedModule(MethodModule):
     """Base class of modules that train a stage of SCI, for any task.
 
-    A subclass calls :meth:`train_stage` in its constructor. Its hyper-parameters include the paths
-    of the checkpoints that the stage starts from (``fem``, ``motion``, ...).
+    A subclass saves its hyper-parameters and calls :meth:`train_stage` in its constructor.
+    Hyper-parameters include the paths of the checkpoints that the stage starts from (``fem``,
+    ``motion``, ...), and these options:
+
+    - ``networks``: Architecture, see :class:`NetworkOptions`.
+    - ``learning_rate``: Learning rate of Adam, betas 0.9 and 0.999.
+    - ``schedule``: Schedule of the learning rate, see :func:`schedule_factor`.
+    - ``warmup``: Fraction of the run in which the learning rate rises.
     """
 
     stage: Stage  #: name of the stage
     row: StageSpec  #: specification of the stage
     codec: SCICodec  #: the networks
-    clip_length: int
     warmup = WARMUP
     _has_weights = False
-    _options: Mapping[str, Any] = MappingProxyType({})  # arguments that stages share
 
     def train_stage(
-        self, row: StageSpec, arguments: Mapping[str, Any], classes: int | None = None
+        self, row: StageSpec, networks: NetworkOptions, classes: int | None = None
     ) -> None:
         """Build the networks of a stage, and freeze the parts that it does not train.
 
         Args:
             row: Specification of the stage.
-            arguments: The constructor's arguments that :class:`SCIStageModule` does not have. All
-                are saved as hyper-parameters.
+            networks: Architecture.
             classes: Number of classes that the analysis predicts; None for images.
         """
-        arguments = {**self._options, **arguments}
-        networks = options_of(NetworkOptions, arguments["networks"])
+        networks = options_of(NetworkOptions, networks)
         if not networks.fmvr and "fmvr" not in row.absent:
             row = with_part(row, "fmvr", "absent")
         if networks.estimation == "dis" and "motion" in row.learns:
             row = with_part(row, "motion", "frozen")  # it has no parameters
-        self.save_hyperparameters(arguments)
-        schedule = arguments["schedule"], arguments["learning_rate"]
-        check_schedule(*schedule, arguments.get("warmup", self.warmup))
+        schedule = self.hparams["schedule"], self.hparams["learning_rate"]
+        check_schedule(*schedule, self.hparams.get("warmup", self.warmup))
         self.row, self.codec, self.clip_length = row, networks.codec(row, classes), row.clip_length
         partial.learn_only(self.codec, row.learns)
         self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]  # torch's
+        self._features = TensorCache(0.0)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of the trained parts; frozen parts stay in evaluation mode."""
@@ -175,61 +180,17 @@ class StagedModule(TaskModule):
         if self.codec.coding is not None:
             self.codec.update_tables()
 
-    def on_train_start(self) -> None:
-        """Set frozen parts to evaluation mode; Lightning does not change the modes of modules."""
-        super().on_train_start()
-        self.train()
-
-
-class SCIStageModule(StagedModule):
-    """Base class of modules that train a stage of SCI for reconstruction.
-
-    Args:
-        networks: Architecture, see :class:`NetworkOptions`.
-        learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
-        schedule: Schedule of the learning rate, see :func:`schedule_factor`.
-        warmup: Fraction of the run in which the learning rate rises.
-        lpips: See :class:`ReconstructionModule`.
-    """
-
-    def __init__(
-        self,
-        *,
-        networks: NetworkOptions = NETWORKS,
-        learning_rate: float = 2e-4,
-        schedule: ScheduleKind = "cosine",
-        warmup: float = WARMUP,
-        lpips: str = "auto",
-    ) -> None:
-        evaluation: dict[str, Any] = {"lpips": lpips}  # of the task, which is the next base class
-        super().__init__(**evaluation)
-        self._options = {
-            "networks": networks,
-            "learning_rate": learning_rate,
-            "schedule": schedule,
-            "warmup": warmup,
-            "lpips": lpips,
-        }
-        self._features = TensorCache(0.0)
-
-    def terms(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401  (the stage's batch)
-        """Return the terms of the loss by name, with the loss as ``"total"``."""
-        raise NotImplementedError
-
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
         return self.codec(spikes, rate_scale).clamp(0.0, 1.0)
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401  (the stage's batch)
-        """Return the stage's loss and log each of its terms."""
-        terms = self.terms(batch)
-        logged = {f"train/{name}": value for name, value in terms.items()}
-        self.log_dict(logged, batch_size=len(batch["spikes"]))
-        return terms["total"]
-
     def on_train_start(self) -> None:
-        """Start the schedules, and create the cache of features if scenes repeat."""
+        """Start the schedules, and create the cache of features if scenes repeat.
+
+        Frozen parts are set to evaluation mode; Lightning does not change the modes of modules.
+        """
         super().on_train_start()
+        self.train()
         if serves_whole_scenes(getattr(self.trainer, "datamodule", None)):
             self._features = TensorCache(self.hparams.get("cache_gib", 0.0))
 
@@ -300,10 +261,14 @@ class SCIStageModule(StagedModule):
             yield from map(stream.image, centers)
 
 
-def arguments_of(names: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a constructor from its ``locals()``, taken in its first line."""
-    others = ("self", "__class__", "options")
-    return {name: value for name, value in names.items() if name not in others}
+def check_scenes(batch: SceneBatch, stage: str, least: int = 2) -> None:
+    """Raise ConfigError for a batch of single clips, or of scenes with too few images."""
+    if "planes" not in batch or batch["planes"].shape[1] < least:
+        raise ConfigError(
+            f"{stage} takes neighbouring images of a scene: set data.class_path to "
+            f"spike_zoo.data.SceneDataModule, images_per_sample to {least} or more, and "
+            "full_sequence_splits to all splits"
+        )
 
 
 def check_patch(patch: int | None, cache_gib: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ import spike_zoo
 from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCIBitstreamModule
-from spike_zoo.tasks.coding import CodedScene
+from spike_zoo.tasks.evaluators.coding import CodedScene, CodingEvaluator
 from tests.methods.sci.codecs import recording
 from tests.methods.sci.coding import small
 
@@ -61,7 +61,7 @@ def test_bytes_and_images_equal_those_of_compress_and_decompress(
 ) -> None:
     row = SCIBitstreamModule(weights, gop=gop, effort=effort)
     row.read_weights()
-    assert row.rate_points == (0, 1, 2, 3)
+    assert cast("CodingEvaluator", row.evaluator).rate_points == (0, 1, 2, 3)
     codec: Any = spike_zoo.load(weights)
     bitstream = codec.codec.compress(recording(34), quality=2, gop=gop, effort=effort)
     with torch.inference_mode(), FlopCounterMode(display=False):  # as in a test

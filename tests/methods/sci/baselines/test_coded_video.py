@@ -17,7 +17,7 @@ from spike_zoo.methods.classical import TFP, tfp_video
 from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule
 from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
 from spike_zoo.methods.sci.baselines.coded_video import affine_maps
-from spike_zoo.tasks.coding import CodedScene, CompressedRecording
+from spike_zoo.tasks.evaluators.coding import CodedScene, CompressedRecording
 from tests.methods.sci.coding import small
 
 PLANES, SIDE, SCALE = 41, 32, 0.6

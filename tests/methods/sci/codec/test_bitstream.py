@@ -24,9 +24,13 @@ from spike_zoo.coding.header import HEADER_BYTES, Header
 from spike_zoo.errors import ConfigError, PlaneRangeError
 from spike_zoo.methods.sci import FEM, SCICodec
 from spike_zoo.methods.sci.codec import bitstream
-from spike_zoo.methods.sci.codec.bitstream import DIGEST_BYTES, decoded_group, digest_of
+from spike_zoo.methods.sci.codec.bitstream import (
+    DIGEST_BYTES,
+    DecodedBitstream,
+    decoded_group,
+    digest_of,
+)
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.tasks.protocols import DecodedBitstream
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, recording
 
 

@@ -13,11 +13,10 @@ from spike_zoo.coding import BitstreamError, BitstreamReader
 from spike_zoo.coding.errors import ModelMismatchError
 from spike_zoo.errors import UsageError
 from spike_zoo.methods.sci import SCICodec
-from spike_zoo.methods.sci.codec.bitstream import payloads
+from spike_zoo.methods.sci.codec.bitstream import DecodedBitstream, payloads
 from spike_zoo.methods.sci.codec.networks import FeatureStream
 from spike_zoo.methods.sci.features.blocks import warp_features
 from spike_zoo.nn.precision import fast_precision
-from spike_zoo.tasks.protocols import DecodedBitstream
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, features_of, recording
 
 

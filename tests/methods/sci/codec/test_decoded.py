@@ -13,8 +13,8 @@ from torch import Tensor
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import FEM, SCICodec
 from spike_zoo.methods.sci.analysis.fam import ClassFAM, gather_analysis_input
+from spike_zoo.methods.sci.codec.bitstream import DecodedBitstream
 from spike_zoo.methods.sci.codec.codec import analysis_inputs
-from spike_zoo.tasks.protocols import DecodedBitstream
 
 
 def reference_images(codec: SCICodec, features: Tensor, motion: Tensor, gop: int) -> list[Tensor]:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCICodecModule
+from spike_zoo.methods.sci.codec.bitstream import DecodedBitstream
 from spike_zoo.methods.sci.codec.entropy import FrameCoder
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
 from spike_zoo.methods.sci.codec.inter import FrameMode, Inter
@@ -23,8 +24,8 @@ from spike_zoo.methods.sci.training.options import Stage
 from spike_zoo.methods.sci.training.stage_module import FeatureBatch
 from spike_zoo.metrics.flow import end_point_error, motion_spread, still_error
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.tasks.base import TaskModule
-from spike_zoo.tasks.protocols import DecodedBitstream
+from spike_zoo.tasks.base import MethodModule
+from spike_zoo.tasks.evaluators.coding import coded_scenes
 from spike_zoo.testing import MethodTester
 from tests.methods.sci.batches import scene_batch
 from tests.methods.sci.coding import scenes_in, small
@@ -51,7 +52,7 @@ class CodingTester(MethodTester):
         scenes = scene_batch(5, height or 32, width or 32)
         return {name: value[:1] for name, value in scenes.items()}  # one scene, for speed
 
-    def make_data(self, module: TaskModule, folder: Path) -> LightningDataModule:
+    def make_data(self, module: MethodModule, folder: Path) -> LightningDataModule:
         return scenes_in(folder)
 
     @pytest.mark.slow
@@ -358,16 +359,16 @@ def test_decoded_motion_is_compared_with_the_true_motion(
     """The end-point error is 0 for exact motion, and the length of the motion for zero motion."""
     module = small("joint", **all_stage_files)
     module.setup("validate")
-    scene = next(iter(module.scenes(scene_batch(5))))
+    scene = next(coded_scenes(scene_batch(5)))
     logged: dict[str, float] = {}
     monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: value}))
-    prepared = module.prepared(scene)
+    prepared = module.coder.prepared(scene)
     for value, error in ((1.0, 0.0), (0.0, 2**0.5)):
         motion = torch.full((5, 2, 32, 32), value)
         features = torch.cat(prepared.features)
         groups = [DecodedBitstream(features, motion, tuple(range(5)), prepared.header)]
-        module._measure_flow("val", scene, groups)
-        TaskModule.log_epoch(module, "val")
+        module.evaluator._measure_flow("val", module.coder.gop, scene, groups)
+        module.log_epoch("val")
         assert logged["val/epe"] == pytest.approx(error, abs=1e-6)
         assert logged["val/epe_slow"] == pytest.approx(error, abs=1e-6)
         assert logged["val/epe_still"] == pytest.approx(2**0.5)

@@ -1,0 +1,1 @@
+"""Evaluators: metrics, pictures and checks of the data of each task, one file per task."""
