@@ -31,7 +31,7 @@ METHODS: Final = {
     "tfi, mean of 9": "tfi",
     "tfi-aligned": "tfi-aligned",
     "plain": "plain",
-    "stir": "stir",
+    "stir-aligned": "stir-aligned",
 }
 
 

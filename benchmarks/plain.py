@@ -47,7 +47,7 @@ def _recording(size: tuple[int, int], planes: int = 161) -> SpikeRecording:
 
 
 def _speed() -> list[Row]:
-    plain, stir = _method("plain"), _method("stir-small")
+    plain, stir = _method("plain"), _method("stir")
     small, large = _recording(SIZE), _recording(LARGE)
     clip = torch.from_numpy(small.read(40, 121)).view(torch.uint8)[None]
     picture, features, small_stir, whole = alternate(
@@ -62,7 +62,7 @@ def _speed() -> list[Row]:
     return [
         Row("plain, 250x400", 1 / picture, "pictures/s", goal=RATE_GOAL, at_least=True),
         Row(f"{name}: intervals", features, "s", picture, "the whole", FEATURES_GOAL),
-        Row(name, picture, "s", small_stir, "stir-small", STIR_GOAL),
+        Row(name, picture, "s", small_stir, "stir", STIR_GOAL),
         Row("plain, one picture of 1000x1000", whole, "s"),
     ]
 

@@ -123,7 +123,7 @@ print(f"{'test/psnr':10} {record['metrics']['test/psnr']:.2f} dB")
 # %% [markdown]
 # ## The result of more training
 #
-# The shipped weights `stir-small` have half the published width and were trained for 16 000 steps
+# The shipped weights `stir` have half the published width and were trained for 16 000 steps
 # on 1000 simulated scenes. Neither network was trained on this scene:
 
 # %%
@@ -141,7 +141,7 @@ pictures = {
         None, None
     ],
     "60 steps of ours": ours.reconstruct(recording, [plane]),
-    "stir-small": spike_zoo.load("stir-small").reconstruct(recording, [plane]),
+    "stir": spike_zoo.load("stir").reconstruct(recording, [plane]),
 }
 for label, picture in pictures.items():
     print(f"{label:20} {psnr(picture.clamp(0, 1), target).item():5.2f} dB")

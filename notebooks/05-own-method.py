@@ -196,7 +196,7 @@ to_pillow(side_by_side([*shown.values(), truth], [*shown, "the image"]))
 # %% [markdown]
 # After two hundred steps, this network of three layers has a higher PSNR on this scene than each of
 # its input images. On slow scenes the mean of 21 intervals is still better. More steps and more
-# scenes are one line of the configuration each; `stir-small` in
+# scenes are one line of the configuration each; `stir` in
 # [notebook 02](02-train-stir.ipynb) shows the gain of a larger network.
 
 # %% [markdown]

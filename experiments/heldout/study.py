@@ -49,7 +49,7 @@ def methods() -> dict[str, Any]:
     found |= {f"tfi {average}": TFI(average) for average in (1, 5, 9, 21, 41)}
     found |= {f"tfi-aligned {window}": AlignedTFI(window) for window in (17, 33, 65)}
     found["tfi-aligned, blurred"] = AlignedTFI(unblurs=False)
-    return found | {name: spike_zoo.load(name) for name in ("stir-small", "stir", "sci")}
+    return found | {name: spike_zoo.load(name) for name in ("stir", "stir-aligned", "sci")}
 
 
 def disturbed(truth: Tensor, generator: torch.Generator) -> dict[str, Tensor]:

@@ -56,7 +56,7 @@ def info(
 
     Args:
         path: A .dat, .npz, .npy, .h5, .spl, .sci or .safetensors file, an .mp4 of compress, or the
-            name of shipped weights, such as stir.
+            name of shipped weights, such as stir-aligned.
         name: Name of a recording in an archive of several, of an array in an .npz, or of the data
             set of spikes in an .h5 that is not an archive.
         picture: PNG file for images of a .dat file: in its most likely sizes and orientations if it

@@ -72,7 +72,7 @@ def reconstruct(
     Args:
         out: X.mp4 for a video, X.png for one picture, else a folder for one PNG per image. For
             several recordings a path with {name}, such as results/{name}.mp4.
-        method: tfi, tfp, tfstp, tfi-aligned, a shipped name (stir-small), a checkpoint or an
+        method: tfi, tfp, tfstp, tfi-aligned, a shipped name (stir-aligned), a checkpoint or an
             export folder; with settings as in tfi-aligned:window=33. Default: tfi-aligned, the
             best method without a network, if it takes at most about a minute for all images on
             one core; else tfi averaged over 9 planes.

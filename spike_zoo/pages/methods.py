@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Methods that a report compares by default, by increasing quality.
-DEFAULTS: Final = ("tfp", "tfi:average=9", "plain", "tfi-aligned", "stir")
+DEFAULTS: Final = ("tfp", "tfi:average=9", "plain", "tfi-aligned", "stir-aligned")
 #: Shipped network -> explanation, as :attr:`Weightless.explanation`.
 NETWORKS: Final = {
     "plain": "plain corrects TFI by a small network without motion, fast enough for a live view.",
-    "stir": "stir corrects tfi-aligned by a network.",
-    "stir-small": "stir-small is the network of the STIR paper at half its width.",
+    "stir-aligned": "stir-aligned corrects tfi-aligned by a network.",
+    "stir": "stir is the network of the STIR paper at half its width.",
     "sci": "sci is the network of the SCI paper, here without compression.",
 }
 

@@ -192,7 +192,7 @@ def _add_next_steps(
             words.append(f"--{option.replace('_', '-')} {shlex.quote(text)}")
     arguments, stem = " ".join(words), shlex.quote(source.stem)
     is_colour = colour or choices.dat.cfa is not None
-    fast, best, others = "tfi", "stir", "tfi tfstp stir-small sci"
+    fast, best, others = "tfi", "stir-aligned", "tfi tfstp stir sci"
     if is_colour:
         fast, best, others = "tfi-colour", "tfi-aligned-colour", "tfp-colour ssl-csc"
     rows = [

@@ -145,9 +145,9 @@ def test_a_recording_without_a_rate_scale_is_marked_as_estimated(report: Make, z
 
 def test_a_page_states_what_it_leaves_out(report: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     write_recording(pattern_take(0, planes=9, height=32, width=48).recording, "short.npz")
-    html, (pictures, _) = report("short.npz", "--methods tfp stir-small")
+    html, (pictures, _) = report("short.npz", "--methods tfp stir")
     assert layers(pictures) == ["tfp"]
-    assert "stir-small is left out: " in html
+    assert "stir is left out: " in html
     assert "of 5 planes are shown, because windows around the others" in html
     assert "to limit the size" not in html
     monkeypatch.setattr("spike_zoo.pages.choices.MAX_PIXELS", 2 * 32 * 48)
@@ -164,7 +164,7 @@ def test_flow_is_shown_with_a_legend_if_a_method_estimates_it(report: Make) -> N
     assert not motion["differences"], "no difference images of flow colours"
     assert "Optical flow: mine" in html
     assert "full colour: " in html
-    html, viewers = report("street.npz", "--methods stir-small")  # trained without a flow loss
+    html, viewers = report("street.npz", "--methods stir")  # trained without a flow loss
     assert "flow" not in html.partition("<script")[0].partition("<body>")[2]
     assert [viewer["kind"] for viewer in viewers] == ["viewer", "spikes"]
 
@@ -230,10 +230,8 @@ def test_a_codec_shows_pictures_and_motion_of_a_bitstream(
 def test_rates_are_measured_at_every_quality_against_the_ground_truth(
     clips_archive: Path, report: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    html, _ = report("street.npz", f"{QUICK} --rates --coding-method stir-small")
-    assert (
-        "No bitstream can be made: --coding-method stir-small: STIRModule does not compress" in html
-    )
+    html, _ = report("street.npz", f"{QUICK} --rates --coding-method stir")
+    assert "No bitstream can be made: --coding-method stir: STIRModule does not compress" in html
 
     def load_codec(name: str, **options: Any) -> Any:
         return SumsCodec() if name == "sci" else load(name, **options)

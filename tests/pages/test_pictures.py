@@ -10,15 +10,21 @@ from spike_zoo.pages.pictures import Quality, _sides
 @pytest.mark.parametrize(
     ("psnr", "expected"),
     [
-        ({}, ("tfi:average=9", "stir")),
-        ({"tfp": 20, "tfi:average=9": 30, "plain": 34, "stir": 33}, ("tfi:average=9", "plain")),
-        ({"tfp": 20, "tfi:average=9": 30, "plain": 29, "stir": 28}, ("tfp", "tfi:average=9")),
+        ({}, ("tfi:average=9", "stir-aligned")),
+        (
+            {"tfp": 20, "tfi:average=9": 30, "plain": 34, "stir-aligned": 33},
+            ("tfi:average=9", "plain"),
+        ),
+        (
+            {"tfp": 20, "tfi:average=9": 30, "plain": 29, "stir-aligned": 28},
+            ("tfp", "tfi:average=9"),
+        ),
     ],
 )
 def test_the_slider_opens_with_tfi_and_the_best_method(
     psnr: dict[str, float], expected: tuple[str, str]
 ) -> None:
-    names = ["tfp", "tfi:average=9", "plain", "stir"]
+    names = ["tfp", "tfi:average=9", "plain", "stir-aligned"]
     left, right = _sides(names, {name: Quality(value) for name, value in psnr.items()})
     assert (names[left], names[right]) == expected
-    assert _sides(["stir"], {}) == (0, -1), "the last layer is the ground truth"
+    assert _sides(["stir-aligned"], {}) == (0, -1), "the last layer is the ground truth"
