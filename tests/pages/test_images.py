@@ -1,10 +1,10 @@
-"""Tests of the pictures of a report: the two methods that its slider compares initially."""
+"""Tests of the images of a report: the two methods that its slider compares initially."""
 
 from __future__ import annotations
 
 import pytest
 
-from spike_zoo.pages.pictures import Quality, _sides
+from spike_zoo.pages.images import Quality, _sides
 
 
 @pytest.mark.parametrize(
