@@ -224,7 +224,7 @@ def test_a_codec_shows_images_and_motion_of_a_bitstream(
     Path("street.sci").write_bytes(codec.compress(pattern_take(0, planes=81).recording))
     monkeypatch.setattr("spike_zoo.checkpoints.loading.load", lambda *_, **__: codec)
     _, viewers = report("street.sci")
-    assert [viewer["label"] for viewer in viewers] == ["decoded images", "decoded motion"]
+    assert [viewer["label"] for viewer in viewers] == ["decoded images", "decoded flow"]
 
 
 def test_rates_are_measured_at_every_quality_against_the_ground_truth(
