@@ -61,9 +61,9 @@ class MethodModule(LightningModule):
         parts = self.evaluator.with_parts()
         return {name: points for part in parts for name, points in part.curves.items()}
 
-    def check_data(self, served: LightningDataModule, stage: str) -> None:
+    def check_data(self, datamodule: LightningDataModule, stage: str) -> None:
         """Raise ConfigError for data that do not match, see :meth:`Evaluator.check_data`."""
-        self.evaluator.check_data(self, served, stage)
+        self.evaluator.check_data(self, datamodule, stage)
 
     def check_clip(self, planes: int) -> None:
         """Raise ConfigError for a clip of another length than the method takes."""
@@ -75,9 +75,9 @@ class MethodModule(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Check the data and create the metrics of the evaluated splits."""
-        served = getattr(self._trainer, "datamodule", None)  # None without a trainer
-        if served is not None:
-            self.check_data(served, stage)
+        datamodule = getattr(self._trainer, "datamodule", None)  # None without a trainer
+        if datamodule is not None:
+            self.check_data(datamodule, stage)
         if stage != "predict":
             self.evaluator.build_metrics()
 

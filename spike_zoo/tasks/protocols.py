@@ -94,7 +94,7 @@ class Classifies(Protocol):
 
 _MAX_MARGIN: Final = 128  # planes
 _VERBS: Final = {
-    Reconstructs: "make pictures",
+    Reconstructs: "make images",
     Deblurs: "deblur",
     Classifies: "classify",
 }

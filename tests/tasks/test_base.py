@@ -33,8 +33,8 @@ class ImagesAlone(Evaluator["Brighter", Tensor]):
         images = self.predict(method, batch)
         return Evaluation([], values=self.measure(split, images, batch))
 
-    def check_data(self, method: Brighter, served: LightningDataModule, stage: str) -> None:
-        if getattr(served, "is_wrong", False):
+    def check_data(self, method: Brighter, datamodule: LightningDataModule, stage: str) -> None:
+        if getattr(datamodule, "is_wrong", False):
             raise ConfigError(f"data: wrong for {stage}")
 
 

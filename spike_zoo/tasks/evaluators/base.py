@@ -56,14 +56,14 @@ class Evaluator(nn.Module, Generic[MethodT, BatchT]):
         """Return the task's metrics; they hold no trained weights. The default is none."""
         return MetricCollection({})
 
-    def check_data(self, method: MethodT, served: LightningDataModule, stage: str) -> None:
+    def check_data(self, method: MethodT, datamodule: LightningDataModule, stage: str) -> None:
         """Raise ConfigError for data that do not match the method, before anything is computed.
 
         The error states the setting of the data and its correct value.
 
         Args:
             method: The method.
-            served: Data module of the run.
+            datamodule: Data module of the run.
             stage: Lightning's stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
         """
 

@@ -17,10 +17,10 @@ from spike_zoo.tasks.batch import SceneBatch, Split
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
     TRUTH,
+    CaptionedImages,
     Evaluation,
     MeasuredImage,
     Origin,
-    SamplePictures,
     playback,
 )
 from spike_zoo.tasks.evaluators.base import Evaluator
@@ -104,10 +104,10 @@ class CodingEvaluator(Evaluator[Coder, SceneBatch]):
         """Return a metric's name at a rate point: ``psnr_q0``, or ``psnr`` for a single point."""
         return f"{metric}_q{point}" if len(self.rate_points) > 1 else metric
 
-    def check_data(self, method: object, served: LightningDataModule, stage: str) -> None:
+    def check_data(self, method: object, datamodule: LightningDataModule, stage: str) -> None:
         """Raise ConfigError for data that cut recordings into clips; states the right setting."""
         splits = {"fit": ("val", "test"), "validate": ("val",)}.get(stage, ("test",))
-        if not {*splits} <= {*getattr(served, "full_sequence_splits", ())}:
+        if not {*splits} <= {*getattr(datamodule, "full_sequence_splits", ())}:
             raise ConfigError(
                 f"data: {type(method).__name__} codes whole recordings; serve them by "
                 "spike_zoo.data.SceneDataModule with init_args.full_sequence_splits: "
@@ -127,7 +127,7 @@ class CodingEvaluator(Evaluator[Coder, SceneBatch]):
 
     def evaluate(self, method: Coder, batch: SceneBatch, split: Split, index: int) -> Evaluation:
         """Code a batch at every rate point, add it to the metrics, and return its evaluation."""
-        samples: list[SamplePictures] = []
+        samples: list[CaptionedImages] = []
         measured: list[MeasuredImage] = []
         values: dict[str, list[Tensor]] = {}
         for scene in coded_scenes(batch):
@@ -135,7 +135,7 @@ class CodingEvaluator(Evaluator[Coder, SceneBatch]):
             measured += [MeasuredImage(o, o.plane, scene.rate_scale) for o in scene.origins]
             for name, scene_values in self._measure(split, scene, points).items():
                 values.setdefault(name, []).append(scene_values)
-            samples += self._pictures(scene, points)
+            samples += self._images(scene, points)
         columns = {name: torch.cat(parts) for name, parts in values.items()}
         return Evaluation(samples, measured, columns)
 
@@ -196,8 +196,8 @@ class CodingEvaluator(Evaluator[Coder, SceneBatch]):
 
         return {"compress": compress, "decompress": decompress}
 
-    def _pictures(self, scene: CodedScene, points: Sequence[RatePoint]) -> Iterator[SamplePictures]:
-        """Yield the pictures of every image: playback, each rate point, the ground truth."""
+    def _images(self, scene: CodedScene, points: Sequence[RatePoint]) -> Iterator[CaptionedImages]:
+        """Yield the images of every measured plane: playback, each rate point, the ground truth."""
         by_caption = {
             f"{name}: {rates['bpp']:.4f} bpp": images
             for name, (rates, images) in zip(self.rate_points, points, strict=True)
@@ -209,7 +209,7 @@ class CodingEvaluator(Evaluator[Coder, SceneBatch]):
             _, finest = decoded.popitem()
             strip = {f"playback, {PREVIEW_PLANES} planes": rate, **decoded}
             strip |= {RECONSTRUCTION: finest, TRUTH: scene.images[index]}
-            yield SamplePictures(origin, strip, f"{scene.name}-plane{plane}")
+            yield CaptionedImages(origin, strip, f"{scene.name}-plane{plane}")
 
 
 def coded_scenes(batch: SceneBatch) -> Iterator[CodedScene]:

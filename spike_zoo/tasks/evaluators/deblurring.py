@@ -17,10 +17,10 @@ from spike_zoo.tasks.batch import DeblurBatch, Split
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
     TRUTH,
+    CaptionedImages,
     Evaluation,
     MeasuredImage,
     Origin,
-    SamplePictures,
     playback,
 )
 from spike_zoo.tasks.evaluators.base import EvaluationOptions, ImageEvaluator
@@ -57,10 +57,10 @@ class DeblurEvaluator(ImageEvaluator["DeblurModule", DeblurBatch]):
         super().__init__(**options)
         self.middle = MiddleImageEvaluator(**options)
 
-    def check_data(self, method: DeblurModule, served: LightningDataModule, stage: str) -> None:
+    def check_data(self, method: DeblurModule, datamodule: LightningDataModule, stage: str) -> None:
         """Raise ConfigError if the data have too few planes around an exposure for the windows."""
         least = method.longest_window(stage) // 2
-        margin = getattr(served, "margin", least)
+        margin = getattr(datamodule, "margin", least)
         if margin < least:
             raise ConfigError(
                 f"data.init_args.margin: {margin} planes before and after an exposure, the "
@@ -80,22 +80,20 @@ class DeblurEvaluator(ImageEvaluator["DeblurModule", DeblurBatch]):
         self, method: DeblurModule, batch: DeblurBatch, split: Split, index: int
     ) -> Evaluation:
         """Deblur a batch, add it to the metrics of a split, and return its evaluation."""
-        samples: list[SamplePictures] = []
+        samples: list[CaptionedImages] = []
         measured: list[MeasuredImage] = []
         values: list[dict[str, Tensor]] = []
         for exposure in exposures(batch):
             images = method.restore_exposure(exposure)
             stem = f"{exposure.name}-{index:04d}"
             if images is None:  # recording of a real camera, without ground truth
-                samples = samples or [
-                    exposure_pictures(exposure, stem, method.image_of(exposure)[0])
-                ]
+                samples = samples or [exposure_images(exposure, stem, method.image_of(exposure)[0])]
                 continue
             number = exposure.middle_image if len(images.restored) > 1 else 0
             values.append(self._measure(split, images, number))
             measured += measured_images(exposure, len(images.restored))
             pair = images.restored[number], images.truth[number]
-            samples = samples or [exposure_pictures(exposure, stem, *pair)]
+            samples = samples or [exposure_images(exposure, stem, *pair)]
         columns = {name: torch.cat([row[name] for row in values]) for name in (values or [{}])[0]}
         first = next(exposures(batch))
         return Evaluation(samples, measured, columns, partial(_sequence, method, first))
@@ -111,15 +109,15 @@ class DeblurEvaluator(ImageEvaluator["DeblurModule", DeblurBatch]):
 
 
 @torch.inference_mode()
-def _sequence(method: DeblurModule, exposure: Exposure) -> list[SamplePictures]:
-    """Return pictures of an exposure in order of time, each with the blurry image."""
+def _sequence(method: DeblurModule, exposure: Exposure) -> list[CaptionedImages]:
+    """Return images of an exposure in order of time, each with the blurry image."""
     planes = spread_planes(*exposure.span, SEQUENCE)
     try:
         images = method.images_at(exposure.blur, exposure.spikes, planes, exposure.span)
     except ConfigError:  # a stage that trains one of several networks makes no images yet
         return []
     return [
-        SamplePictures(
+        CaptionedImages(
             Origin(exposure.name, plane),
             {BLURRY: exposure.blur[0], RECONSTRUCTION: image.float()},
             f"{exposure.name}-{plane:06d}",
@@ -128,20 +126,20 @@ def _sequence(method: DeblurModule, exposure: Exposure) -> list[SamplePictures]:
     ]
 
 
-def exposure_pictures(
+def exposure_images(
     exposure: Exposure, stem: str, deblurred: Tensor, truth: Tensor | None = None
-) -> SamplePictures:
-    """Return the pictures of one exposure, with the file name ``stem``."""
+) -> CaptionedImages:
+    """Return the images of one exposure, with the file name ``stem``."""
     rate = playback(exposure.spikes[0], exposure.rate_scale, exposure.middle, PREVIEW_PLANES)
-    pictures = {
+    by_caption = {
         BLURRY: exposure.blur[0],
         f"playback, {PREVIEW_PLANES} planes": rate,
         RECONSTRUCTION: deblurred.float(),
     }
     if truth is not None:
-        pictures[TRUTH] = truth
+        by_caption[TRUTH] = truth
     plane = exposure.planes[exposure.middle_image] if exposure.planes else exposure.middle
-    return SamplePictures(Origin(exposure.name, plane), pictures, stem)
+    return CaptionedImages(Origin(exposure.name, plane), by_caption, stem)
 
 
 def measured_images(exposure: Exposure, count: int) -> list[MeasuredImage]:

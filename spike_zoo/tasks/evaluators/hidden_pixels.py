@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from spike_zoo.tasks.batch import ReconstructionBatch, Split
-from spike_zoo.tasks.evaluation import RECONSTRUCTION, Evaluation, SamplePictures, playback
+from spike_zoo.tasks.evaluation import RECONSTRUCTION, CaptionedImages, Evaluation, playback
 from spike_zoo.tasks.evaluators.base import Evaluator, clip_origins, measured_clips
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def held_out_errors(batch: ReconstructionBatch, images: Tensor, hidden: Tensor) 
     return excess.flatten(1).nanmean(dim=1)
 
 
-def clip_sample(batch: ReconstructionBatch, index: int, image: Tensor) -> SamplePictures:
-    """Return the pictures of one clip: playback, and the image reconstructed from it."""
+def clip_sample(batch: ReconstructionBatch, index: int, image: Tensor) -> CaptionedImages:
+    """Return the images of one clip: playback, and the image reconstructed from it."""
     origin, spikes = clip_origins(batch)[index], batch["spikes"][index]
     rate = playback(spikes, batch["rate_scale"][index], len(spikes) // 2, PREVIEW_PLANES)
-    pictures = {f"playback, {PREVIEW_PLANES} planes": rate, RECONSTRUCTION: image}
-    return SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}")
+    by_caption = {f"playback, {PREVIEW_PLANES} planes": rate, RECONSTRUCTION: image}
+    return CaptionedImages(origin, by_caption, f"{origin.name}-plane{origin.plane}")

@@ -14,10 +14,10 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.metrics.recognition import class_by_class, recognition_metrics
 from spike_zoo.tasks.batch import LabelledBatch, Split
 from spike_zoo.tasks.evaluation import (
+    CaptionedImages,
     Evaluation,
     Labels,
     Origin,
-    SamplePictures,
     SamplePrediction,
     playback,
 )
@@ -49,16 +49,16 @@ class RecognitionEvaluator(Evaluator["ClassificationModule", LabelledBatch]):
         return recognition_metrics(self.classes)
 
     def check_data(
-        self, method: ClassificationModule, served: LightningDataModule, stage: str
+        self, method: ClassificationModule, datamodule: LightningDataModule, stage: str
     ) -> None:
         """Raise ConfigError for clips of another length, unknown classes and other class names."""
-        if hasattr(served, "clip_length"):
-            method.check_clip(served.clip_length)
-        if not (hasattr(served, "labels") and hasattr(served, "label_names")):
+        if hasattr(datamodule, "clip_length"):
+            method.check_clip(datamodule.clip_length)
+        if not (hasattr(datamodule, "labels") and hasattr(datamodule, "label_names")):
             return  # the datamodule does not state its classes before the first batch
-        for label, name in served.labels().items():
+        for label, name in datamodule.labels().items():
             method.check_label(label, name)
-        data_names = tuple(served.label_names)
+        data_names = tuple(datamodule.label_names)
         if self.label_names and data_names and data_names != self.label_names:
             raise ConfigError(
                 f"model.init_args.label_names: {', '.join(self.label_names)}, but the data's "
@@ -107,7 +107,7 @@ class RecognitionEvaluator(Evaluator["ClassificationModule", LabelledBatch]):
         }
         features = method.features(batch) if split == "test" else None
         labels = Labels(truth.cpu(), predicted.cpu(), self._names, features)
-        samples = [self._pictures(batch, probabilities)]
+        samples = [self._images(batch, probabilities)]
         return Evaluation(samples, measured_clips(batch), values, labels=labels)
 
     def split_means(self, split: Split) -> dict[str, Tensor]:
@@ -117,7 +117,7 @@ class RecognitionEvaluator(Evaluator["ClassificationModule", LabelledBatch]):
         metrics.reset()
         return {**super().split_means(split), **values}
 
-    def _pictures(self, batch: LabelledBatch, probabilities: Tensor) -> SamplePictures:
+    def _images(self, batch: LabelledBatch, probabilities: Tensor) -> CaptionedImages:
         """Return the playback of a batch's first clip, with its predicted and true class."""
         origin, spikes = clip_origins(batch)[0], batch["spikes"][0]
         predicted, truth = int(probabilities[0].argmax()), int(batch["label"][0])
@@ -125,5 +125,5 @@ class RecognitionEvaluator(Evaluator["ClassificationModule", LabelledBatch]):
         note = f"{self._names[predicted]} ({percent:.0f} %), truth {self._names[truth]}"
         rate = playback(spikes, batch["rate_scale"][0], len(spikes) // 2, PREVIEW_PLANES)
         times = math.ceil(PREVIEW_WIDTH / rate.shape[1])
-        picture = rate.repeat_interleave(times, 0).repeat_interleave(times, 1)
-        return SamplePictures(origin, {note: picture}, f"{origin.name}-plane{origin.plane}", note)
+        image = rate.repeat_interleave(times, 0).repeat_interleave(times, 1)
+        return CaptionedImages(origin, {note: image}, f"{origin.name}-plane{origin.plane}", note)

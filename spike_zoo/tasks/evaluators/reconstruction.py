@@ -9,9 +9,9 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.media.flow import flow_pictures
+from spike_zoo.media.flow import flow_images
 from spike_zoo.tasks.batch import ReconstructionBatch, Split
-from spike_zoo.tasks.evaluation import TRUTH, Evaluation, Origin, SamplePictures
+from spike_zoo.tasks.evaluation import TRUTH, CaptionedImages, Evaluation, Origin
 from spike_zoo.tasks.evaluators.base import (
     EvaluationOptions,
     ImageEvaluator,
@@ -43,12 +43,12 @@ class ReconstructionEvaluator(ImageEvaluator["ReconstructionModule", Reconstruct
         self._has_validation_images = True
 
     def check_data(
-        self, method: ReconstructionModule, served: LightningDataModule, stage: str
+        self, method: ReconstructionModule, datamodule: LightningDataModule, stage: str
     ) -> None:
         """Raise ConfigError for clips of another length; select the evaluator of a validation."""
-        if hasattr(served, "clip_length"):
-            method.check_clip(served.clip_length)
-        self._has_validation_images = getattr(served, "targets", None) is None
+        if hasattr(datamodule, "clip_length"):
+            method.check_clip(datamodule.clip_length)
+        self._has_validation_images = getattr(datamodule, "targets", None) is None
 
     def origins(self, batch: ReconstructionBatch) -> list[Origin]:
         """Return recording and middle plane of each clip."""
@@ -99,10 +99,10 @@ class ReconstructionEvaluator(ImageEvaluator["ReconstructionModule", Reconstruct
 
     def _sample(
         self, batch: ReconstructionBatch, index: int, image: Tensor, fields: Sequence[Tensor]
-    ) -> SamplePictures:
-        """Return the pictures of one clip; reconstruction and ground truth are last."""
+    ) -> CaptionedImages:
+        """Return the images of one clip; reconstruction and ground truth are last."""
         sample = clip_sample(batch, index, image)
-        pictures = {**sample.pictures, TRUTH: batch["image"][index]}
+        by_caption = {**sample.images, TRUTH: batch["image"][index]}
         if fields and "flow" in batch:
-            pictures = {**flow_pictures(fields[0][index][0], batch["flow"][index][0]), **pictures}
-        return sample._replace(pictures=pictures)
+            by_caption = {**flow_images(fields[0][index][0], batch["flow"][index][0]), **by_caption}
+        return sample._replace(images=by_caption)

@@ -93,7 +93,7 @@ def command(
         stacked = [f"configs/sci_{stage.removesuffix('_coded')}.yaml", *profiles, name]
     line = ["test" if class_of(path) in OTHERS else "fit"]
     if class_of(path) == "STIRModule":
-        line += ["--ckpt_path", "spike_zoo/weights/stir-small.safetensors"]
+        line += ["--ckpt_path", "spike_zoo/weights/stir.safetensors"]
     line += [argument for file in stacked for argument in ("--config", file)]
     archive = "digits.h5" if "recognition" in stage else "sequence.h5"
     line += ["--data.init_args.archive", archives[archive], "--run_dir", str(run_dir)]

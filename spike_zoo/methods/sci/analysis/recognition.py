@@ -14,7 +14,7 @@ from torchmetrics import Metric, MetricCollection
 from spike_zoo.coding import rans
 from spike_zoo.coding.header import file_bytes
 from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM, gather_analysis_input
-from spike_zoo.methods.sci.codec.bitstream import check_exact, coding_of, exact_context
+from spike_zoo.methods.sci.codec.bitstream import check_exact, codec_networks_of, exact_context
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.frames import encode_frames, stack_frames
 from spike_zoo.methods.sci.codec.networks import FeatureStream
@@ -106,7 +106,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         """Return the logits of a training batch; features and motion may come from the cache."""
         self.check_batch(batch)
         generator, quality = self.generator("clips"), None
-        if self.codec.coding is not None:
+        if self.codec.codec_networks is not None:
             quality = int(torch.randint(QUALITIES, (), generator=generator))
         with torch.no_grad():
             features, motions = self._analysed(batch, quality)
@@ -114,7 +114,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
             if amount:
                 affine = sample_affine(len(features), amount, generator)
                 features = apply_affine(features, affine)
-                motions = apply_affine_to_motion(motions, affine)
+                motions = apply_affine_to_flow(motions, affine)
         return self._fam(features.clone(), motions.clone())
 
     def _analysed(self, batch: LabelledBatch, quality: int | None) -> AnalysisInput:
@@ -125,8 +125,8 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         """
         codec, clips = self.codec, zip(batch["name"], batch["plane"].tolist(), strict=True)
 
-        def compute(places: list[int]) -> Tensor:
-            spikes, scales = batch["spikes"][places], batch["rate_scale"][places]
+        def compute(indices: list[int]) -> Tensor:
+            spikes, scales = batch["spikes"][indices], batch["rate_scale"][indices]
             if quality is None:
                 parts = codec.analysis_input(spikes, scales)
             else:
@@ -142,7 +142,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         """Classify a batch and, in a test, also after coding at each quality."""
         evaluation = super().evaluate(batch, split, batch_idx)
         values, spikes = dict(evaluation.values), batch["spikes"]
-        is_coded = split == "test" and self.codec.coding is not None
+        is_coded = split == "test" and self.codec.codec_networks is not None
         for quality in range(QUALITIES) if is_coded else ():
             coded = coded_clips(self.codec, spikes, batch["rate_scale"], quality)
             is_correct = self._fam(*coded.analysis).argmax(dim=1) == batch["label"]
@@ -159,7 +159,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         metrics: Any = self.evaluator.metrics_of("test")
         accuracy = float(metrics["accuracy"].compute())
         super().on_test_epoch_end()
-        if self.codec.coding is None:
+        if self.codec.codec_networks is None:
             return
         values, self.evaluator.curves = self.coded.results()
         for quality in range(QUALITIES):
@@ -236,11 +236,11 @@ def coded_features(codec: SCICodec, features: Tensor, quality: int) -> CodedClip
 
     The encoder's closed loop yields the decoded features, so the bitstreams are not read.
     """
-    coding = coding_of(codec)
+    coding = codec_networks_of(codec)
     check_exact(codec)
     encoders = [rans.GroupEncoder() for _ in features]
     with exact_context(features.device):
-        options: Any = {"estimation": codec.motion, "weight": codec.lambdas[quality]}
+        options: Any = {"estimation": codec.motion, "weight": codec.rd_weights[quality]}
         symbols = SymbolEncoder(*encoders)
         frames = encode_frames(coding, symbols, features.unbind(1), quality, **options)
         decoded, motion = stack_frames(coding, list(frames))
@@ -288,7 +288,7 @@ def apply_affine(images: Tensor, distortion: Tensor) -> Tensor:
     return outputs.view_as(images)
 
 
-def apply_affine_to_motion(motions: Tensor, distortion: Tensor) -> Tensor:
+def apply_affine_to_flow(motions: Tensor, distortion: Tensor) -> Tensor:
     """Transform motions ``(B, n, 2, H, W)`` in pixels together with the images of a sample.
 
     Vectors are multiplied by the inverse of the linear part.

@@ -84,7 +84,7 @@ def analysis_of(weights: str, fem: FEM) -> FAM:
     module = load(weights)
     if not isinstance(module, StagedModule) or not isinstance(module.codec.fam, FAM):
         raise ConfigError(
-            f"analysis: {weights} is not of SCI with an analysis of pictures; name a checkpoint "
+            f"analysis: {weights} is not of SCI with an analysis of images; name a checkpoint "
             "of stage 'fam'"
         )
     trained, used = module.codec.fem.state_dict(), fem.state_dict()

@@ -135,15 +135,15 @@ class PlaybackRecognitionModule(ClassificationModule):
 
     def training_pictures(self, batch: LabelledBatch) -> Tensor:
         """Return the pictures of a training batch, ``(B, pictures, H, W)``."""
-        return self.pictures_of(batch["spikes"], batch["rate_scale"])
+        return self.images_of(batch["spikes"], batch["rate_scale"])
 
-    def pictures_of(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+    def images_of(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
         """Return the playback of clips, ``(B, 1, H, W)``."""
         return playback_at(spikes, rate_scale, [spikes.shape[1] // 2])
 
     def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
         """Return the logits of each clip: ``(B, 41, H, W)`` -> ``(B, classes)``."""
-        return self.network(self.pictures_of(spikes, rate_scale))
+        return self.network(self.images_of(spikes, rate_scale))
 
     def logits(self, batch: LabelledBatch) -> Tensor:
         """Return the logits of a training batch, with augmentation."""
@@ -156,7 +156,7 @@ class PlaybackRecognitionModule(ClassificationModule):
 
     def features(self, batch: LabelledBatch) -> Tensor | None:
         """Return the inputs of the last layer for each clip."""
-        return self.network.pooled(self.pictures_of(batch["spikes"], batch["rate_scale"]))
+        return self.network.pooled(self.images_of(batch["spikes"], batch["rate_scale"]))
 
 
 class CodedRecognitionModule(PlaybackRecognitionModule):
@@ -209,7 +209,7 @@ class CodedRecognitionModule(PlaybackRecognitionModule):
     def _codec(self) -> SCICodec:
         """SCI's networks; not a submodule, so that checkpoints do not contain them."""
         codec = getattr(load(self.hparams["weights"]), "codec", None)
-        is_codec = isinstance(codec, SCICodec) and codec.coding is not None
+        is_codec = isinstance(codec, SCICodec) and codec.codec_networks is not None
         if codec is None or not (is_codec and isinstance(codec.fam, FAM)):
             raise ConfigError(
                 f"weights: {self.hparams['weights']} is not of SCI with a codec and an analysis of "
@@ -236,7 +236,7 @@ class CodedRecognitionModule(PlaybackRecognitionModule):
     def features(self, batch: LabelledBatch) -> None:
         """Return None: a map of the features would code each clip once more."""
 
-    def pictures_of(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+    def images_of(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
         """Return the pictures of clips after coding at the highest rate."""
         return self.decoded(spikes, rate_scale, QUALITIES - 1)[0]
 
@@ -252,7 +252,7 @@ class CodedRecognitionModule(PlaybackRecognitionModule):
         codec = self._codec.to(spikes.device)
         features = clip_features(codec, spikes, rate_scale)
         if self.coder != "features":  # images, in all channels
-            motion, fam = codec.backward_motion(features), cast("FAM", codec.fam)
+            motion, fam = codec.backward_flow(features), cast("FAM", codec.fam)
             inputs = (gather_analysis_input(features, motion, n) for n in range(self.pictures))
             images = torch.stack([fam(*parts).clamp(0.0, 1.0) for parts in inputs], dim=1)
             features = images.expand_as(features)

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, Unpack, cast
 import torch
 from torch import Tensor
 
-from spike_zoo.media.flow import flow_pictures
+from spike_zoo.media.flow import flow_images
 from spike_zoo.methods.sci.analysis.fam import (
     AROUND,
     CENTRE,
@@ -47,7 +47,7 @@ STATIC_SCENE: Final = SceneSpec(
 
 
 class Intermediates(NamedTuple):
-    """Intermediate outputs of a batch, for pictures."""
+    """Intermediate outputs of a batch, shown as images."""
 
     codec: SCICodec
     feature: Tensor  # of the middle plane, (B, 3, H, W)
@@ -61,12 +61,12 @@ class Intermediates(NamedTuple):
         if not isinstance(codec.fam, FAM):
             features = codec.features(spikes, scale)
             middle = features[:, features.shape[1] // 2]
-            return cls(codec, middle, codec.picture(middle), None)
+            return cls(codec, middle, codec.feature_image(middle), None)
         analysis = codec.analysis_input(spikes, scale)
         return cls(codec, analysis.features[:, CENTRE], codec.fam(*analysis), analysis)
 
-    def pictures(self, index: int) -> dict[str, Tensor]:
-        """Return pictures of the feature of one sample and of the alignment of the previous one.
+    def captioned_images(self, index: int) -> dict[str, Tensor]:
+        """Return images of the feature of one sample and of the alignment of the previous one.
 
         Warped, deformed and fused features are means over channels, scaled to [0, 1]. Source:
         Figs. 15 and 17 of the paper.
@@ -78,16 +78,16 @@ class Intermediates(NamedTuple):
         motion = motions[0, AROUND.index(PREVIOUS)].float()
         return {
             **feature,
-            **flow_pictures(motion),
-            **self._alignment_pictures(self.codec.fam, features, motion),
+            **flow_images(motion),
+            **self._alignment_images(self.codec.fam, features, motion),
         }
 
     @staticmethod
-    def _alignment_pictures(fam: FAM, features: Tensor, motion: Tensor) -> dict[str, Tensor]:
+    def _alignment_images(fam: FAM, features: Tensor, motion: Tensor) -> dict[str, Tensor]:
         height, width = features.shape[-2:]
         rows, columns = height - height % 2, width - width % 2  # alignment needs even sides
         cropped = features[..., :rows, :columns]
-        neighbour, centre = (fam.embed(cropped[:, place]) for place in (PREVIOUS, CENTRE))
+        neighbour, centre = (fam.embed(cropped[:, index]) for index in (PREVIOUS, CENTRE))
         steps = fam.alignment.steps(neighbour, centre, motion[None, :, :rows, :columns])
         names = ["embedded" if fam.alignment.warp is None else "warped", "deformed", "fused"]
         return {
@@ -118,7 +118,7 @@ class ClipStageEvaluator(ReconstructionEvaluator):
     def measure_batch(
         self, method: ReconstructionModule, batch: ReconstructionBatch, split: Split, index: int
     ) -> Evaluation:
-        """Measure images, and add pictures of intermediate outputs."""
+        """Measure images, and add images of intermediate outputs."""
         method.check_clip(batch["spikes"].shape[1])
         outputs = Intermediates.of(_codec(method), batch)
         images = outputs.image.float().clamp(0.0, 1.0)
@@ -126,7 +126,7 @@ class ClipStageEvaluator(ReconstructionEvaluator):
         if split == "test" and outputs.analysis is None:
             self.smoothness.add_features(split, outputs.feature.float())
         samples = [
-            sample._replace(pictures=_inserted(sample.pictures, outputs.pictures(number)))
+            sample._replace(images=_inserted(sample.images, outputs.captioned_images(number)))
             for number, sample in enumerate(evaluation.samples)
         ]
         return evaluation._replace(samples=samples)
@@ -231,7 +231,7 @@ class SCIAnalysisModule(StagedModule, ReconstructionModule):
         with torch.set_grad_enabled(self.hparams["train_fem"]):
             features = self.codec.features(batch["spikes"], batch["rate_scale"])
         with torch.no_grad():
-            motion = self.codec.backward_motion(features)
+            motion = self.codec.backward_flow(features)
         output = self._fam.branches(*gather_analysis_input(features, motion, NEIGHBOURS_PER_SIDE))
         terms = reconstruction_terms(output, batch["image"])
         if self.hparams["train_fem"]:
@@ -255,10 +255,10 @@ def _codec(method: ReconstructionModule) -> SCICodec:
     return cast("StagedModule", method).codec
 
 
-def _inserted(pictures: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return pictures with others after the first."""
-    (first, picture), *following = pictures.items()
-    return {first: picture, **others, **dict(following)}
+def _inserted(images: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return images with others after the first."""
+    (first, image), *following = images.items()
+    return {first: image, **others, **dict(following)}
 
 
 def stretch_contrast(values: Tensor) -> Tensor:

@@ -118,7 +118,7 @@ class SCICodecModule(StagedModule, ReconstructionModule):
             row = with_part(row, "fam", "frozen")
             row = row._replace(starts_from=(*row.starts_from, "fam"))
         self.train_stage(row, networks)
-        self.coding, self.coder = coding, SCICoder.with_options(self.codec, coding)
+        self.coding_options, self.coder = coding, SCICoder.with_options(self.codec, coding)
         self.evaluator = CodingStageEvaluator()
 
     def begin(self) -> None:
@@ -134,7 +134,7 @@ class SCICodecModule(StagedModule, ReconstructionModule):
 
     def rate_estimator(self, generator: torch.Generator) -> RateEstimator:
         """Return the rate estimator for the current progress of the run."""
-        kind, progress = self.coding.quantization, self.progress
+        kind, progress = self.coding_options.quantization, self.progress
         is_noisy = kind == "noise" or (kind == "mixed" and progress < NOISY)
         return RateEstimator(generator, is_noisy=is_noisy, is_rounded=progress >= ROUNDED)
 
@@ -148,14 +148,14 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         check_scenes(batch, "stage codec")
         generator = self.generator("coding")
         quality = int(torch.randint(QUALITIES, (), generator=generator))
-        weight = float(self.coding.lambdas[quality])
-        kind, done = phase_of(self.progress, self.coding.phase_fractions)
+        weight = float(self.coding_options.rd_weights[quality])
+        kind, done = phase_of(self.progress, self.coding_options.phase_fractions)
         scenes = self.training_scenes(batch)
-        both = torch.cat([scenes.features, scenes.targets(self.coding.target)], dim=2)
+        both = torch.cat([scenes.features, scenes.targets(self.coding_options.target)], dim=2)
         sampled = sample_group(both, kind, generator)
         group, targets = zip(*(frame.chunk(2, dim=1) for frame in sampled), strict=True)
         symbols = self.rate_estimator(generator)
-        coding = cast("CodecNetworks", self.codec.coding)
+        coding = cast("CodecNetworks", self.codec.codec_networks)
         options: Any = {"estimation": self.codec.motion}
         if kind == "rollout" and coding.inter.skip:
             options["modes"] = sample_modes(generator)
@@ -174,7 +174,7 @@ class SCICodecModule(StagedModule, ReconstructionModule):
             terms |= {"warp": warp, "total": total}
         if kind != "intra":
             terms["motion"] = motion_error(frames)
-            share = self.coding.motion_loss_weight * (1 - MOTION_LOSS_FALL * self.progress)
+            share = self.coding_options.motion_loss_weight * (1 - MOTION_LOSS_FALL * self.progress)
             terms["total"] = terms["total"] + share * terms["motion"]
         return terms
 
@@ -192,9 +192,9 @@ class SCICodecModule(StagedModule, ReconstructionModule):
     ) -> Tensor:
         """Return the mean square error of features, or of images if these are the target."""
         decoded = torch.cat([group.features for group in groups])
-        if self.coding.target == "features":
+        if self.coding_options.target == "features":
             return F.mse_loss(decoded, torch.cat(prepared.features))
-        images = images_at(scene.planes, enumerate(self.codec.picture(decoded)))
+        images = images_at(scene.planes, enumerate(self.codec.feature_image(decoded)))
         return F.mse_loss(images, scene.images.to(decoded.device))
 
 

@@ -62,7 +62,7 @@ class SCICoder:
     def with_options(cls, codec: SCICodec, options: CodingOptions) -> Self:
         """Set the options of a codec, and return its coder."""
         codec.boundary, codec.iframe_motion = options.boundary, options.iframe_motion
-        codec.analysis, codec.lambdas = options.analysis, tuple(options.lambdas)
+        codec.analysis, codec.rd_weights = options.analysis, tuple(options.rd_weights)
         return cls(codec, options.gop)
 
     def prepared(self, scene: CodedScene) -> PreparedRecording:
@@ -104,8 +104,8 @@ class SCICoder:
         self, prepared: PreparedRecording, quality: int
     ) -> tuple[Tensor, list[DecodedBitstream]]:
         """Return the estimated bits per pixel of a feature, and the decoded groups."""
-        header, coding = prepared.header, cast("CodecNetworks", self.codec.coding)
-        options: Any = {"estimation": self.codec.motion, "weight": self.codec.lambdas[quality]}
+        header, coding = prepared.header, cast("CodecNetworks", self.codec.codec_networks)
+        options: Any = {"estimation": self.codec.motion, "weight": self.codec.rd_weights[quality]}
         symbols, groups = RateEstimator(is_exact=True), []
         with torch.inference_mode():
             for group in range(header.groups):
@@ -142,9 +142,9 @@ class CodingStageEvaluator(Evaluator[CodingStage, SceneBatch]):
         self.coding = CodingEvaluator(range(QUALITIES), RATES)
         self.flow = FlowEvaluator()
 
-    def check_data(self, method: CodingStage, served: LightningDataModule, stage: str) -> None:
+    def check_data(self, method: CodingStage, datamodule: LightningDataModule, stage: str) -> None:
         """Raise ConfigError for data that cut recordings into clips."""
-        self.coding.check_data(method, served, stage)
+        self.coding.check_data(method, datamodule, stage)
 
     def origins(self, batch: SceneBatch) -> list[Origin]:
         """Return recording and plane of every image."""
@@ -184,7 +184,7 @@ class CodingStageEvaluator(Evaluator[CodingStage, SceneBatch]):
         coder = method.coder
         prepared = coder.prepared(scene)
         costs = []
-        for quality, weight in enumerate(coder.codec.lambdas):
+        for quality, weight in enumerate(coder.codec.rd_weights):
             rate, groups = coder.estimated(prepared, quality)
             costs.append(rate + weight * method.distortion(scene, prepared, groups))
             decoded = torch.cat([group.features for group in groups])
@@ -216,7 +216,7 @@ class CodingStageEvaluator(Evaluator[CodingStage, SceneBatch]):
             "epe_still": flow_errors.still_error(decoded, truth),
         }
         self.flow.add_errors(split, [scene.name] * len(pairs), values)
-        self.flow.add_means(split, {"motion_spread": flow_errors.motion_spread(decoded)[None]})
+        self.flow.add_means(split, {"flow_spread": flow_errors.flow_spread(decoded)[None]})
 
 
 def images_at(planes: Sequence[int], numbered: Iterable[tuple[int, Tensor]]) -> Tensor:

@@ -88,7 +88,7 @@ class SCIJointModule(StagedModule, ReconstructionModule):
         coding = options_of(CodingOptions, coding)
         self.save_hyperparameters()
         self.train_stage(STAGES["joint"], networks)
-        self.coding, self.coder = coding, SCICoder.with_options(self.codec, coding)
+        self.coding_options, self.coder = coding, SCICoder.with_options(self.codec, coding)
         self.evaluator = CodingStageEvaluator()
 
     def rate_estimator(self, generator: torch.Generator) -> RateEstimator:
@@ -100,11 +100,14 @@ class SCIJointModule(StagedModule, ReconstructionModule):
         check_scenes(batch, "stage joint", ROLLOUT)
         generator = self.generator("coding")
         quality = int(torch.randint(QUALITIES, (), generator=generator))
-        weight = float(self.coding.lambdas[quality])
+        weight = float(self.coding_options.rd_weights[quality])
         scenes = self.training_scenes(batch)
         group = list(scenes.features[:, :ROLLOUT].unbind(1))
-        targets = scenes.targets(self.coding.target)[:, :ROLLOUT].unbind(1)
-        coding, symbols = cast("CodecNetworks", self.codec.coding), self.rate_estimator(generator)
+        targets = scenes.targets(self.coding_options.target)[:, :ROLLOUT].unbind(1)
+        coding, symbols = (
+            cast("CodecNetworks", self.codec.codec_networks),
+            self.rate_estimator(generator),
+        )
         frames = list(encode_frames(coding, symbols, group, quality, estimation=self.codec.motion))
         decoded, motion = stack_frames(coding, frames)
         around = gather_analysis_input(decoded, motion, NEIGHBOURS_PER_SIDE)

@@ -10,9 +10,9 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.media.flow import flow_picture, flow_pictures
+from spike_zoo.media.flow import flow_image, flow_images
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS, MotionEstimation
-from spike_zoo.methods.sci.training.losses import motion_terms
+from spike_zoo.methods.sci.training.losses import flow_terms
 from spike_zoo.methods.sci.training.options import (
     NETWORKS,
     STAGES,
@@ -32,10 +32,10 @@ from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.tasks.batch import SceneBatch, Split
 from spike_zoo.tasks.evaluation import (
+    CaptionedImages,
     Evaluation,
     MeasuredImage,
     Origin,
-    SamplePictures,
     SamplePrediction,
 )
 from spike_zoo.tasks.evaluators.flow import FlowEvaluator
@@ -67,19 +67,19 @@ class MotionEvaluator(FlowEvaluator):
         """Return the motions of all pairs, ``(P, 2, H, W)`` in pixels."""
         check_scenes(batch, "stage motion")
         pairs = pairs_of(method.feature_scenes(batch))
-        return method.codec.estimate_motion(pairs.current, pairs.reference)
+        return method.codec.estimate_flow(pairs.current, pairs.reference)
 
     def sample_predictions(
         self, batch: SceneBatch, prediction: Tensor
     ) -> Sequence[SamplePrediction]:
         """Return motions as colour images, each scaled to its longest vector."""
-        pictures = torch.stack([flow_picture(motion) for motion in prediction])
-        return super().sample_predictions(batch, pictures)
+        colours = torch.stack([flow_image(motion) for motion in prediction])
+        return super().sample_predictions(batch, colours)
 
     def evaluate(
-        self, method: StagedModule, batch: SceneBatch, split: Split, index: int
+        self, method: StagedModule, batch: SceneBatch, split: Split, batch_idx: int
     ) -> Evaluation:
-        """Measure the motions with ground truth, and return pictures of them."""
+        """Measure the motions with ground truth, and return images of them."""
         check_scenes(batch, "stage motion")
         pairs = pairs_of(method.feature_scenes(batch))
         if pairs.truth is None:
@@ -87,21 +87,23 @@ class MotionEvaluator(FlowEvaluator):
                 "evaluation of stage motion needs ground-truth motion, and the archive has none: "
                 "make an archive with 'python -m spike_zoo simulate --kind sequence'"
             )
-        motions = method.codec.estimate_motion(pairs.current, pairs.reference)
+        motions = method.codec.estimate_flow(pairs.current, pairs.reference)
         has_truth = torch.isfinite(pairs.truth).all(dim=1).flatten(1).any(dim=1)
-        places = has_truth.nonzero()[:, 0].tolist()
-        if not places:
+        indices = has_truth.nonzero()[:, 0].tolist()
+        if not indices:
             return Evaluation(())
         origins = self.origins(batch)
         scales = batch["rate_scale"].repeat_interleave(len(origins) // len(batch["name"])).tolist()
-        measured = [MeasuredImage(origins[n], origins[n].plane, scales[n]) for n in places]
+        measured = [MeasuredImage(origins[n], origins[n].plane, scales[n]) for n in indices]
         values = self.measure(split, motions[has_truth], pairs.truth[has_truth])
         self.add_speeds(split, [image.origin.name for image in measured], values)
         samples = []
-        for place, (origin, *_) in zip(places, measured, strict=True):
-            pictures = {"feature before": pairs.reference[place], "feature": pairs.current[place]}
-            pictures |= flow_pictures(motions[place], pairs.truth[place])
-            samples.append(SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}"))
+        for index, (origin, *_) in zip(indices, measured, strict=True):
+            by_caption = {"feature before": pairs.reference[index], "feature": pairs.current[index]}
+            by_caption |= flow_images(motions[index], pairs.truth[index])
+            samples.append(
+                CaptionedImages(origin, by_caption, f"{origin.name}-plane{origin.plane}")
+            )
         return Evaluation(samples, measured, values)
 
 
@@ -168,8 +170,8 @@ class SCIMotionModule(StagedModule, ReconstructionModule):
         estimation = cast("MotionEstimation", self.codec.motion)
         motions = estimation.pyramid(pairs.current, pairs.reference)
         current, reference = (pad_to_multiple(feature, FACTORS[0]) for feature in pairs[:2])
-        truth = None if pairs.truth is None else flow_losses.padded_motion(pairs.truth, FACTORS[0])
-        return motion_terms(motions, current, reference, truth, self.flow_loss_weight)
+        truth = None if pairs.truth is None else flow_losses.padded_flow(pairs.truth, FACTORS[0])
+        return flow_terms(motions, current, reference, truth, self.flow_loss_weight)
 
 
 def pairs_of(scenes: FeatureBatch) -> FeaturePairs:

@@ -1,4 +1,4 @@
-"""Tests of SCIRecognitionModule and of its baselines, which classify pictures."""
+"""Tests of SCIRecognitionModule and of its baselines, which classify images."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TestPlayback(ClassificationTester, MethodTester):
         return PlaybackRecognitionModule(2, channels=8, blocks=1)
 
 
-class TestCodedPictures(ClassificationTester, MethodTester):
+class TestCodedImages(ClassificationTester, MethodTester):
     weights: str
 
     @pytest.fixture(autouse=True)
@@ -84,13 +84,13 @@ def coded_module(coder: Coder, weights: str, **options: Any) -> CodedRecognition
 
 
 @pytest.mark.parametrize("coder", get_args(Coder))
-def test_a_coder_returns_five_pictures_and_the_size_of_each_clip(
+def test_a_coder_returns_five_images_and_the_size_of_each_clip(
     coder: Coder, joint_file: str
 ) -> None:
     module, batch = coded_module(coder, joint_file), labelled_batch(41, 40, 48)
     with torch.no_grad():
         decoded = [module.decoded(batch["spikes"], batch["rate_scale"], n) for n in range(4)]
-    assert [pictures.shape for pictures, _ in decoded] == 4 * [(2, 5, 40, 48)]
+    assert [images.shape for images, _ in decoded] == 4 * [(2, 5, 40, 48)]
     assert all(len(n_bytes) == 2 for _, n_bytes in decoded)
     if coder in ("x265", "spikes"):  # the networks are random
         sizes = [sum(n_bytes) for _, n_bytes in decoded]
@@ -98,7 +98,7 @@ def test_a_coder_returns_five_pictures_and_the_size_of_each_clip(
         assert len(set(sizes)) == 4
     if coder == "spikes":
         exact = playback_at(batch["spikes"], batch["rate_scale"], CENTRES)
-        errors = [float((pictures - exact).abs().mean()) for pictures, _ in decoded]
+        errors = [float((images - exact).abs().mean()) for images, _ in decoded]
         assert errors[-1] < errors[0]
 
 
@@ -108,11 +108,11 @@ def test_each_training_clip_is_coded_once_and_at_one_rate(
     module, batch = coded_module("x265", joint_file, cache_gib=0.1), labelled_batch(41, 40, 48)
     batch["name"] = [f"clip {number}" for number in range(2)]
     first = module.training_pictures(batch)
-    monkeypatch.setattr(module, "decoded", None)  # pictures must come from the cache
+    monkeypatch.setattr(module, "decoded", None)  # images must come from the cache
     assert torch.equal(module.training_pictures(batch), first)
 
 
-def test_coded_pictures_need_weights_with_a_codec_and_a_rate_for_each_quality(
+def test_coded_images_need_weights_with_a_codec_and_a_rate_for_each_quality(
     stage_files: dict[str, str],
 ) -> None:
     with pytest.raises(SpikeZooError, match="is not of SCI with a codec and an analysis"):
@@ -165,16 +165,16 @@ def test_the_playback_classifier_trains_at_the_depth_used_for_comparison() -> No
     """The baseline must train; without batch normalisation its accuracy stays near 10 %."""
     seed_everything(0)
     digits = load_digits()
-    pictures = F.interpolate(torch.tensor(digits.images)[:, None].float() / 16, (24, 24))
+    images = F.interpolate(torch.tensor(digits.images)[:, None].float() / 16, (24, 24))
     labels = torch.tensor(digits.target)
     network = PlaybackClassifier(channels=48, blocks=4)
     optimizer = torch.optim.Adam(network.parameters(), 2e-3)
     for batch in torch.arange(1200).split(16):
         optimizer.zero_grad()
-        F.cross_entropy(network(pictures[batch]), labels[batch]).backward()
+        F.cross_entropy(network(images[batch]), labels[batch]).backward()
         optimizer.step()
     with torch.no_grad():
-        predictions = network.eval()(pictures[1400:1600]).argmax(dim=1)
+        predictions = network.eval()(images[1400:1600]).argmax(dim=1)
     assert (predictions == labels[1400:1600]).float().mean() >= 0.5
 
 
