@@ -13,8 +13,7 @@ from spike_zoo.data.windows import ReconstructionWindows
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.packing import pack_bits, unpack_bits
 from spike_zoo.spikes.recording import SpikeRecording
-from spike_zoo.tasks.clips import FlowFields
-from spike_zoo.tasks.flow import FLOW_OFFSET
+from spike_zoo.tasks.clips import FLOW_OFFSET, FlowFields
 from spike_zoo.tasks.protocols import Reconstructs
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from spike_zoo.media.output import with_progress
 from spike_zoo.media.viewer import Layer, Viewer
 from spike_zoo.pages.scene import most_detailed_point
 from spike_zoo.spikes.windows import spread_planes
-from spike_zoo.tasks.clips import FlowFields
-from spike_zoo.tasks.flow import FLOW_OFFSET
+from spike_zoo.tasks.clips import FLOW_OFFSET, FlowFields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -17,7 +17,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import start_schedules, total_updates
 from spike_zoo.tasks.batch import Split
-from spike_zoo.tasks.evaluation import Evaluation, Origin, SamplePrediction
+from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.evaluators.base import Curves, Evaluator
 
 
@@ -118,14 +118,6 @@ class MethodModule(LightningModule):
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (the task's batch)
         """Add a batch to the metrics of a split, and return the results for callbacks."""
         return self.evaluator.evaluate(self, batch, split, batch_idx)
-
-    def origins(self, batch: Any) -> Sequence[Origin]:  # noqa: ANN401  (the task's batch)
-        """Return the recording and plane of each sample of a batch."""
-        return self.evaluator.origins(batch)
-
-    def sample_predictions(self, batch: Any, prediction: Any) -> Sequence[SamplePrediction]:  # noqa: ANN401  (the task's)
-        """Return the outputs of ``predict_step`` to write to files."""
-        return self.evaluator.sample_predictions(batch, prediction)
 
     def profiled_calls(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (the task's batch)
         """Return the jobs whose costs are measured: name -> function that runs the job once.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +15,14 @@ from spike_zoo.spikes.rate_scale import rate_scale_of
 from spike_zoo.spikes.recording import SpikeRecording, check_recording
 from spike_zoo.spikes.windows import Planes, centred_window, mirrored_planes, wanted_planes
 
+Method: TypeAlias = Any
+"""A :class:`ClipReconstruction` or a :class:`ReconstructionModule`, which share functions."""
+FLOW_OFFSET: Final = 20
+"""Planes between an image and the earlier or later plane that its flow points to."""
+
 
 def reconstruct(
-    method: Any,  # noqa: ANN401  (ClipReconstruction or ReconstructionModule)
-    recording: SpikeRecording,
-    centers: Planes,
-    *,
-    rate_scale: float | None = None,
+    method: Method, recording: SpikeRecording, centers: Planes, *, rate_scale: float | None = None
 ) -> Tensor:
     """Reconstruct the images at some planes of a recording.
 
@@ -51,11 +52,7 @@ def reconstruct(
 
 
 def reconstruct_stream(
-    method: Any,  # noqa: ANN401  (ClipReconstruction or ReconstructionModule)
-    recording: SpikeRecording,
-    centers: Planes,
-    *,
-    rate_scale: float | None = None,
+    method: Method, recording: SpikeRecording, centers: Planes, *, rate_scale: float | None = None
 ) -> Iterator[Tensor]:
     """Yield the images of :meth:`reconstruct` one by one, ``(1, H, W)``, in constant memory."""
     check_recording(recording)
@@ -71,10 +68,7 @@ def reconstruct_stream(
 
 
 def image_stream(
-    method: Any,  # noqa: ANN401  (ClipReconstruction or ReconstructionModule)
-    recording: SpikeRecording,
-    centers: Sequence[int],
-    rate_scale: float,
+    method: Method, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
 ) -> Iterator[Tensor]:
     """Yield the images that a method reconstructs from the clips around some planes."""
     device = next((parameter.device for parameter in method.parameters()), torch.device("cpu"))
@@ -136,11 +130,7 @@ class FlowFields(Protocol):
 
 
 def motion(
-    method: Any,  # noqa: ANN401  (with _fields, which yields the field of each plane)
-    recording: SpikeRecording,
-    centers: Planes,
-    *,
-    rate_scale: float | None = None,
+    method: Method, recording: SpikeRecording, centers: Planes, *, rate_scale: float | None = None
 ) -> Tensor:
     """Return the fields along which planes before and after an image are aligned to the image.
 

@@ -22,8 +22,8 @@ from scipy.special import stdtrit
 from spike_zoo.checkpoints.loading import rebuild
 from spike_zoo.checkpoints.saved_model import plain, read_back, read_checkpoint
 from spike_zoo.errors import ConfigError, SpikeZooError
+from spike_zoo.nn.distributed import all_gather_objects
 from spike_zoo.tasks.evaluation import Evaluation
-from spike_zoo.tasks.evaluators.base import all_gather_objects
 from spike_zoo.tasks.evaluators.hidden_pixels import HELD_OUT_ERROR
 from spike_zoo.training.folders import FOLDER, LAST
 from spike_zoo.training.libraries import (

@@ -66,7 +66,7 @@ class CostMeter(Callback):
         if self._batches > TIMED or not isinstance(pl_module, MethodModule):
             return
         self._batches += 1
-        samples = len(pl_module.origins(batch))
+        samples = len(pl_module.evaluator.origins(batch))
         with torch.inference_mode(), trainer.precision_plugin.predict_step_context():
             for name, job in pl_module.profiled_calls(batch).items():
                 count = 1 if isinstance(job, ProfiledCall) else samples

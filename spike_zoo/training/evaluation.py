@@ -11,9 +11,9 @@ from lightning import Callback
 from lightning.pytorch.callbacks import BasePredictionWriter
 
 from spike_zoo.media.images import save_image
+from spike_zoo.nn.distributed import all_gather_objects
 from spike_zoo.tasks.base import MethodModule
 from spike_zoo.tasks.evaluation import Evaluation
-from spike_zoo.tasks.evaluators.base import all_gather_objects
 from spike_zoo.training.csv_logger import write_rows
 from spike_zoo.training.result import PER_IMAGE_FILENAME, PREDICTIONS_FILENAME
 from spike_zoo.utils.files import plain_name
@@ -109,7 +109,7 @@ def image_set_digest(images: Iterable[tuple[str, int | str]]) -> str:
 
 
 class PredictionFiles(BasePredictionWriter):
-    """Write the predictions of every sample, see :meth:`MethodModule.sample_predictions`.
+    """Write the predictions of every sample, see :meth:`Evaluator.sample_predictions`.
 
     Images are written as PNG files named after recording and plane, or sample number if the sample
     has no plane. Values are written as a line of ``predictions.csv``.
@@ -128,7 +128,7 @@ class PredictionFiles(BasePredictionWriter):
         prediction, batch_indices, batch, *_ = arguments
         if not isinstance(pl_module, MethodModule):
             return
-        samples = pl_module.sample_predictions(batch, prediction)
+        samples = pl_module.evaluator.sample_predictions(batch, prediction)
         numbers: Sequence[int] = range(self._done, self._done + len(samples))
         if batch_indices and len(batch_indices) == len(samples):  # a scene has several images
             numbers = batch_indices

@@ -54,8 +54,8 @@ def _module_without_trainer(step: float = 0.1) -> Brighter:
     return module
 
 
-def _mean(module: MethodModule, split: str) -> dict[str, float]:
-    values = cast(MetricCollection, module.evaluator.split_metrics[split]).compute()
+def _mean(module: MethodModule, split: Split) -> dict[str, float]:
+    values = module.evaluator.epoch_values(module, split)
     return {f"{split}/{name}": value.item() for name, value in values.items()}
 
 
@@ -75,10 +75,10 @@ def test_metrics_of_splits_are_independent() -> None:
     module.validation_step(image, 0)
     module.step = 0.01
     module.test_step(image, 0)
-    assert _mean(module, "val") == {"val/psnr": pytest.approx(20.0, abs=1e-3)}
-    assert _mean(module, "test") == {"test/psnr": pytest.approx(40.0, abs=1e-3)}
     module.setup("validate")  # a second stage of the same run
     assert _mean(module, "val") == {"val/psnr": pytest.approx(20.0, abs=1e-3)}
+    assert _mean(module, "test") == {"test/psnr": pytest.approx(40.0, abs=1e-3)}
+    assert not _mean(module, "test"), "the end of an epoch resets the metrics"
 
 
 def test_unsuitable_data_are_rejected_before_metrics_are_built() -> None:
@@ -88,7 +88,7 @@ def test_unsuitable_data_are_rejected_before_metrics_are_built() -> None:
         module.setup("fit")
     module._trainer.datamodule.is_wrong = False
     module.setup("fit")
-    assert list(module.evaluator.split_metrics) == ["val", "test"]
+    assert list(module.evaluator.metrics) == ["psnr"]
 
 
 def test_a_checkpoint_contains_only_the_class_path_and_the_arguments() -> None:

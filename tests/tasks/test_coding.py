@@ -158,5 +158,5 @@ def test_predictions_are_images(scenes: list[Any]) -> None:
     batch = scenes[0]
     module = RoundingCodec()
     images = module.predict_step(batch, 0)
-    predicted = module.sample_predictions(batch, images)
+    predicted = module.evaluator.sample_predictions(batch, images)
     assert [image.origin.plane for image in predicted] == batch["planes"].flatten().tolist()

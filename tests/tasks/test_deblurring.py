@@ -105,7 +105,7 @@ def test_a_video_has_seven_images_evenly_spaced_over_the_exposure(module: Clock)
     image = module.predict_step(_batch(), 0)  # the middle image
     assert image.shape == (1, 3, 16, 16)
     assert image.unique().item() == pytest.approx(68 / 200)
-    assert module.origins(_batch()) == [Origin("street")]
+    assert module.evaluator.origins(_batch()) == [Origin("street")]
 
 
 def test_exposures_of_a_real_camera_are_shown_but_not_measured(module: Clock) -> None:

@@ -90,7 +90,7 @@ def test_the_first_clip_is_shown_with_its_predicted_class() -> None:
 def test_a_prediction_names_the_best_three_classes() -> None:
     module = _module()
     batch = _batch(2, 1)
-    first, second = module.sample_predictions(batch, module.predict_step(batch, 0))
+    first, second = module.evaluator.sample_predictions(batch, module.predict_step(batch, 0))
     assert first.origin == Origin("take0", 7)
     assert first.values["label"] == 2
     assert first.values["label_name"] == "2", "classes without names have their number"
@@ -99,7 +99,7 @@ def test_a_prediction_names_the_best_three_classes() -> None:
     names = {str(second.values[key]) for key in ("label_name", "second_name", "third_name")}
     assert len(names) == 3
     two = Counts(classes=2)
-    (only,) = two.sample_predictions(_batch(1), two.predict_step(_batch(1), 0))
+    (only,) = two.evaluator.sample_predictions(_batch(1), two.predict_step(_batch(1), 0))
     assert list(only.values)[-2:] == ["second_name", "second_probability"], (
         "there is no third class"
     )

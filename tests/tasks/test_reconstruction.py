@@ -59,7 +59,7 @@ def test_every_clip_is_measured_and_shown(module: Grey) -> None:
     evaluation = module.test_step(_batch(), 3)
     assert evaluation.values["psnr"].tolist() == pytest.approx([20.0, 40.0], abs=1e-3)
     origins = [Origin("street", 40), Origin("alley", 12)]
-    assert module.origins(_batch()) == origins
+    assert module.evaluator.origins(_batch()) == origins
     assert evaluation.measured == [
         MeasuredImage(origins[0], 40, 0.5),
         MeasuredImage(origins[1], 12, 0.25),

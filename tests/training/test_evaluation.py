@@ -20,9 +20,9 @@ from torch.utils.data import DataLoader
 from spike_zoo.cli.main import main
 from spike_zoo.media import load_image
 from spike_zoo.methods.ssdm import BlurryInputModule
+from spike_zoo.nn import distributed
 from spike_zoo.tasks import MethodModule
 from spike_zoo.tasks.evaluation import Origin, SamplePrediction
-from spike_zoo.tasks.evaluators import base
 from spike_zoo.tasks.evaluators.base import Evaluator
 from spike_zoo.testing import QUIET, tiny_archive
 from spike_zoo.training.evaluation import PredictionFiles, image_set_digest
@@ -127,7 +127,7 @@ def test_the_table_contains_the_predictions_of_all_processes_once(
 
     world = {"is_available": lambda: True, "is_initialized": lambda: True}
     collectives = {"get_world_size": lambda: 2, "all_gather_object": gather}
-    monkeypatch.setattr(base, "dist", SimpleNamespace(**world, **collectives))
+    monkeypatch.setattr(distributed, "dist", SimpleNamespace(**world, **collectives))
     for rank, writer in enumerate(writers):
         trainer: Any = SimpleNamespace(is_global_zero=rank == 0)
         writer.on_predict_end(trainer, module)

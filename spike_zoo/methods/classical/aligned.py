@@ -17,7 +17,7 @@ from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.methods.classical.streams import ascending_blocks, nearest_in_recording
 from spike_zoo.nn.threads import results_in_order
 from spike_zoo.tasks import clips
-from spike_zoo.tasks.flow import FLOW_OFFSET
+from spike_zoo.tasks.clips import FLOW_OFFSET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -14,7 +14,7 @@ from spike_zoo.methods.classical.flow import estimate_velocities
 from spike_zoo.methods.classical.intervals import Intervals
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.windows import centred_window, mirrored_planes
-from spike_zoo.tasks.flow import FLOW_OFFSET
+from spike_zoo.tasks.clips import FLOW_OFFSET
 
 if TYPE_CHECKING:
     from torch import Tensor

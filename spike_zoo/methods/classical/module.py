@@ -17,9 +17,10 @@ from spike_zoo.methods.classical.colour import (
     ColourTFP,
     FilledColour,
 )
+from spike_zoo.methods.classical.flow import ground_truth_flow, oracle_flow_error
 from spike_zoo.methods.classical.methods import CLIP_LENGTH, TFI, TFP, TFSTP, ClassicalMethod
+from spike_zoo.tasks.clips import FLOW_OFFSET
 from spike_zoo.tasks.evaluators.base import EvaluationOptions
-from spike_zoo.tasks.flow import FLOW_OFFSET, ground_truth_flow, oracle_flow_error
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:

@@ -11,13 +11,12 @@ from torch import Tensor
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.classical import aligned_input
-from spike_zoo.methods.classical.flow import FLOW_SOURCE
+from spike_zoo.methods.classical.flow import FLOW_SOURCE, ground_truth_flow, oracle_flow_error
 from spike_zoo.methods.stir.module import STIRArguments, STIRModule
 from spike_zoo.methods.stir.network import STIRPyramid
 from spike_zoo.methods.stir.streaming import AlignedStream
 from spike_zoo.nn import flow as flow_losses
 from spike_zoo.nn.options import check_choice, options_of
-from spike_zoo.tasks.flow import ground_truth_flow, oracle_flow_error
 
 if TYPE_CHECKING:
     from lightning import LightningDataModule

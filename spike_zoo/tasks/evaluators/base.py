@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeAlias, TypedDict, TypeVar, cast
+from typing import Any, Generic, TypeAlias, TypedDict, TypeVar
 
 import torch
-import torch.distributed as dist
 from lightning import LightningDataModule
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
@@ -15,10 +13,9 @@ from torchmetrics import MetricCollection
 from spike_zoo.metrics.collections import reconstruction_metrics
 from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.metrics.speeds import BY_SPEED, SPEEDS, speed_of
+from spike_zoo.nn.distributed import all_gather_objects
 from spike_zoo.tasks.batch import LabelledBatch, ReconstructionBatch, Split
 from spike_zoo.tasks.evaluation import Evaluation, MeasuredImage, Origin, SamplePrediction
-
-EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
 
 MethodT = TypeVar("MethodT", contravariant=True)
 BatchT = TypeVar("BatchT", contravariant=True)
@@ -49,7 +46,7 @@ class Evaluator(nn.Module, Generic[MethodT, BatchT]):
         super().__init__()
         #: curves measured by a test, written to the record: name -> points (x, y)
         self.curves: Curves = {}
-        self.split_metrics = nn.ModuleDict()
+        self.metrics = MetricCollection({})
         self._means: dict[Split, dict[str, MeanOfValues]] = {"val": {}, "test": {}}
 
     def make_metrics(self) -> MetricCollection:
@@ -57,14 +54,9 @@ class Evaluator(nn.Module, Generic[MethodT, BatchT]):
         return MetricCollection({})
 
     def check_data(self, method: MethodT, datamodule: LightningDataModule, stage: str) -> None:
-        """Raise ConfigError for data that do not match the method, before anything is computed.
+        """Raise ConfigError, with the right setting, for data that do not match the method.
 
-        The error states the setting of the data and its correct value.
-
-        Args:
-            method: The method.
-            datamodule: Data module of the run.
-            stage: Lightning's stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
+        ``stage`` is Lightning's: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
         """
 
     def origins(self, batch: BatchT) -> Sequence[Origin]:
@@ -97,72 +89,51 @@ class Evaluator(nn.Module, Generic[MethodT, BatchT]):
         }
 
     def build_metrics(self) -> None:
-        """Create the metrics of the evaluated splits, if they do not exist."""
+        """Create the metrics, if they do not exist; they may read files."""
         for evaluator in self.with_parts():
-            if not evaluator.split_metrics:
-                metrics = evaluator.make_metrics()
-                for split in EVALUATED_SPLITS:
-                    evaluator.split_metrics[split] = metrics.clone()
+            evaluator.metrics = evaluator.metrics or evaluator.make_metrics()
 
     def with_parts(self) -> Iterator[Evaluator[Any, Any]]:
         """Yield this evaluator, and those that it has as attributes."""
         return (part for part in self.modules() if isinstance(part, Evaluator))
 
-    def metrics_of(self, split: Split) -> MetricCollection:
-        """Return the metrics of a split."""
-        return cast("MetricCollection", self.split_metrics[split])
-
     def measure(self, split: Split, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Add images to the metrics of a split and return the values per image.
+        """Measure images, add the values to the means of a split, and return them by metric.
 
         Args:
             split: ``"val"`` or ``"test"``.
             images: ``(N, C, H, W)`` in [0, 1].
             targets: Ground truth, ``(N, C, H, W)`` in [0, 1].
-
-        Returns:
-            Name of a metric -> values ``(N,)``.
         """
-        self.metrics_of(split).update(images, targets)
-        metrics: Any = {str(name): metric for name, metric in self.metrics_of(split).items()}
-        self.add_means(split, metrics)
-        count = len(images)
-        return {name: torch.stack(one.per_image[-count:]) for name, one in metrics.items()}
+        self.metrics.update(images, targets)
+        metrics: Any = self.metrics.items()
+        values = {str(name): torch.stack(metric.per_image) for name, metric in metrics}
+        self.metrics.reset()
+        self.add_means(split, values)
+        return values
 
-    def add_means(self, split: Split, means: Mapping[str, MeanOfValues | Tensor]) -> None:
-        """Add means over all samples of a split to the values at the end of its epoch.
-
-        The processes of a run share the samples of a validation. A process may lack values that
-        another has (for example the PSNR of fast scenes), so sums are gathered at the end.
-
-        Args:
-            split: ``"val"`` or ``"test"``.
-            means: Name -> values of samples, or a metric that holds them.
-        """
-        for name, values in means.items():
-            if isinstance(values, MeanOfValues):
-                self._means[split][name] = values
-            else:
-                self._means[split].setdefault(name, MeanOfValues().to(values.device)).update(values)
+    def add_means(self, split: Split, values: Mapping[str, Tensor]) -> None:
+        """Add values of samples, by name, to the means over all samples of a split."""
+        for name, tensor in values.items():
+            self._means[split].setdefault(name, MeanOfValues()).update(tensor)
 
     def add_speeds(self, split: Split, names: Sequence[str], values: Mapping[str, Tensor]) -> None:
         """Add a value for each image to the means of each speed, which the names state."""
-        speeds = [speed_of(name) for name in names]
-        for metric, speed in itertools.product(BY_SPEED, SPEEDS):
-            chosen = [index for index, other in enumerate(speeds) if other == speed]
-            if chosen and metric in values:
-                self.add_means(split, {f"{metric}_{speed}": values[metric][chosen]})
+        for speed in SPEEDS:
+            chosen = [index for index, name in enumerate(names) if speed_of(name) == speed]
+            of_speed = {
+                f"{name}_{speed}": values[name][chosen] for name in BY_SPEED if name in values
+            }
+            self.add_means(split, of_speed if chosen else {})
 
     def split_means(self, split: Split) -> dict[str, Tensor]:
-        """Return the means of :meth:`add_means` over all processes, and reset them."""
-        means = self._means[split]
-        shares = all_gather_objects(
-            {name: (float(m.total), int(m.count)) for name, m in means.items()}
-        )
-        for mean in means.values():
-            mean.reset()
-        means.clear()
-        values = {}
+        """Return the means of :meth:`add_means` over all processes, and reset them.
+
+        The processes of a run share the samples of a validation. A process may lack values that
+        another has (for example the PSNR of fast scenes), so sums are gathered.
+        """
+        means, self._means[split], values = self._means[split], {}, {}
+        shares = all_gather_objects({n: (float(m.total), int(m.count)) for n, m in means.items()})
         for name in dict.fromkeys(name for share in shares for name in share):
             sums = [share[name] for share in shares if name in share]
             mean = sum(total for total, _ in sums) / sum(count for _, count in sums)
@@ -171,13 +142,7 @@ class Evaluator(nn.Module, Generic[MethodT, BatchT]):
 
 
 class ImageEvaluator(Evaluator[MethodT, BatchT]):
-    """Evaluator of images with ground truth.
-
-    Args:
-        lpips: ``"auto"`` measures LPIPS if its backbone is available, ``"off"`` never does, a path
-            is that of the backbone's file.
-        protocols: Published evaluation protocols to report besides the usual metrics.
-    """
+    """Evaluator of images with ground truth; arguments are those of :class:`DeblurModule`."""
 
     def __init__(self, *, lpips: str = "auto", protocols: Sequence[str] = ()) -> None:
         super().__init__()
@@ -198,12 +163,3 @@ def measured_clips(batch: ReconstructionBatch | LabelledBatch) -> list[MeasuredI
     """Return the origins and rate scales of a batch of clips."""
     rows = zip(clip_origins(batch), batch["rate_scale"].tolist(), strict=True)
     return [MeasuredImage(origin, origin.plane, scale) for origin, scale in rows]
-
-
-def all_gather_objects(value: Any) -> list[Any]:  # noqa: ANN401  (anything that pickles)
-    """Return the values of all processes in order of their ranks; one value without DDP."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return [value]
-    values: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value)
-    return values

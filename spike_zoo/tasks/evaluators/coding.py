@@ -56,13 +56,6 @@ class CompressedRecording(NamedTuple):
     n_features: int | None = None  # coded features, for methods that code features
 
 
-class RatePoint(NamedTuple):
-    """Rates and decoded images of a recording at one rate point."""
-
-    rates: Mapping[str, float]  # "bpp", and the others of CodingEvaluator.rates
-    images: Tensor  # (N, 1, H, W)
-
-
 class Coder(Protocol):
     """Method that compresses recordings and decodes images from the bitstream."""
 
@@ -129,43 +122,38 @@ class CodingEvaluator(Evaluator[Coder, SceneBatch]):
         """Code a batch at every rate point, add it to the metrics, and return its evaluation."""
         samples: list[CaptionedImages] = []
         measured: list[MeasuredImage] = []
-        values: dict[str, list[Tensor]] = {}
+        columns: dict[str, list[Tensor]] = {}
         for scene in coded_scenes(batch):
-            points = list(self._points(method, scene))
+            prepared, by_caption = method.prepared(scene), {}
+            planes, height, width = scene.spikes.shape
+            for number, name in enumerate(self.rate_points):
+                coded = method.compress(prepared, number)
+                images = method.decompress(coded, scene).float()
+                rates = rates_of(coded, (planes, height, width))
+                by_caption[f"{name}: {rates['bpp']:.4f} bpp"] = images
+                for column, values in self._measure(split, scene, number, rates, images).items():
+                    columns.setdefault(column, []).append(values)
             measured += [MeasuredImage(o, o.plane, scene.rate_scale) for o in scene.origins]
-            for name, scene_values in self._measure(split, scene, points).items():
-                values.setdefault(name, []).append(scene_values)
-            samples += self._images(scene, points)
-        columns = {name: torch.cat(parts) for name, parts in values.items()}
-        return Evaluation(samples, measured, columns)
-
-    def _points(self, method: Coder, scene: CodedScene) -> Iterator[RatePoint]:
-        """Code a recording at every rate point."""
-        prepared = method.prepared(scene)
-        planes, height, width = scene.spikes.shape
-        for number in range(len(self.rate_points)):
-            coded = method.compress(prepared, number)
-            images = method.decompress(coded, scene).float()
-            yield RatePoint(rates_of(coded, (planes, height, width)), images)
+            samples += _captioned(scene, by_caption)
+        return Evaluation(samples, measured, {name: torch.cat(x) for name, x in columns.items()})
 
     def _measure(
-        self, split: Split, scene: CodedScene, points: Sequence[RatePoint]
+        self,
+        split: Split,
+        scene: CodedScene,
+        point: int,
+        rates: Mapping[str, float],
+        images: Tensor,
     ) -> dict[str, Tensor]:
-        """Add a recording to the metrics of a split; return the values for each of its images."""
-        count = len(scene.planes)
-        values: dict[str, Tensor] = {}
-        for number, (rates, images) in enumerate(points):
-            for kind in self.rates:
-                name = self.named(kind, number)
-                values[name] = torch.full((count,), rates[kind], dtype=torch.float64)
-                self.add_means(split, {name: values[name][:1]})  # one value per recording
-            truth = scene.images.to(images.device)
-            for metric, measure in MEASURES.items():
-                name = self.named(metric, number)
-                with without_autocast(images.device.type):  # bf16 halves the SSIM
-                    values[name] = measure(images, truth).cpu()
-                self.add_means(split, {name: values[name]})
-        return values
+        """Add a recording at a rate point to the metrics; return the values for each image."""
+        truth = scene.images.to(images.device)
+        with without_autocast(images.device.type):  # bf16 halves the SSIM
+            quality = {self.named(n, point): f(images, truth).cpu() for n, f in MEASURES.items()}
+        self.add_means(split, quality)
+        one = torch.ones(1, dtype=torch.float64)
+        means = {self.named(name, point): rates[name] * one for name in self.rates}
+        self.add_means(split, means)  # one value per recording
+        return {name: value.expand(len(images)) for name, value in means.items()} | quality
 
     def split_means(self, split: Split) -> dict[str, Tensor]:
         """Return the means of rate and quality; in a test, keep the curves for the record."""
@@ -196,20 +184,17 @@ class CodingEvaluator(Evaluator[Coder, SceneBatch]):
 
         return {"compress": compress, "decompress": decompress}
 
-    def _images(self, scene: CodedScene, points: Sequence[RatePoint]) -> Iterator[CaptionedImages]:
-        """Yield the images of every measured plane: playback, each rate point, the ground truth."""
-        by_caption = {
-            f"{name}: {rates['bpp']:.4f} bpp": images
-            for name, (rates, images) in zip(self.rate_points, points, strict=True)
-        }
-        for index, origin in enumerate(scene.origins):
-            plane = scene.planes[index]
-            rate = playback(scene.spikes, scene.rate_scale, plane, PREVIEW_PLANES)
-            decoded = {name: images[index] for name, images in by_caption.items()}
-            _, finest = decoded.popitem()
-            strip = {f"playback, {PREVIEW_PLANES} planes": rate, **decoded}
-            strip |= {RECONSTRUCTION: finest, TRUTH: scene.images[index]}
-            yield CaptionedImages(origin, strip, f"{scene.name}-plane{plane}")
+
+def _captioned(scene: CodedScene, by_caption: Mapping[str, Tensor]) -> Iterator[CaptionedImages]:
+    """Yield the images of every measured plane: playback, each rate point, the ground truth."""
+    for index, origin in enumerate(scene.origins):
+        plane = scene.planes[index]
+        rate = playback(scene.spikes, scene.rate_scale, plane, PREVIEW_PLANES)
+        decoded = {name: images[index] for name, images in by_caption.items()}
+        _, finest = decoded.popitem()
+        strip = {f"playback, {PREVIEW_PLANES} planes": rate, **decoded}
+        strip |= {RECONSTRUCTION: finest, TRUTH: scene.images[index]}
+        yield CaptionedImages(origin, strip, f"{scene.name}-plane{plane}")
 
 
 def coded_scenes(batch: SceneBatch) -> Iterator[CodedScene]:

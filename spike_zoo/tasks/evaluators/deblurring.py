@@ -95,8 +95,8 @@ class DeblurEvaluator(ImageEvaluator["DeblurModule", DeblurBatch]):
             pair = images.restored[number], images.truth[number]
             samples = samples or [exposure_images(exposure, stem, *pair)]
         columns = {name: torch.cat([row[name] for row in values]) for name in (values or [{}])[0]}
-        first = next(exposures(batch))
-        return Evaluation(samples, measured, columns, partial(_sequence, method, first))
+        sequence = partial(_sequence, method, next(exposures(batch)))
+        return Evaluation(samples, measured, columns, sequence)
 
     def _measure(self, split: Split, images: ExposureResult, middle: int) -> dict[str, Tensor]:
         """Add the images of one exposure to the metrics of a split; return their values."""
@@ -147,14 +147,8 @@ def measured_images(exposure: Exposure, count: int) -> list[MeasuredImage]:
 
     Their planes are those of the sharp images if there are ``count`` of them; otherwise None.
     """
-    are_sharp = count == len(exposure.planes)
-    planes: list[int | None] = [*exposure.planes] if are_sharp else [None] * count
     start, _ = exposure.span
-    return [
-        MeasuredImage(
-            Origin(exposure.name, plane),
-            None if plane is None else plane - start,
-            exposure.rate_scale,
-        )
-        for plane in planes
-    ]
+    if count != len(exposure.planes):
+        return [MeasuredImage(Origin(exposure.name), None, exposure.rate_scale)] * count
+    name, planes, scale = exposure.name, exposure.planes, exposure.rate_scale
+    return [MeasuredImage(Origin(name, plane), plane - start, scale) for plane in planes]

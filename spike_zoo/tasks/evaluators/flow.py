@@ -22,14 +22,7 @@ class FlowEvaluator(Evaluator[Any, Any]):
     def add_fields(
         self, split: Split, names: Sequence[str], fields: Sequence[Tensor], truth: Tensor
     ) -> None:
-        """Add the errors of flow fields, see :func:`field_errors`, of images with known flow.
-
-        Args:
-            split: Split of the metrics.
-            names: Name of the recording of each image.
-            fields: Fields of all images.
-            truth: True flow of all images.
-        """
+        """Add the errors of fields, see :func:`field_errors`, of the images with known flow."""
         errors = field_errors(fields, truth)
         known = (~torch.isnan(errors["epe_still"])).nonzero()[:, 0].tolist()
         if known:

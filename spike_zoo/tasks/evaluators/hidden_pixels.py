@@ -40,16 +40,11 @@ class HiddenPixelEvaluator(Evaluator["ReconstructionModule", ReconstructionBatch
 def held_out_errors(batch: ReconstructionBatch, images: Tensor, hidden: Tensor) -> Tensor:
     """Estimate by how much the squared errors of images exceed those of ``batch["image"]``.
 
-    Let x be the reconstruction, h that from the clip with hidden pixels, r the reference image,
-    which is made of the same clip, and y the brightness by the hidden spikes. The noise of y
-    is independent of h and r, so the expectation of 2 (h - r) (r - y) is the same for the true
-    brightness s. With it, (x - r)^2 + 2 (h - r) (r - y) has the expectation of
+    Let x be a reconstruction in ``images``, h that from the clip with hidden pixels, in ``hidden``,
+    r the reference image, which is made of the same clip, and y the brightness by the hidden
+    spikes. The noise of y is independent of h and r, so the expectation of 2 (h - r) (r - y) is the
+    same for the true brightness s. With it, (x - r)^2 + 2 (h - r) (r - y) has the expectation of
     (x - s)^2 - (r - s)^2, except for the difference of x and h, multiplied by the error of r.
-
-    Args:
-        batch: The clips.
-        images: Reconstructions x of the clips, ``(B, 1, H, W)``.
-        hidden: Reconstructions h of the clips with hidden pixels, ``(B, 1, H, W)``.
 
     Returns:
         Means over hidden pixels, ``(B,)``; NaN without any.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from lightning import LightningDataModule
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PREVIEW_PLANES = 13  # moving objects are still sharp in playback over 13 planes
 PREVIEW_WIDTH = 240  # pixels, wide enough for a caption
+SPLITS: Final = ("val", "test")
 RANKS: Final = ("", "second_", "third_")  # prefixes of the columns of predictions
 
 
@@ -43,10 +44,11 @@ class RecognitionEvaluator(Evaluator["ClassificationModule", LabelledBatch]):
         super().__init__()
         self.classes, self.label_names = classes, tuple(label_names)
         self._names = self.label_names or tuple(map(str, range(classes)))
+        self.counts = nn.ModuleDict({split: recognition_metrics(classes) for split in SPLITS})
 
-    def make_metrics(self) -> MetricCollection:
-        """Return accuracy, and precision, recall and F1 over all classes and per class."""
-        return recognition_metrics(self.classes)
+    def metrics_of(self, split: Split) -> MetricCollection:
+        """Return the metrics of a split: accuracy, and precision, recall and F1."""
+        return cast("MetricCollection", self.counts[split])
 
     def check_data(
         self, method: ClassificationModule, datamodule: LightningDataModule, stage: str

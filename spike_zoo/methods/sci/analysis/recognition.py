@@ -156,8 +156,8 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
 
         The decrease of accuracy is relative to the same analysis of uncoded features.
         """
-        metrics: Any = self.evaluator.metrics_of("test")
-        accuracy = float(metrics["accuracy"].compute())
+        evaluator: Any = self.evaluator
+        accuracy = float(evaluator.metrics_of("test")["accuracy"].compute())
         super().on_test_epoch_end()
         if self.codec.codec_networks is None:
             return

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, Unpack, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from spike_zoo.media.flow import flow_images
+from spike_zoo.media import flow as flow_media
 from spike_zoo.methods.sci.analysis.fam import (
     AROUND,
     CENTRE,
@@ -31,9 +31,9 @@ from spike_zoo.metrics import smoothness
 from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.simulation.scenes.scene import SceneSpec
+from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.batch import ReconstructionBatch, Split
-from spike_zoo.tasks.evaluation import Evaluation
-from spike_zoo.tasks.evaluators.base import EvaluationOptions, Evaluator
+from spike_zoo.tasks.evaluators.base import Evaluator
 from spike_zoo.tasks.evaluators.reconstruction import ReconstructionEvaluator
 from spike_zoo.tasks.protocols import Reconstructs
 from spike_zoo.tasks.reconstruction import ReconstructionModule
@@ -78,7 +78,7 @@ class Intermediates(NamedTuple):
         motion = motions[0, AROUND.index(PREVIOUS)].float()
         return {
             **feature,
-            **flow_images(motion),
+            **flow_media.flow_images(motion),
             **self._alignment_images(self.codec.fam, features, motion),
         }
 
@@ -111,13 +111,13 @@ class ClipStageEvaluator(ReconstructionEvaluator):
     images of a static scene as ``test/frame_deviation``.
     """
 
-    def __init__(self, **options: Unpack[EvaluationOptions]) -> None:
-        super().__init__(**options)
+    def __init__(self, *, lpips: str = "auto", protocols: Sequence[str] = ()) -> None:
+        super().__init__(lpips=lpips, protocols=protocols)
         self.smoothness = SmoothnessEvaluator()
 
     def measure_batch(
         self, method: ReconstructionModule, batch: ReconstructionBatch, split: Split, index: int
-    ) -> Evaluation:
+    ) -> results.Evaluation:
         """Measure images, and add images of intermediate outputs."""
         method.check_clip(batch["spikes"].shape[1])
         outputs = Intermediates.of(_codec(method), batch)
@@ -158,7 +158,8 @@ class SCIFeaturesModule(StagedModule, ReconstructionModule):
         learning_rate: See :class:`StagedModule`.
         schedule: See :class:`StagedModule`.
         warmup: See :class:`StagedModule`.
-        evaluation: Arguments of :class:`ReconstructionModule`.
+        lpips: See :class:`ReconstructionModule`.
+        protocols: See :class:`ReconstructionModule`.
 
     Source: Sec. IV-A of the paper.
     """
@@ -173,9 +174,10 @@ class SCIFeaturesModule(StagedModule, ReconstructionModule):
         learning_rate: float = 2e-4,
         schedule: ScheduleKind = "cosine",
         warmup: float = WARMUP,
-        **evaluation: Unpack[EvaluationOptions],
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
     ) -> None:
-        super().__init__(**evaluation)
+        super().__init__(lpips=lpips, protocols=protocols)
         check_weights(smoothness_weight=smoothness_weight)
         self.save_hyperparameters()
         self.train_stage(STAGES["fem"], networks)
@@ -201,7 +203,8 @@ class SCIAnalysisModule(StagedModule, ReconstructionModule):
         learning_rate: See :class:`StagedModule`.
         schedule: See :class:`StagedModule`.
         warmup: See :class:`StagedModule`.
-        evaluation: Arguments of :class:`ReconstructionModule`.
+        lpips: See :class:`ReconstructionModule`.
+        protocols: See :class:`ReconstructionModule`.
 
     Source: Sec. IV-C of the paper.
     """
@@ -218,9 +221,10 @@ class SCIAnalysisModule(StagedModule, ReconstructionModule):
         learning_rate: float = 2e-4,
         schedule: ScheduleKind = "cosine",
         warmup: float = WARMUP,
-        **evaluation: Unpack[EvaluationOptions],
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
     ) -> None:
-        super().__init__(**evaluation)
+        super().__init__(lpips=lpips, protocols=protocols)
         self.save_hyperparameters()
         row = STAGES["fam"]
         self.train_stage(with_part(row, "fem", "learns") if train_fem else row, networks)

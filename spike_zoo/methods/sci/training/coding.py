@@ -24,8 +24,8 @@ from spike_zoo.methods.sci.training.options import CodingOptions
 from spike_zoo.metrics import flow as flow_errors
 from spike_zoo.metrics.image import psnr
 from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.batch import SceneBatch, Split
-from spike_zoo.tasks.evaluation import Evaluation, Origin
 from spike_zoo.tasks.evaluators.base import Evaluator
 from spike_zoo.tasks.evaluators.coding import (
     CodedScene,
@@ -146,7 +146,7 @@ class CodingStageEvaluator(Evaluator[CodingStage, SceneBatch]):
         """Raise ConfigError for data that cut recordings into clips."""
         self.coding.check_data(method, datamodule, stage)
 
-    def origins(self, batch: SceneBatch) -> list[Origin]:
+    def origins(self, batch: SceneBatch) -> list[results.Origin]:
         """Return recording and plane of every image."""
         return self.coding.origins(batch)
 
@@ -166,13 +166,13 @@ class CodingStageEvaluator(Evaluator[CodingStage, SceneBatch]):
 
     def evaluate(
         self, method: CodingStage, batch: SceneBatch, split: Split, index: int
-    ) -> Evaluation:
+    ) -> results.Evaluation:
         """Measure bitstreams in a test; estimate rates in a validation."""
         coder = method.coder
         if split != "test":
             for scene in coded_scenes(batch):
                 self._estimate(method, scene)
-            return Evaluation(())
+            return results.Evaluation(())
         for scene in coded_scenes(batch):
             if scene.flow is not None:
                 _, best = coder.estimated(coder.prepared(scene), QUALITIES - 1)

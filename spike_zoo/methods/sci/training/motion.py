@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.media.flow import flow_image, flow_images
+from spike_zoo.media import flow as flow_media
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS, MotionEstimation
 from spike_zoo.methods.sci.training.losses import flow_terms
 from spike_zoo.methods.sci.training.options import (
@@ -30,14 +30,8 @@ from spike_zoo.metrics.collections import flow_metrics
 from spike_zoo.nn import flow as flow_losses
 from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.nn.schedules import ScheduleKind
+from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.batch import SceneBatch, Split
-from spike_zoo.tasks.evaluation import (
-    CaptionedImages,
-    Evaluation,
-    MeasuredImage,
-    Origin,
-    SamplePrediction,
-)
 from spike_zoo.tasks.evaluators.flow import FlowEvaluator
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
@@ -57,11 +51,11 @@ class MotionEvaluator(FlowEvaluator):
         """Return the end-point errors of the motion and of zero motion."""
         return flow_metrics()
 
-    def origins(self, batch: SceneBatch) -> list[Origin]:
+    def origins(self, batch: SceneBatch) -> list[results.Origin]:
         """Return the recording and the later plane of each pair."""
         planes = batch["planes"][:, 1:] + batch["start"][:, None]
         rows = zip(batch["name"], planes.tolist(), strict=True)
-        return [Origin(name, plane) for name, row in rows for plane in row]
+        return [results.Origin(name, plane) for name, row in rows for plane in row]
 
     def predict(self, method: StagedModule, batch: SceneBatch) -> Tensor:
         """Return the motions of all pairs, ``(P, 2, H, W)`` in pixels."""
@@ -71,14 +65,14 @@ class MotionEvaluator(FlowEvaluator):
 
     def sample_predictions(
         self, batch: SceneBatch, prediction: Tensor
-    ) -> Sequence[SamplePrediction]:
+    ) -> Sequence[results.SamplePrediction]:
         """Return motions as colour images, each scaled to its longest vector."""
-        colours = torch.stack([flow_image(motion) for motion in prediction])
+        colours = torch.stack([flow_media.flow_image(motion) for motion in prediction])
         return super().sample_predictions(batch, colours)
 
     def evaluate(
         self, method: StagedModule, batch: SceneBatch, split: Split, batch_idx: int
-    ) -> Evaluation:
+    ) -> results.Evaluation:
         """Measure the motions with ground truth, and return images of them."""
         check_scenes(batch, "stage motion")
         pairs = pairs_of(method.feature_scenes(batch))
@@ -91,20 +85,20 @@ class MotionEvaluator(FlowEvaluator):
         has_truth = torch.isfinite(pairs.truth).all(dim=1).flatten(1).any(dim=1)
         indices = has_truth.nonzero()[:, 0].tolist()
         if not indices:
-            return Evaluation(())
+            return results.Evaluation(())
         origins = self.origins(batch)
         scales = batch["rate_scale"].repeat_interleave(len(origins) // len(batch["name"])).tolist()
-        measured = [MeasuredImage(origins[n], origins[n].plane, scales[n]) for n in indices]
+        measured = [results.MeasuredImage(origins[n], origins[n].plane, scales[n]) for n in indices]
         values = self.measure(split, motions[has_truth], pairs.truth[has_truth])
         self.add_speeds(split, [image.origin.name for image in measured], values)
         samples = []
         for index, (origin, *_) in zip(indices, measured, strict=True):
             by_caption = {"feature before": pairs.reference[index], "feature": pairs.current[index]}
-            by_caption |= flow_images(motions[index], pairs.truth[index])
+            by_caption |= flow_media.flow_images(motions[index], pairs.truth[index])
             samples.append(
-                CaptionedImages(origin, by_caption, f"{origin.name}-plane{origin.plane}")
+                results.CaptionedImages(origin, by_caption, f"{origin.name}-plane{origin.plane}")
             )
-        return Evaluation(samples, measured, values)
+        return results.Evaluation(samples, measured, values)
 
 
 class SCIMotionModule(StagedModule, ReconstructionModule):

@@ -231,7 +231,7 @@ def test_motion_errors_are_logged_by_speed(sequences: str, stage_files: dict[str
     batches = trainer.predict(module, data)
     assert batches is not None
     batch = next(iter(data.test_dataloader()))
-    images = module.sample_predictions(batch, cast("Any", batches[0]))
+    images = module.evaluator.sample_predictions(batch, cast("Any", batches[0]))
     assert [image.image.shape for image in images if image.image is not None] == [(3, 32, 32)]
     mean = sum(still.values()) / 3
     assert metrics["test/epe_still"] == pytest.approx(mean, rel=1e-4)  # equal numbers per speed
