@@ -16,7 +16,7 @@ from spike_zoo.methods.sci.codec.entropy import FrameCoder, Gains
 from spike_zoo.methods.sci.codec.inter import CODED, Inter
 from spike_zoo.methods.sci.codec.inter_layers import Contexts
 from spike_zoo.methods.sci.codec.intra import Intra
-from spike_zoo.methods.sci.codec.networks import ZeroSymbols, coding_calls
+from spike_zoo.methods.sci.codec.profiling import ZeroSymbols, coding_calls
 from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 from spike_zoo.methods.sci.features.blocks import FEATURES as CHANNELS
 from spike_zoo.methods.sci.features.motion_estimation import FMVR, MotionEstimation

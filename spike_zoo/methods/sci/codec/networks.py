@@ -1,33 +1,25 @@
-"""Networks of SCI together: their outputs for clips, for recordings, and profiling jobs."""
+"""Networks of SCI together: their outputs for clips and for recordings."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.analysis.fam import FAM, AnalysisInput, ClassFAM, gather_analysis_input
-from spike_zoo.methods.sci.codec.entropy import FrameCoder, HyperPrior
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
-from spike_zoo.methods.sci.codec.inter import CODED, DecodedPFrame
-from spike_zoo.methods.sci.codec.intra import STRIDE
-from spike_zoo.methods.sci.codec.symbols import ExactSymbols
-from spike_zoo.methods.sci.features.blocks import FEATURES
 from spike_zoo.methods.sci.features.fem import CLIP, FEM, NEIGHBOURS_PER_SIDE, STEP, WINDOW
 from spike_zoo.methods.sci.features.motion_estimation import (
     DISMotion,
     MotionEstimation,
-    chain_flows,
 )
 from spike_zoo.nn.fast.layout import set_memory_format
-from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.nn.precision import fast_precision
 from spike_zoo.spikes.recording import SpikeRecording
-from spike_zoo.tasks.base import ProfiledCall
 from spike_zoo.tasks.clips import read_clip
 
 Boundary = Literal["sequence", "gop"]
@@ -114,16 +106,27 @@ class SCINetworks(nn.Module):
             planes = planes * (CAMERA_SCALE / scale).view(-1, 1, 1, 1)
         return self.fem(planes)
 
-    def coded_feature(self, clip: Tensor, rate_scale: Tensor, target: int) -> Tensor:
-        """Return what an encoder codes of one of the features of a clip, ``(B, 3, H, W)``.
+    @property
+    def reach(self) -> int:
+        """Features on either side of a feature from which an encoder computes what it codes."""
+        is_image = self.analysis == "encoder" and isinstance(self.fam, FAM)
+        return NEIGHBOURS_PER_SIDE if is_image else 0
+
+    def coded(self, features: Tensor, motion: Tensor | None, target: int) -> Tensor:
+        """Return what an encoder codes of one of several features, ``(B, 3, H, W)``.
 
         With the analysis in the encoder it is the image, in all channels.
+
+        Args:
+            features: ``(B, n, 3, H, W)``, :attr:`reach` on either side of the target if they exist.
+            motion: ``(B, n, 2, H, W)`` from each feature to the previous one; by default estimated.
+            target: Index of the feature.
         """
-        features = self.features(clip, rate_scale)
-        if self.analysis == "decoder" or not isinstance(self.fam, FAM):
+        if not self.reach:
             return features[:, target]
-        around = gather_analysis_input(features, self.backward_flow(features), target)
-        return self.fam(*around).clamp(0.0, 1.0).expand(-1, features.shape[2], -1, -1)
+        motion = self.backward_flow(features) if motion is None else motion
+        image: Tensor = cast("FAM", self.fam)(*gather_analysis_input(features, motion, target))
+        return image.clamp(0.0, 1.0).expand(-1, features.shape[2], -1, -1)
 
     def estimate_flow(self, current: Tensor, reference: Tensor) -> Tensor:
         """Estimate the backward motion between two features, ``(B, 2, H, W)`` in pixels."""
@@ -237,30 +240,26 @@ class FeatureStream:
 
     def analysis_input(self, center: int) -> AnalysisInput:
         """Return the input of FAM at a plane."""
-        offsets = range(-NEIGHBOURS_PER_SIDE, NEIGHBOURS_PER_SIDE + 1)
-        planes = [center + STEP * offset for offset in offsets]
-        features = torch.stack([self.feature(plane) for plane in planes], dim=1)
-        return AnalysisInput(features, chain_flows([self._motion(plane) for plane in planes[1:]]))
+        around = self._around(center, NEIGHBOURS_PER_SIDE, NEIGHBOURS_PER_SIDE)
+        return gather_analysis_input(*around, NEIGHBOURS_PER_SIDE)
 
     def coded(self, plane: int) -> Tensor:
-        """Return what an encoder codes, as :meth:`SCINetworks.coded_feature`, ``(1, 3, H, W)``.
+        """Return what an encoder codes, see :meth:`SCINetworks.coded`, ``(1, 3, H, W)``.
 
         It is computed in bf16 on a CPU that is faster in it. Decoders do not compute it, so its
         precision may differ between machines.
         """
+        first, last = WINDOW // 2, self.recording.shape[0] - 1 - WINDOW // 2
+        before, after = (min(self.codec.reach, x // STEP) for x in (plane - first, last - plane))
         with torch.inference_mode(), fast_precision(self.device):
-            if self.codec.analysis == "decoder" or not isinstance(self.codec.fam, FAM):
-                return self.feature(plane).float()
-            first, last = WINDOW // 2, self.recording.shape[0] - 1 - WINDOW // 2
-            before, after = (
-                min(NEIGHBOURS_PER_SIDE, x // STEP) for x in (plane - first, last - plane)
-            )
-            planes = [plane + STEP * offset for offset in range(-before, after + 1)]
-            features = torch.stack([self.feature(one) for one in planes], dim=1)
-            links = [self._motion(one) for one in planes[1:]]
-            motions = torch.stack([torch.zeros_like(features[:, 0, :2]), *links], dim=1)
-            image = self.codec.fam(*gather_analysis_input(features, motions, before))
-            return image.float().clamp(0.0, 1.0).expand(-1, FEATURES, -1, -1)
+            return self.codec.coded(*self._around(plane, before, after), before).float()
+
+    def _around(self, plane: int, before: int, after: int) -> tuple[Tensor, Tensor]:
+        """Return a feature with some before and after it, and the motion between them."""
+        planes = [plane + STEP * offset for offset in range(-before, after + 1)]
+        features = torch.stack([self.feature(one) for one in planes], dim=1)
+        links = [self._motion(one) for one in planes[1:]]
+        return features, torch.stack([torch.zeros_like(features[:, 0, :2]), *links], dim=1)
 
     @torch.inference_mode()
     def feature(self, plane: int) -> Tensor:
@@ -286,92 +285,3 @@ class FeatureStream:
         if len(cache) > self.size:
             del cache[next(iter(cache))]
         return value
-
-
-class ZeroSymbols(ExactSymbols):
-    """Symbols that are all zero, so that decoding can be profiled without a bitstream."""
-
-    def __init__(self, device: torch.device) -> None:
-        super().__init__()
-        self._device = device
-
-    def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
-        """Return a hyper latent of zeros."""
-        return torch.zeros(1, *size, device=self._device)
-
-    def residual(
-        self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return zeros."""
-        zeros = torch.zeros_like(mean)
-        return zeros, zeros
-
-    def number(self, value: int | None, stop: int) -> int:
-        """Return the largest number."""
-        return stop - 1
-
-
-@torch.no_grad()
-def coding_calls(codec: SCINetworks, window: Tensor, scale: Tensor) -> Mapping[str, ProfiledCall]:
-    """Return the profiling jobs of I-frames (``_intra``) and P-frames (``_inter``).
-
-    - ``encode_``: FEM and the analysis transforms, as the paper counts the encoder.
-    - ``loop_``: The encoder as implemented. It also decodes the feature, which the next frame is
-      predicted from.
-    - ``decode_``: Entropy model, synthesis and FAM, or the mean over channels without FAM.
-
-    The codec is finalised; the window of spikes is ``(1, 13, H, W)``.
-    """
-    coding, motion = codec.codec_networks, codec.motion
-    assert coding is not None
-    assert motion is not None
-    coder = FrameCoder(ZeroSymbols(window.device), coding.gains, 0)
-
-    def extract() -> Tensor:
-        return pad_to_multiple(codec.feature(window, scale).float(), STRIDE)
-
-    feature = extract()
-    size = feature.shape[-2], feature.shape[-1]
-    reference = coding.inter.start(feature)
-    zero_motion = torch.zeros_like(feature[:, :2])
-    contexts = coding.inter.contexts(feature, zero_motion)
-
-    def encode_intra() -> Tensor:
-        return coding.intra.analysis.hyper(coding.intra.analysis(extract()))
-
-    def encode_inter() -> tuple[Tensor, Tensor]:
-        current, analysis = extract(), coding.inter.analysis
-        motion_latent = analysis.motion(motion(current, reference.feature))
-        latent = analysis.content(current, contexts, current - reference.feature)
-        return analysis.motion.hyper(motion_latent), analysis.content.hyper(latent)
-
-    def decode_intra() -> Tensor:
-        return coding.intra.decode(coder, size)
-
-    def decode_inter() -> DecodedPFrame:
-        return coding.inter.decode(coder, CODED, reference)
-
-    def analyse_inter() -> Tensor:
-        frame = decode_inter()
-        refined = frame.motion if coding.fmvr is None else coding.fmvr(frame.motion, frame.feature)
-        return _analyse(codec, frame.feature, refined)
-
-    jobs: dict[str, Callable[[], object]] = {
-        "encode_intra": encode_intra,
-        "encode_inter": encode_inter,
-        "loop_intra": lambda: (encode_intra(), decode_intra()),
-        "loop_inter": lambda: (encode_inter(), decode_inter()),
-        "decode_intra": lambda: _analyse(codec, decode_intra(), zero_motion),
-        "decode_inter": analyse_inter,
-    }
-    image = window.shape[-2], window.shape[-1]
-    return {name: ProfiledCall(torch.no_grad()(job), image) for name, job in jobs.items()}
-
-
-def _analyse(codec: SCINetworks, feature: Tensor, motion: Tensor) -> Tensor:
-    """Return the output of FAM for five copies of a feature."""
-    if codec.fam is None:
-        return codec.feature_image(feature)
-    count = 2 * NEIGHBOURS_PER_SIDE + 1
-    features, motions = (x[:, None].expand(-1, count, -1, -1, -1) for x in (feature, motion))
-    return codec.fam(*gather_analysis_input(features, motions, NEIGHBOURS_PER_SIDE))

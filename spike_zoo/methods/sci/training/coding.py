@@ -15,7 +15,8 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.bitstream import DecodedBitstream, decoded_group, payloads
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
-from spike_zoo.methods.sci.codec.networks import FeatureStream, coding_calls
+from spike_zoo.methods.sci.codec.networks import FeatureStream
+from spike_zoo.methods.sci.codec.profiling import coding_calls
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.fem import STEP, WINDOW

@@ -15,7 +15,7 @@ from spike_zoo.checkpoints import partial
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.networks import FeatureStream
-from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE, STEP, WINDOW
+from spike_zoo.methods.sci.features.fem import STEP, WINDOW
 from spike_zoo.methods.sci.training.options import (
     TRAINED_PARTS,
     NetworkOptions,
@@ -202,7 +202,7 @@ class StagedModule(MethodModule):
         """
         rows, starts, half = batch["planes"].tolist(), batch["start"].tolist(), WINDOW // 2
         last = batch["spikes"].shape[1] - 1 - half  # middle plane of the last window
-        reach = NEIGHBOURS_PER_SIDE if self.codec.analysis == "encoder" else 0
+        reach = self.codec.reach
         windows = [(sample, plane) for sample, row in enumerate(rows) for plane in row]
         keys = [(batch["name"][sample], starts[sample] + plane) for sample, plane in windows]
 
@@ -213,7 +213,8 @@ class StagedModule(MethodModule):
                 clip = slice(plane - STEP * before - half, plane + STEP * after + half + 1)
                 scale = batch["rate_scale"][sample : sample + 1]
                 spikes = batch["spikes"][sample : sample + 1, clip]
-                coded.append(self.codec.coded_feature(spikes, scale, before))
+                features = self.codec.features(spikes, scale)
+                coded.append(self.codec.coded(features, None, before))
             return torch.cat(coded)
 
         with torch.no_grad():
