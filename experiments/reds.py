@@ -1,0 +1,102 @@
+"""Methods and networks of other repositories in the public protocol of Spike-Zoo's table.
+
+``python -m experiments.reds --data FOLDER``, with the download of REDS as it is (``test/spike`` and
+``test/gt`` in it). Networks of ``configs/external`` whose folder is missing are left out. Images
+that are measured already are kept, so the command can be repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spike_zoo.archive.layouts.detection import find_takes
+from spike_zoo.checkpoints.published import split_settings
+from spike_zoo.media.output import with_progress
+from spike_zoo.metrics.image import psnr, ssim
+from spike_zoo.spikes.take import Take
+from spike_zoo.tasks.protocols import load_adjusted
+from spike_zoo.utils.files import new_file
+from spike_zoo.utils.yaml_files import read_yaml
+
+METHODS = Path(__file__).with_suffix(".yaml")
+RATE_SCALE = 0.6
+COLUMNS = ("method", "images", "PSNR (dB)", "SSIM", "seconds", "published", "published, v0.1")
+
+
+def is_available(name: str) -> bool:
+    """Return whether the code that a specification names is in its folder."""
+    path, _ = split_settings(name)
+    if not path.endswith(".yaml"):
+        return True
+    return Path(read_yaml(Path(path))["init_args"]["repository"]).expanduser().is_dir()
+
+
+def measure(
+    name: str, takes: Mapping[str, Callable[[], Take]], measured: dict[str, list[float]]
+) -> Iterator[str]:
+    """Add PSNR, SSIM and seconds of the takes that are not measured; yield their names."""
+    missing = [take for take in takes if take not in measured]
+    if not missing:
+        return
+    method = load_adjusted(name, "methods", device="auto")
+    for title in missing:
+        take = takes[title]()
+        began = time.perf_counter()
+        image = method.reconstruct(take.recording, take.image_index, rate_scale=RATE_SCALE)
+        seconds = time.perf_counter() - began
+        truth = torch.from_numpy(take.images)[:, None].float() / 255
+        values = float(psnr(image, truth)), float(ssim(image, truth)), seconds
+        measured[title] = [round(value, 5) for value in values]
+        yield title
+
+
+def row(title: str, entry: Mapping[str, Any], measured: Mapping[str, list[float]]) -> str:
+    """Return a line of the table."""
+    means = [statistics.fmean(column) for column in zip(*measured.values(), strict=True)]
+    cells = [f"{value:.{digits}f}" for value, digits in zip(means, (2, 4, 2), strict=False)]
+    published = [entry.get(key, "") for key in ("published", "published_v01")]
+    texts = [title, len(measured) or "not measured", *(cells or [""] * 3), *published]
+    return f"| {' | '.join(map(str, texts))} |"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure what is not measured; write the table and print it."""
+    parser = argparse.ArgumentParser(prog="experiments.reds", description=__doc__)
+    parser.add_argument("--data", required=True, type=Path, help="folder with test/spike, test/gt")
+    parser.add_argument("--out", type=Path, default=Path("runs/reds"), help="folder of the results")
+    parsed = parser.parse_args(arguments)
+    found = find_takes(parsed.data, layout="base")
+    takes = {name: found.jobs[name] for name in found.splits.get("test", ())}
+    if not takes:
+        parser.error(f"--data {parsed.data}: no clips in test/spike with images in test/gt")
+    rows = []
+    for title, entry in read_yaml(METHODS)["methods"].items():
+        file = parsed.out / f"{re.sub('[^a-z0-9]+', '-', title.lower())}.json"
+        measured = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        if is_available(entry["name"]):
+            progress = with_progress(measure(entry["name"], takes, measured), len(takes), title)
+            for _ in progress:
+                with new_file(file, overwrite=True) as temporary:
+                    temporary.write_text(json.dumps(measured), encoding="utf-8")
+        known = {name: values for name, values in measured.items() if name in takes}
+        rows.append(row(title, entry, known))
+    heading = f"| {' | '.join(COLUMNS)} |\n|---|{'---:|' * (len(COLUMNS) - 1)}"
+    text = "\n".join([heading, *rows, ""])
+    table = parsed.out / "table.md"
+    with new_file(table, overwrite=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(text)
+    print(f"table: {table}")
+
+
+if __name__ == "__main__":
+    main()
