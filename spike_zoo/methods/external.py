@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 import torch
 from einops import EinopsError, rearrange, reduce
@@ -196,7 +196,7 @@ def _imported(folder: Path, network: str) -> type[nn.Module]:
             ) from error
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise ConfigError(f"network: {network} is not a class of torch.nn.Module")
-    return cast("type[nn.Module]", found)
+    return found
 
 
 @contextmanager
