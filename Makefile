@@ -112,8 +112,7 @@ release: setup $(STAMPS)/audit ## build wheel and sdist, check them in new envir
 	  $(BIN)/uv pip install --quiet --python $$python --resolution $$libraries dist/*.whl; \
 	  echo "$$libraries:"; $$python -P -m spike_zoo doctor; \
 	  $$python -P -m spike_zoo simulate --size small --out build/release/$$libraries/scenes.h5; \
-	  $$python -P -m spike_zoo test --config classical/tfi9 --config profiles/smoke \
-	    --data.init_args.archive build/release/$$libraries/scenes.h5 --run_dir build/release/$$libraries/run; \
+	  $$python -P -m spike_zoo reconstruct build/release/$$libraries/scenes.h5 --name 'test-*' --out build/release/$$libraries/images; \
 	done
 	@echo "dist/: $$(ls dist)"
 	@echo "Left to do: date CHANGELOG.md; git tag v$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); git push --tags;"

@@ -20,10 +20,11 @@ import torch
 
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.checkpoints.published import split_settings
+from spike_zoo.checkpoints.weight_files import state_digest
 from spike_zoo.media.output import with_progress
 from spike_zoo.metrics.image import psnr, ssim
 from spike_zoo.spikes.take import Take
-from spike_zoo.tasks.protocols import load_adjusted
+from spike_zoo.tasks.protocols import Reconstructs, load_adjusted
 from spike_zoo.utils.files import new_file
 from spike_zoo.utils.yaml_files import read_yaml
 
@@ -41,30 +42,30 @@ def is_available(name: str) -> bool:
 
 
 def measure(
-    name: str, takes: Mapping[str, Callable[[], Take]], measured: dict[str, list[float]]
+    method: Reconstructs, takes: Mapping[str, Callable[[], Take]], measured: dict[str, list[float]]
 ) -> Iterator[str]:
     """Add PSNR, SSIM and seconds of the takes that are not measured; yield their names."""
-    missing = [take for take in takes if take not in measured]
-    if not missing:
-        return
-    method = load_adjusted(name, "methods", device="auto")
-    for title in missing:
-        take = takes[title]()
-        began = time.perf_counter()
-        image = method.reconstruct(take.recording, take.image_index, rate_scale=RATE_SCALE)
-        seconds = time.perf_counter() - began
+    missing = [name for name in takes if name not in measured]
+    for number, name in enumerate(missing):
+        take = takes[name]()
+        for _ in range(1 if number else 2):  # the first image also compiles
+            began = time.perf_counter()
+            image = method.reconstruct(take.recording, take.image_index, rate_scale=RATE_SCALE)
+            seconds = time.perf_counter() - began
         truth = torch.from_numpy(take.images)[:, None].float() / 255
         values = float(psnr(image, truth)), float(ssim(image, truth)), seconds
-        measured[title] = [round(value, 5) for value in values]
-        yield title
+        measured[name] = [round(value, 5) for value in values]
+        yield name
 
 
 def row(title: str, entry: Mapping[str, Any], measured: Mapping[str, list[float]]) -> str:
     """Return a line of the table."""
     means = [statistics.fmean(column) for column in zip(*measured.values(), strict=True)]
     cells = [f"{value:.{digits}f}" for value, digits in zip(means, (2, 4, 2), strict=False)]
-    published = [entry.get(key, "") for key in ("published", "published_v01")]
-    texts = [title, len(measured) or "not measured", *(cells or [""] * 3), *published]
+    published = [entry.get(key) for key in ("published", "published_v01")]
+    cells = cells or [""] * 3
+    cells += ["" if value is None else f"{value:.2f}" for value in published]
+    texts = [title, len(measured) or "not measured", *cells]
     return f"| {' | '.join(map(str, texts))} |"
 
 
@@ -80,11 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--data {parsed.data}: no clips in test/spike with images in test/gt")
     rows = []
     for title, entry in read_yaml(METHODS)["methods"].items():
-        file = parsed.out / f"{re.sub('[^a-z0-9]+', '-', title.lower())}.json"
-        measured = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        measured: dict[str, list[float]] = {}
         if is_available(entry["name"]):
-            progress = with_progress(measure(entry["name"], takes, measured), len(takes), title)
-            for _ in progress:
+            method = load_adjusted(entry["name"], "methods", device="auto")
+            digest = state_digest(method.state_dict())[:12]
+            file = parsed.out / f"{re.sub('[^a-z0-9]+', '-', title.lower())}-{digest}.json"
+            measured = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+            for _ in with_progress(measure(method, takes, measured), len(takes), title):
                 with new_file(file, overwrite=True) as temporary:
                     temporary.write_text(json.dumps(measured), encoding="utf-8")
         known = {name: values for name, values in measured.items() if name in takes}
