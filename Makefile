@@ -112,7 +112,7 @@ release: setup $(STAMPS)/audit ## build wheel and sdist, check them in new envir
 	  $(BIN)/uv pip install --quiet --python $$python --resolution $$libraries dist/*.whl; \
 	  echo "$$libraries:"; $$python -P -m spike_zoo doctor; \
 	  $$python -P -m spike_zoo simulate --size small --out build/release/$$libraries/scenes.h5; \
-	  $$python -P -m spike_zoo reconstruct build/release/$$libraries/scenes.h5 --name 'test-*' --out build/release/$$libraries/images; \
+	  $$python -P -m spike_zoo reconstruct build/release/$$libraries/scenes.h5 --name 'test-*' --out "build/release/$$libraries/images/{name}"; \
 	done
 	@echo "dist/: $$(ls dist)"
 	@echo "Left to do: date CHANGELOG.md; git tag v$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); git push --tags;"
