@@ -21,6 +21,7 @@ import torch
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.checkpoints.published import split_settings
 from spike_zoo.checkpoints.weight_files import state_digest
+from spike_zoo.errors import MissingFileError
 from spike_zoo.media.output import with_progress
 from spike_zoo.metrics.image import psnr, ssim
 from spike_zoo.spikes.take import Take
@@ -48,9 +49,12 @@ def measure(
     missing = [name for name in takes if name not in measured]
     for number, name in enumerate(missing):
         take = takes[name]()
+        if take.images is None or take.image_index is None:
+            raise MissingFileError(f"{name}: there is no image of this clip in test/gt")
+        planes = [int(plane) for plane in take.image_index]
         for _ in range(1 if number else 2):  # the first image also compiles
             began = time.perf_counter()
-            image = method.reconstruct(take.recording, take.image_index, rate_scale=RATE_SCALE)
+            image = method.reconstruct(take.recording, planes, rate_scale=RATE_SCALE)
             seconds = time.perf_counter() - began
         truth = torch.from_numpy(take.images)[:, None].float() / 255
         values = float(psnr(image, truth)), float(ssim(image, truth)), seconds
