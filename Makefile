@@ -13,7 +13,7 @@ STAGED := $(patsubst experiments/%/stages.yaml,%,$(wildcard experiments/*/stages
 PROFILE ?= cpu
 MINUTES ?= 9
 
-.PHONY: help setup demo test test-slow fuzz lint audit sbom hashes train reproduce bench benchmark-page notebooks docs ablation-table smoke-tables gpu clean
+.PHONY: help setup demo test test-slow fuzz lint audit sbom hashes train reproduce bench benchmark-page notebooks docs ablation-table smoke-tables gpu release clean
 .PHONY: $(STAGED)
 
 help: ## list the targets
@@ -101,6 +101,22 @@ notebooks: setup $(STAMPS)/notebooks | data/scenes.h5 ## synchronise the noteboo
 docs: setup $(STAMPS)/docs ## write the web site to site/: guides, methods with their tables, notebooks, reference
 	$(BIN)/sphinx-build -W --keep-going -q -c docs . site
 	@echo site/index.html
+
+# the package of a user: from the wheel, without the checkout, with the oldest and the newest libraries
+release: setup $(STAMPS)/audit ## build wheel and sdist, check them in new environments, print what is left to do
+	rm -rf dist build/release
+	$(BIN)/uv build --quiet
+	set -e; for libraries in lowest-direct highest; do \
+	  python=build/release/$$libraries/bin/python; \
+	  $(BIN)/uv venv --quiet build/release/$$libraries; \
+	  $(BIN)/uv pip install --quiet --python $$python --resolution $$libraries dist/*.whl; \
+	  echo "$$libraries:"; $$python -P -m spike_zoo doctor; \
+	  $$python -P -m spike_zoo simulate --size small --out build/release/$$libraries/scenes.h5; \
+	  $$python -P -m spike_zoo reconstruct build/release/$$libraries/scenes.h5 --name 'test-*' --out "build/release/$$libraries/images/{name}"; \
+	done
+	@echo "dist/: $$(ls dist)"
+	@echo "Left to do: date CHANGELOG.md; git tag v$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); git push --tags;"
+	@echo "$(BIN)/uv publish; archive the tag for a DOI, and state it in CITATION.cff"
 
 clean: ## remove the files of all targets, except runs and data
 	rm -rf .venv build dist *.egg-info

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from benchmarks.claims import EXPERIMENTS, ROOT, committed_tables
 from spike_zoo.cli.weights_info import weight_cards
+from spike_zoo.utils.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -133,6 +134,72 @@ what these images add to the process, with compiled loops. GPU: the same image o
 ([measurements](../experiments/gpu/README.md#time)); `stir-aligned` took 243 ms in earlier code."""
 
 
+RIVALS: Final = ROOT / "experiments" / "reds.yaml"
+QUALITY: Final = ROOT / "docs" / "pictures" / "quality-over-cost.png"
+OTHERS: Final = """
+## Networks of other repositories
+
+Their protocol, their numbers: the test clips of Spk2ImgNet's REDS, PSNR in dB as published by
+Spike-Zoo 0.2.3 (all networks trained again) and by the log of its version 0.1 (the authors'
+weights). kMAC: thousand multiply-accumulates per pixel; Spike-Zoo's "GFLOP" are
+multiply-accumulates. Seconds on one core are estimates from them. None is measured here; with the
+download and a cloned repository, [one command](howto/rivals.md#in-a-table) measures it beside our
+methods. The clips are softer than their truth, which rewards learned sharpening.
+
+| network | published | version 0.1 | kMAC | seconds |
+|---|---:|---:|---:|---:|
+"""
+COST_CURVE: Final = """
+![PSNR over seconds: ours on 24 photographs, others on REDS](pictures/quality-over-cost.png)
+"""
+
+
+def rivals() -> dict[str, dict[str, Any]]:
+    """Return the networks of other repositories by descending published PSNR."""
+    methods: dict[str, dict[str, Any]] = read_yaml(RIVALS)["methods"]
+    others = {title: entry for title, entry in methods.items() if "kmac" in entry}
+    return dict(sorted(others.items(), key=lambda item: -item[1]["published"]))
+
+
+def others_section() -> str:
+    """Return the table of published numbers."""
+    lines = []
+    for title, entry in rivals().items():
+        cells = [f"{entry['published']:.2f}", f"{entry.get('published_v01', '')}"]
+        cells += [f"{entry['kmac']:,}", f"{entry.get('seconds', '')}"]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return OTHERS + "\n".join(lines) + "\n" + COST_CURVE
+
+
+def draw_quality(
+    numbers: list[dict[str, Any]], costs: Mapping[str, Mapping[str, float]], file: Path
+) -> None:
+    """Draw PSNR over seconds: our methods on 24 photographs, others as published on REDS."""
+    from matplotlib.figure import Figure
+
+    ours = {
+        one["method"].replace("`", ""): (costs[one["method"]]["milliseconds"] / 1e3, one["value"])
+        for one in numbers
+        if (one["section"], one["column"]) == ("Twenty-four photographs", "PSNR")
+    }
+    known = {title: entry for title, entry in rivals().items() if "seconds" in entry}
+    others = {title: (entry["seconds"], entry["published"]) for title, entry in known.items()}
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    titles = "24 photographs, measured here", "REDS, as published; seconds estimated"
+    for axes, title, points in zip(figure.subplots(1, 2), titles, (ours, others), strict=True):
+        axes.set(xscale="log", xlabel="seconds per 250 x 400 image, one core", ylabel="PSNR (dB)")
+        axes.set_title(title)
+        ordered = sorted(points.items(), key=lambda item: item[1])  # labels alternate: no overlap
+        for number, (name, (seconds, psnr)) in enumerate(ordered):
+            axes.plot(seconds, psnr, "o", color="tab:blue")
+            place: dict[str, Any] = {"va": ("bottom", "top")[number % 2], "ha": "center", "size": 8}
+            offset = (0, (5, -5)[number % 2])
+            axes.annotate(name, (seconds, psnr), offset, textcoords="offset points", **place)
+        axes.margins(0.2)
+        axes.grid(alpha=0.3)
+    figure.savefig(file, dpi=110)
+
+
 def filled(file: str, title: str, tables: Mapping[Path, list[FilledTable]]) -> FilledTable:
     """Return a table of a table file."""
     return next(one for one in tables[EXPERIMENTS / f"{file}.yaml"] if one.title == title)
@@ -195,7 +262,7 @@ def page(numbers: list[dict[str, Any]], costs: Mapping[str, Mapping[str, float]]
             label = method.partition(",")[0] if section == PLANES else method
             lines.append(f"| {label} | {' | '.join(texts)} |")
     lines.append("")
-    return INTRODUCTION + "\n".join(lines)
+    return INTRODUCTION + "\n".join(lines) + others_section()
 
 
 WEIGHTS_INTRODUCTION: Final = """# Shipped weights
@@ -283,6 +350,7 @@ def main() -> None:
     DATA.write_text(f"{content}\n", encoding="utf-8")
     PAGE.write_text(page(numbers, costs), encoding="utf-8")
     WEIGHTS.write_text(weights_page(), encoding="utf-8")
+    draw_quality(numbers, costs, QUALITY)
     print(PAGE.relative_to(ROOT), WEIGHTS.relative_to(ROOT))
 
 

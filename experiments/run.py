@@ -45,6 +45,7 @@ SMOKE: Final = "smoke"  # profile of tiny runs
 ONLY: Final = "seed_everything=0"  # the runs of that profile
 SMOKE_OPTIONS: Final = ("--profile", SMOKE, "--only", ONLY, "--jobs", "0")
 SECONDS_OF_A_SMOKE_RUN: Final = 10.0  # on one core; most of it is the start of Python and PyTorch
+REDS: Final = "reds"  # table of one download, without a sweep
 ALL: Final = "all"  # in place of the names of methods
 
 
@@ -489,6 +490,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.job in of_names and not names:
         parser.error(f"{parsed.job} needs a name")
     if parsed.job == "ablation-table":
+        if names == [REDS]:
+            return work.call(sys.executable, "-m", "experiments.reds", *options)
         known = methods()
         if not names or {*names} - {*known, ALL}:
             parser.error(f"METHOD must be one of {', '.join(known)}; METHOD={ALL} runs every table")

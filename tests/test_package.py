@@ -99,3 +99,7 @@ def test_the_citation_file_states_the_current_version() -> None:
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (cited["version"], cited["license"]) == (spike_zoo.__version__, "MIT")
     assert {"cff-version", "message", "title", "authors"} <= set(cited)
+    preferred = cited["preferred-citation"]
+    assert [preferred[key] for key in ("title", "authors", "version")] == [
+        cited[key] for key in ("title", "authors", "version")
+    ]

@@ -25,7 +25,7 @@ from spike_zoo.checkpoints.saved_model import (
 )
 from spike_zoo.checkpoints.state_dicts import differences
 from spike_zoo.checkpoints.weight_files import first_invalid, state_digest
-from spike_zoo.errors import SpikeZooError, UsageError, WeightsError, first_line
+from spike_zoo.errors import ConfigError, SpikeZooError, UsageError, WeightsError, first_line
 from spike_zoo.utils.files import new_file
 
 PACKAGE = "spike_zoo."
@@ -44,8 +44,10 @@ def load(
     Args:
         name_or_path: A shipped name (``"tfi"``, ``"stir-aligned"``), a checkpoint (``.ckpt``), a
             weights file (``.safetensors``), a folder with ``model.safetensors``, or a method's
-            published file (``.pth``). Or weights to download once: ``"hf:owner/name"`` from the
-            Hub, ``"wandb:entity/project/name:best"`` from a run's W&B artefacts.
+            published file (``.pth``). A configuration (``.yaml``) of a method that needs no weights
+            or names them itself, as ``configs/external``. Or weights to download once:
+            ``"hf:owner/name"`` from the Hub, ``"wandb:entity/project/name:best"`` from a run's W&B
+            artefacts.
         device: Device of the module; ``"auto"`` selects an accelerator if it is available.
         trust: Also import and build classes from outside this package, as named in the file.
             Commands set it by their option ``--trust``.
@@ -196,16 +198,27 @@ def _built(saved: SavedModel, *, trust: bool) -> nn.Module:
     except SpikeZooError:
         raise
     except _UNBUILDABLE as error:
+        if saved.is_configuration:
+            raise ConfigError(
+                f"{source}: init_args do not fit {saved.class_path}: {first_line(error)}"
+            ) from error
         raise WeightsError(
             f"{source}: {saved.class_path} cannot be built with the arguments in the file "
             f"({first_line(error)}); the file is damaged, or another version wrote it"
         ) from error
-    faults = differences(saved.state, module.state_dict())
-    if faults:
-        raise WeightsError(
-            f"{source}: the weights do not fit {saved.class_path}: {'; '.join(faults)}"
-        )
-    module.load_state_dict(saved.state)
+    if saved.is_configuration:
+        if module.state_dict() and not getattr(module, "has_own_weights", False):
+            raise ConfigError(
+                f"{source}: {saved.class_path} would be untrained; name a checkpoint of it, as "
+                "runs/RUN/checkpoints/best.ckpt"
+            )
+    else:
+        faults = differences(saved.state, module.state_dict())
+        if faults:
+            raise WeightsError(
+                f"{source}: the weights do not fit {saved.class_path}: {'; '.join(faults)}"
+            )
+        module.load_state_dict(saved.state)
     _check_finite(module, source)
     return module
 

@@ -19,7 +19,8 @@ import torch
 from spike_zoo.checkpoints.published import PUBLISHED
 from spike_zoo.checkpoints.state_dicts import read_state_dict
 from spike_zoo.checkpoints.weight_files import read_weights, state_digest
-from spike_zoo.errors import WeightsError
+from spike_zoo.errors import ConfigError, WeightsError
+from spike_zoo.utils.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,13 +42,16 @@ class SavedModel:
     #: whether the weights are a method's published ones, under the names that the ``from_official``
     #: of its class takes
     is_published: bool = False
+    #: whether the constructor reads the weights, so that there are none in ``state``
+    is_configuration: bool = False
 
 
 def read_saved_model(file: Path) -> SavedModel:
     """Read class, arguments and weights of a module from a file.
 
     Args:
-        file: A checkpoint, a ``.safetensors`` file that this package wrote, or published weights.
+        file: A checkpoint, a ``.safetensors`` file that this package wrote, published weights, or
+            a configuration (``.yaml``) whose model brings its own weights, if any.
 
     Raises:
         WeightsError: If the file is damaged, contains more than tensors and plain values, or does
@@ -55,6 +59,8 @@ def read_saved_model(file: Path) -> SavedModel:
     """
     if file.suffix == ".safetensors":
         return _read_safetensors(file)
+    if file.suffix in (".yaml", ".yml"):
+        return _read_configuration(file)
     if file.suffix in PUBLISHED_SUFFIXES:
         state = read_state_dict(file)
         class_path = next((path for entry, path in PUBLISHED.items() if entry in state), None)
@@ -189,6 +195,18 @@ def _is_plain_tensor(value: Any) -> bool:  # noqa: ANN401  (any value of a check
     if value.layout != torch.strided:
         return False
     return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
+def _read_configuration(path: Path) -> SavedModel:
+    """Read class and arguments of ``model``, or of a file with ``class_path`` and ``init_args``."""
+    content = read_yaml(path)
+    model = content.get("model", content) if isinstance(content, dict) else None
+    if not (isinstance(model, dict) and isinstance(model.get("class_path"), str)):
+        raise ConfigError.at(path, "no class_path of a method in it, nor in its entry model")
+    arguments = model.get("init_args") or {}
+    if not isinstance(arguments, dict):
+        raise ConfigError.at(path, f"init_args: expected a mapping, got {arguments!r}")
+    return SavedModel(model["class_path"], arguments, {}, str(path), is_configuration=True)
 
 
 def _read_safetensors(path: Path) -> SavedModel:

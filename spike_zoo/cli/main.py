@@ -39,7 +39,7 @@ PROGRAM = "spike-zoo"
 INTERRUPTED, TERMINATED, INVALID, USAGE, FAULT = 130, 143, 1, 2, 70
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # full disk, read-only file system
 
-EVERYWHERE = ("--debug", "--quiet")  # options of all commands, at any position
+EVERYWHERE = ("--debug", "--quiet", "--safe")  # options of all commands, at any position
 _ARCHIVE = {
     name: f"spike_zoo.cli.archive:archive_{name}" for name in ("build", "info", "verify", "export")
 }
@@ -102,6 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _complete(os.environ.get("COMP_LINE", ""))
             limit_threads_of_torch()
             ensure_home()
+            if "--safe" in given:
+                os.environ["SPIKE_ZOO_SAFE"] = "1"  # also for processes that share the work
             os.environ["MPLBACKEND"] = "agg"  # charts are files; notebooks set another backend
             code = _dispatch(arguments)
             sys.stdout.flush()  # raises the error of a closed pipe here, not at the exit of Python
@@ -130,7 +132,8 @@ Train, compare, reproduce and use methods for spike cameras.
 {text}
 
 Options of all commands: --help, --quiet (print only results, warnings and errors),
---debug (print the traceback of an error). Without a command: --version."""
+--debug (print the traceback of an error), --safe (refuse methods that run code of other
+repositories). Without a command: --version."""
 
 
 def _dispatch(arguments: list[str]) -> int:
