@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class EvaluationCallback(Callback):
     """Pass each test batch's :class:`Evaluation` to :meth:`on_evaluation`.
 
-    Other outputs of steps (of modules that are not task modules) are ignored. Subclasses
+    Other outputs of steps (of modules without an evaluator) are ignored. Subclasses
     initialise their collected data in :meth:`reset`, which runs at construction and at the start
     of each test.
 
@@ -57,7 +57,7 @@ class EvaluationCallback(Callback):
             self.on_test_batch_end(*arguments)
 
     def on_test_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
-        """Pass on the batch's evaluation; the output of a task module's step is one."""
+        """Pass on the batch's evaluation; the output of a :class:`MethodModule` is one."""
         _, outputs, _, batch_idx, *_ = arguments
         if isinstance(outputs, Evaluation):
             self.on_evaluation(trainer, outputs, batch_idx)
