@@ -1,1 +1,1 @@
-"""Evaluators: metrics, pictures and checks of the data of each task, one file per task."""
+"""Evaluators: metrics, images and checks of the data of each task, one file per task."""

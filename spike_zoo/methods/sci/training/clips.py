@@ -107,7 +107,7 @@ class SmoothnessEvaluator(Evaluator[Any, Any]):
 class ClipStageEvaluator(ReconstructionEvaluator):
     """Measure the images of single clips and, in stage ``fem``, the smoothness of features.
 
-    Pictures also show the intermediate outputs of the networks. A test measures the flicker of the
+    Images also show the intermediate outputs of the networks. A test measures the flicker of the
     images of a static scene as ``test/frame_deviation``.
     """
 

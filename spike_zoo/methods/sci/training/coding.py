@@ -140,20 +140,20 @@ class CodingStageEvaluator(Evaluator[CodingStage, SceneBatch]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.coding = CodingEvaluator(range(QUALITIES), RATES)
+        self.coding_options = CodingEvaluator(range(QUALITIES), RATES)
         self.flow = FlowEvaluator()
 
     def check_data(self, method: CodingStage, datamodule: LightningDataModule, stage: str) -> None:
         """Raise ConfigError for data that cut recordings into clips."""
-        self.coding.check_data(method, datamodule, stage)
+        self.coding_options.check_data(method, datamodule, stage)
 
     def origins(self, batch: SceneBatch) -> list[results.Origin]:
         """Return recording and plane of every image."""
-        return self.coding.origins(batch)
+        return self.coding_options.origins(batch)
 
     def predict(self, method: CodingStage, batch: SceneBatch) -> Tensor:
         """Return all images of a batch at the highest quality."""
-        return self.coding.predict(method.coder, batch)
+        return self.coding_options.predict(method.coder, batch)
 
     def profiled_calls(
         self, method: CodingStage, batch: SceneBatch
@@ -161,7 +161,7 @@ class CodingStageEvaluator(Evaluator[CodingStage, SceneBatch]):
         """Return the jobs of coding, and encoding and decoding of I- and P-frames."""
         window = batch["spikes"][:1, :WINDOW]
         return {
-            **self.coding.profiled_calls(method.coder, batch),
+            **self.coding_options.profiled_calls(method.coder, batch),
             **coding_calls(method.coder.codec, window, batch["rate_scale"][:1]),
         }
 
@@ -178,7 +178,7 @@ class CodingStageEvaluator(Evaluator[CodingStage, SceneBatch]):
             if scene.flow is not None:
                 _, best = coder.estimated(coder.prepared(scene), QUALITIES - 1)
                 self._measure_flow(split, coder.gop, scene, best)
-        return self.coding.evaluate(coder, batch, split, index)
+        return self.coding_options.evaluate(coder, batch, split, index)
 
     def _estimate(self, method: CodingStage, scene: CodedScene) -> None:
         """Add estimated rates and distortions of a scene at all qualities to the validation."""
