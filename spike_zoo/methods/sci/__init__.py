@@ -4,14 +4,11 @@ Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic S
 paper" in this package is this one.
 """
 
+from spike_zoo.methods.sci.analysis.classifier import SpikeClassifier
 from spike_zoo.methods.sci.analysis.fam import FAM
 from spike_zoo.methods.sci.analysis.recognition import SCIRecognitionModule
 from spike_zoo.methods.sci.baselines.bitstreams import SCIBitstreamModule
 from spike_zoo.methods.sci.baselines.coded_video import ATCModule, CAASModule, CTAModule
-from spike_zoo.methods.sci.baselines.picture_recognition import (
-    CodedRecognitionModule,
-    PlaybackRecognitionModule,
-)
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import FEM
 from spike_zoo.methods.sci.training.clips import SCIAnalysisModule, SCIFeaturesModule
@@ -26,10 +23,8 @@ __all__ = [
     "ATCModule",
     "CAASModule",
     "CTAModule",
-    "CodedRecognitionModule",
     "CodingOptions",
     "NetworkOptions",
-    "PlaybackRecognitionModule",
     "SCIAnalysisModule",
     "SCIBitstreamModule",
     "SCICodec",
@@ -38,4 +33,5 @@ __all__ = [
     "SCIJointModule",
     "SCIMotionModule",
     "SCIRecognitionModule",
+    "SpikeClassifier",
 ]

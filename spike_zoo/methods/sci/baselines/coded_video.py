@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.errors import ConfigError
 from spike_zoo.media import coded_video as video
-from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM, gather_analysis_input
+from spike_zoo.methods.sci.analysis.fam import FAM, gather_analysis_input
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import WINDOW
 from spike_zoo.spikes.recording import SpikeRecording
@@ -206,7 +206,7 @@ class CAASModule(CodedVideoModule):
         if self.networks is not None:
             return
         networks = getattr(load(self.weights), "codec", None)
-        if not isinstance(networks, SCICodec) or isinstance(networks.fam, ClassFAM):
+        if not isinstance(networks, SCICodec):
             raise ConfigError(
                 f"weights: {self.weights} is not of SCI with pictures; name sci, or a "
                 "checkpoint of stage 'fem' or 'fam'"

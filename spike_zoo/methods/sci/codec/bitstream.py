@@ -88,8 +88,7 @@ def coding_of(codec: SCINetworks) -> CodecNetworks:
     if codec.coding is None:
         raise ConfigError(
             "these weights have no codec: they are of a stage before 'codec'. Bitstreams are made "
-            "and read by weights of stage 'codec' or 'joint', such as sci, or sci-digits-coded to "
-            "predict classes"
+            "and read by weights of stage 'codec' or 'joint', such as sci"
         )
     if not all(bool(net.is_final) for net in scale_nets(codec)):
         raise coding_errors.NotFinalizedError(

@@ -1,4 +1,4 @@
-"""SCI's codec: bitstreams of spike streams, and images and classes of decoded bitstreams."""
+"""SCI's codec: bitstreams of spike streams, and images of decoded bitstreams."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from spike_zoo.coding.container import BitstreamReader, BitstreamWriter
 from spike_zoo.coding.header import Header
 from spike_zoo.errors import ConfigError, PlaneRangeError
-from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM, gather_analysis_input
+from spike_zoo.methods.sci.analysis.fam import AnalysisInput, gather_analysis_input
 from spike_zoo.methods.sci.codec.bitstream import (
     coding_of,
     decoded_groups,
@@ -165,8 +165,6 @@ class SCICodec(SCINetworks):
 
         Memory is constant. ``groups`` must be in order of time.
         """
-        if isinstance(self.fam, ClassFAM):
-            raise ConfigError("these weights predict classes, not images; use those of sci")
         with eval_mode(self):
             if self.fam is None or self.analysis == "encoder":
                 for decoded in groups:
@@ -184,25 +182,6 @@ class SCICodec(SCINetworks):
         """
         images = [image for _, image in self.reconstruct_stream([decoded])]
         return torch.stack(images) if images else decoded.features.mean(dim=1, keepdim=True)
-
-    def classify(self, decoded: DecodedBitstream) -> Tensor:
-        """Return the probability of each class, ``(classes,)``, from the mean logits over features.
-
-        Only features with all four neighbours are used, or the middle one if there are none.
-
-        Raises:
-            ConfigError: If these weights do not predict classes, or nothing was decoded.
-        """
-        if not isinstance(self.fam, ClassFAM):
-            raise ConfigError("these weights predict no classes; use those of sci-digits-coded")
-        with eval_mode(self), torch.inference_mode():
-            inputs = list(analysis_inputs(self, [decoded]))
-            if not inputs:
-                raise ConfigError("nothing was decoded, so there is nothing to classify")
-            middle = inputs[len(inputs) // 2 : len(inputs) // 2 + 1]
-            complete = inputs[NEIGHBOURS_PER_SIDE:-NEIGHBOURS_PER_SIDE] or middle
-            logits = torch.cat([self.fam(*analysis) for _, analysis in complete]).float().mean(0)
-            return torch.softmax(logits, dim=0).cpu()
 
 
 class DecodedFeature(NamedTuple):

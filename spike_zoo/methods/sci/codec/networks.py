@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.methods.sci.analysis.fam import FAM, AnalysisInput, ClassFAM, gather_analysis_input
+from spike_zoo.methods.sci.analysis.fam import FAM, AnalysisInput, gather_analysis_input
 from spike_zoo.methods.sci.codec.entropy import FrameCoder, HyperPrior
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
 from spike_zoo.methods.sci.codec.inter import CODED, DecodedPFrame
@@ -62,7 +62,7 @@ class SCINetworks(nn.Module):
         self,
         fem: FEM,
         motion: MotionEstimation | DISMotion | None = None,
-        fam: FAM | ClassFAM | None = None,
+        fam: FAM | None = None,
         coding: CodecNetworks | None = None,
         *,
         scale_input: bool = True,
@@ -120,7 +120,7 @@ class SCINetworks(nn.Module):
         With the analysis in the encoder it is the image, in all channels.
         """
         features = self.features(clip, rate_scale)
-        if self.analysis == "decoder" or not isinstance(self.fam, FAM):
+        if self.analysis == "decoder" or self.fam is None:
             return features[:, target]
         around = gather_analysis_input(features, self.backward_motion(features), target)
         return self.fam(*around).clamp(0.0, 1.0).expand(-1, features.shape[2], -1, -1)
@@ -171,7 +171,7 @@ class SCINetworks(nn.Module):
         return feature.mean(dim=1, keepdim=True)
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
-        """Return FAM's output for a clip: an image ``(B, 1, H, W)``, or logits ``(B, classes)``.
+        """Return FAM's output for a clip, an image ``(B, 1, H, W)``.
 
         Without FAM, the image is the mean of the middle feature over its channels.
         """
@@ -253,7 +253,7 @@ class FeatureStream:
         precision may differ between machines.
         """
         with torch.inference_mode(), fast_precision(self.device):
-            if self.codec.analysis == "decoder" or not isinstance(self.codec.fam, FAM):
+            if self.codec.analysis == "decoder" or self.codec.fam is None:
                 return self.feature(plane).float()
             first, last = WINDOW // 2, self.recording.shape[0] - 1 - WINDOW // 2
             before, after = (

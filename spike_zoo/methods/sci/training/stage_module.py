@@ -104,16 +104,13 @@ class StagedModule(TaskModule):
     _has_weights = False
     _options: Mapping[str, Any] = MappingProxyType({})  # arguments that stages share
 
-    def train_stage(
-        self, row: StageSpec, arguments: Mapping[str, Any], classes: int | None = None
-    ) -> None:
+    def train_stage(self, row: StageSpec, arguments: Mapping[str, Any]) -> None:
         """Build the networks of a stage, and freeze the parts that it does not train.
 
         Args:
             row: Specification of the stage.
             arguments: The constructor's arguments that :class:`SCIStageModule` does not have. All
                 are saved as hyper-parameters.
-            classes: Number of classes that the analysis predicts; None for images.
         """
         arguments = {**self._options, **arguments}
         networks = options_of(NetworkOptions, arguments["networks"])
@@ -124,7 +121,7 @@ class StagedModule(TaskModule):
         self.save_hyperparameters(arguments)
         schedule = arguments["schedule"], arguments["learning_rate"]
         check_schedule(*schedule, arguments.get("warmup", self.warmup))
-        self.row, self.codec, self.clip_length = row, networks.codec(row, classes), row.clip_length
+        self.row, self.codec, self.clip_length = row, networks.codec(row), row.clip_length
         partial.learn_only(self.codec, row.learns)
         self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]  # torch's
 
