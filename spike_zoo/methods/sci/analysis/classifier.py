@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.classical.functional import tfp
-from spike_zoo.methods.sci.codec.bitstream import check_exact
-from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.blocks import FEATURES, conv3
 from spike_zoo.methods.sci.features.fem import CLIP, FEM, STEP, WINDOW
 from spike_zoo.nn.eval_mode import eval_mode
@@ -23,7 +21,11 @@ from spike_zoo.spikes.rate_scale import rate_scale_of
 from spike_zoo.spikes.recording import SpikeRecording, check_recording
 from spike_zoo.spikes.windows import centred_window, consecutive_clips, mirrored_planes
 from spike_zoo.tasks.clips import read_clip
-from spike_zoo.tasks.protocols import DecodedBitstream, Reconstructs, codec_from, load_adjusted
+from spike_zoo.tasks.protocols import Reconstructs, codec_from, load_adjusted
+
+if TYPE_CHECKING:
+    from spike_zoo.methods.sci.codec.codec import SCICodec
+    from spike_zoo.tasks.protocols import DecodedBitstream
 
 ClassifierInput = Literal["features", "mean", "spikes", "images"]
 """What is classified: FEM's features, playback, planes, or images of a method."""
@@ -182,9 +184,7 @@ class SpikeClassifier(nn.Module):
     @property
     def codec(self) -> SCICodec:
         """The codec of bitstreams, of ``weights``."""
-        codec = codec_from(self.method, f"weights: {self.weights}")
-        check_exact(codec)
-        return codec
+        return codec_from(self.method, f"weights: {self.weights}")
 
     def inputs(self, spikes: Tensor, rate_scale: Tensor, *, middle: bool = False) -> Tensor:
         """Return the inputs of the windows of clips, in bf16 on a CPU that is faster in it.
