@@ -35,6 +35,7 @@ MIDDLE: Final = len(CENTRES) // 2
 CAMERA_SCALE: Final = 0.6  # rate scale to which spikes are normalised for FEM
 WHITE: Final = 255
 STRIDE: Final = CLIP // 2 // STEP * STEP + STEP  # planes between clips of a recording
+_TOGETHER: Final = 16  # windows in one call of FEM; more do not fit into the cache of a core
 _MIN_DEVIATION = 0.01  # added to the deviation of inputs, not to amplify noise of uniform scenes
 
 
@@ -213,8 +214,9 @@ class SpikeClassifier(nn.Module):
         windows = torch.stack([spikes[:, slice(*centred_window(c, WINDOW))] for c in centres], 1)
         if self.fem is None:
             return windows
-        scaled = windows.float() * (CAMERA_SCALE / scale)
-        return self.fem(scaled.flatten(0, 1)).unflatten(0, windows.shape[:2])
+        scaled = (windows.float() * (CAMERA_SCALE / scale)).flatten(0, 1)
+        features = torch.cat([self.fem(part) for part in scaled.split(_TOGETHER)])
+        return features.unflatten(0, windows.shape[:2])
 
     def pooled(self, inputs: Tensor) -> Tensor:
         """Return the mean inputs of the last layer of clips ``(B, n, C, H, W)``: ``(B, F)``."""

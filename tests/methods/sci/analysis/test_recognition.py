@@ -58,7 +58,7 @@ class TestRecognitionFromPlayback(ClassificationTester, MethodTester):
         return SCIRecognitionModule(2, input="mean", network=SMALL)
 
 
-class TestRecognitionOfCodedImages(ClassificationTester, MethodTester):
+class TestRecognitionOfCodedImages(ClassificationTester):
     weights: str
 
     @pytest.fixture(autouse=True)
