@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Sequence
-from typing import Any, Final, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from torchmetrics import Metric, MetricCollection
 
 from spike_zoo.coding import rans
 from spike_zoo.coding.header import file_bytes
+from spike_zoo.errors import ConfigError
 from spike_zoo.media import coded_video as video
 from spike_zoo.methods.sci.analysis.classifier import as_bytes
 from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
@@ -32,6 +35,43 @@ RATE_POINTS: Final = {"x265": (48, 39, 35, 30), "svtav1": (60, 50, 43, 36), "jpe
 """Quantisers of videos, qualities of JPEG: about the bits of SCI's codec at its qualities."""
 
 
+@dataclass(frozen=True)
+class CodedInputOptions:
+    """Coding of the inputs of recognition.
+
+    The coded clips, and the rate of each in training, are selected by the names of the clips.
+
+    Attributes:
+        coder: SCI's codec, or another coder of the images that SCI's encoder codes. None codes
+            nothing.
+        training: Fraction of the clips of training and validation that are coded, each at one rate.
+        test: Fraction of the test clips whose accuracy and bits are measured at four rates.
+    """
+
+    coder: Coder | None = None
+    training: float = 0.0
+    test: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.coder not in (None, *get_args(Coder)):
+            raise ConfigError(f"coder: one of {', '.join(get_args(Coder))}, got {self.coder!r}")
+        shares = self.training, self.test
+        if not all(0 <= share <= 1 for share in shares) or (self.training and not self.coder):
+            raise ConfigError(
+                f"training and test: from 0 to 1, training above 0 only with a coder, got {shares}"
+            )
+
+    def rows_of(self, names: Sequence[str], share: float) -> list[tuple[int, int]]:
+        """Return the coded rows among clips with given names, and the rate point of each."""
+        if self.coder is None:
+            return []
+        draws = [divmod(zlib.crc32(name.encode()), QUALITIES) for name in names]
+        return [(row, own) for row, (draw, own) in enumerate(draws) if draw % 1000 < 1000 * share]
+
+
+NOT_CODED = CodedInputOptions()
+
+
 class CodedClips(NamedTuple):
     """A batch of clips, coded and decoded."""
 
@@ -40,14 +80,14 @@ class CodedClips(NamedTuple):
     n_bytes: list[int]  # of the complete file of each clip
 
 
-def coded_clips(codec: SCICodec, spikes: Tensor, rate_scale: Tensor, quality: int) -> CodedClips:
-    """Encode and decode clips ``(B, T, H, W)``, each as one group of pictures.
+@torch.no_grad()
+def coded_clips(codec: SCICodec, features: Tensor, quality: int) -> CodedClips:
+    """Encode and decode features ``(B, n, 3, H, W)``, those of a clip as one group of pictures.
 
     The encoder's closed loop yields the decoded features, so the bitstreams are not read.
     """
     coding = coding_of(codec)
     check_exact(codec)
-    features = encoder_features(codec, spikes, rate_scale)
     encoders = [rans.GroupEncoder() for _ in features]
     with exact_context(features.device):
         options: Any = {"estimation": codec.motion, "weight": codec.lambdas[quality]}
@@ -57,6 +97,7 @@ def coded_clips(codec: SCICodec, spikes: Tensor, rate_scale: Tensor, quality: in
     return CodedClips(decoded, motion, [file_bytes([coder.finish()]) for coder in encoders])
 
 
+@torch.no_grad()
 def encoder_features(codec: SCICodec, spikes: Tensor, rate_scale: Tensor) -> Tensor:
     """Return what an encoder codes of clips ``(B, T, H, W)``: ``(B, n, 3, H, W)``.
 
@@ -73,30 +114,27 @@ def encoder_features(codec: SCICodec, spikes: Tensor, rate_scale: Tensor) -> Ten
 
 
 def coded_inputs(
-    codec: SCICodec, coder: Coder, spikes: Tensor, rate_scale: Tensor, point: int
+    codec: SCICodec, coder: Coder, features: Tensor, point: int
 ) -> tuple[Tensor, list[int]]:
-    """Encode and decode clips ``(B, 41, H, W)`` at a rate point.
-
-    All coders but SCI's code what the encoder of ``codec`` would, without its repeated channels.
+    """Encode and decode the features of clips at a rate point.
 
     Args:
         codec: SCI with a codec.
-        coder: SCI's codec, a video codec, or JPEG for each image.
-        spikes: The clips, 0 or 1.
-        rate_scale: Spikes per plane at white, ``(B,)``.
+        coder: SCI's codec, a video codec, or JPEG for each image. All but SCI's code the first
+            channel, because that codec repeats images in all channels.
+        features: What the encoder codes, ``(B, n, 3, H, W)``, see :func:`encoder_features`.
         point: Quality of SCI, or index of :data:`RATE_POINTS`.
 
     Returns:
-        The inputs of the classifier, uint8 ``(B, 5, 3, H, W)``, and the bytes of each clip.
+        The inputs of the classifier, uint8 ``(B, n, 3, H, W)``, and the bytes of each clip.
     """
-    with torch.no_grad():
-        if coder == "sci":
-            coded = coded_clips(codec, spikes, rate_scale, point)
-            return as_bytes(coded.features), coded.n_bytes
-        images = as_bytes(encoder_features(codec, spikes, rate_scale)[:, :, 0]).cpu().numpy()
+    if coder == "sci":
+        coded = coded_clips(codec, features, point)
+        return as_bytes(coded.features), coded.n_bytes
+    images = as_bytes(features[:, :, 0]).cpu().numpy()
     decoded, n_bytes = zip(*(_transcoded(clip, coder, point) for clip in images), strict=True)
     inputs = torch.from_numpy(np.stack(decoded))[:, :, None].expand(-1, -1, 3, -1, -1)
-    return inputs.to(spikes.device), list(n_bytes)
+    return inputs.to(features.device), list(n_bytes)
 
 
 def _transcoded(
@@ -115,28 +153,32 @@ def _transcoded(
 
 
 class CodedAccuracy(MetricCollection):
-    """Accuracy and bits per pixel and plane of coded clips at each quality."""
+    """Accuracy and bits per pixel and plane of coded clips at each rate, and without coding."""
 
     def __init__(self) -> None:
         names = [f"{name}_q{q}" for name in ("accuracy", "bpp") for q in range(QUALITIES)]
-        means: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in names}
+        means: dict[str, Metric | MetricCollection] = {
+            name: MeanOfValues() for name in ("accuracy_not_coded", *names)
+        }
         super().__init__(means, compute_groups=False)
 
-    def add(
-        self, quality: int, is_correct: Tensor, n_bytes: Sequence[int], spikes: Tensor
-    ) -> Tensor:
-        """Add clips ``(B, T, H, W)``; return the accuracy of each, 0 or 1, on the CPU."""
+    def add(self, point: int, is_correct: Tensor, n_bytes: Sequence[int], spikes: Tensor) -> None:
+        """Add clips ``(B, T, H, W)`` that were coded at a rate point."""
         shape = spikes.shape[1], spikes.shape[2], spikes.shape[3]
-        correct = is_correct.float().cpu()
-        self[f"accuracy_q{quality}"].update(correct)
-        self[f"bpp_q{quality}"].update(torch.tensor([rates.bpp(count, shape) for count in n_bytes]))
-        return correct
+        self[f"accuracy_q{point}"].update(is_correct.float().cpu())
+        self[f"bpp_q{point}"].update(torch.tensor([rates.bpp(count, shape) for count in n_bytes]))
 
     def results(self) -> tuple[dict[str, float], dict[str, list[tuple[float, float]]]]:
-        """Return the means with the saved bits, and the curve of accuracy; reset the metrics."""
+        """Return the means with saved bits and lost accuracy, and the curve; reset the metrics."""
         values = {name: float(metric.compute()) for name, metric in self.items()}
         self.reset()
-        for quality in range(QUALITIES):
-            values[f"bit_saving_q{quality}"] = rates.bit_saving(values[f"bpp_q{quality}"])
+        reference = values["accuracy_not_coded"]
+        for point in range(QUALITIES):
+            accuracy = values[f"accuracy_q{point}"]
+            points, percent = rates.accuracy_decrease(reference, accuracy)
+            values[f"bit_saving_q{point}"] = rates.bit_saving(values[f"bpp_q{point}"])
+            values[f"accuracy_decrease_q{point}"] = points
+            if reference > 0:
+                values[f"accuracy_decrease_percent_q{point}"] = percent
         pairs = [(values[f"bpp_q{q}"], values[f"accuracy_q{q}"]) for q in range(QUALITIES)]
         return values, {"rate_distortion/accuracy": pairs}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import MetricCollection
 
 from spike_zoo.checkpoints.partial import load_part
 from spike_zoo.checkpoints.weight_files import state_digest
@@ -30,10 +28,15 @@ from spike_zoo.methods.sci.analysis.classifier import (
     ClassifierOptions,
     SpikeClassifier,
 )
-from spike_zoo.methods.sci.analysis.coded_inputs import CodedAccuracy, Coder, coded_inputs
+from spike_zoo.methods.sci.analysis.coded_inputs import (
+    NOT_CODED,
+    CodedAccuracy,
+    CodedInputOptions,
+    coded_inputs,
+    encoder_features,
+)
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.fem import CLIP
-from spike_zoo.metrics import rate as rates
 from spike_zoo.nn.options import options_of
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule, make_scheduler
 from spike_zoo.nn.tensor_store import filled_store
@@ -57,10 +60,7 @@ class SCIRecognitionModule(ClassificationModule):
         input: See :class:`SpikeClassifier`.
         weights: See :class:`SpikeClassifier`. FEM is read from them at the start of a fit; with
             None it has random weights.
-        coder: Coder of clips. A test then also measures accuracy and bits at four rates. None codes
-            nothing.
-        coded_share: Fraction of the clips of training and validation that are coded, each at one
-            rate; both are selected by the name of the clip.
+        coding: Coder and fractions of clips that are coded, see :class:`CodedInputOptions`.
         network: Architecture, see :class:`ClassifierOptions`.
         augmentation: Random changes of inputs in training, see :class:`AugmentationOptions`.
         label_smoothing: See :class:`ClassificationModule`.
@@ -82,8 +82,7 @@ class SCIRecognitionModule(ClassificationModule):
         label_names: Sequence[str] = (),
         input: ClassifierInput = "features",
         weights: str | None = "sci",
-        coder: Coder | None = None,
-        coded_share: float = 0.0,
+        coding: CodedInputOptions = NOT_CODED,
         network: ClassifierOptions = CLASSIFIER,
         augmentation: AugmentationOptions = AUGMENTATION,
         label_smoothing: float = 0.0,
@@ -93,16 +92,13 @@ class SCIRecognitionModule(ClassificationModule):
     ) -> None:
         super().__init__(classes=classes, label_names=label_names, label_smoothing=label_smoothing)
         check_schedule(schedule, learning_rate, self.warmup)
-        if coder not in (None, *get_args(Coder)):
-            raise ConfigError(f"coder: one of {', '.join(get_args(Coder))}, got {coder!r}")
-        if not 0 <= coded_share <= 1 or (coded_share and coder is None):
-            raise ConfigError(f"coded_share: from 0 to 1, with a coder, got {coded_share}")
-        if coder is not None and input != "features":
-            raise ConfigError(f"coder: codes images with three channels, not input {input!r}")
+        self.coding = options_of(CodedInputOptions, coding)
+        if self.coding.coder is not None and input != "features":
+            raise ConfigError(f"coding: needs the input 'features', not {input!r}")
         self.save_hyperparameters()
         self.augmentation = options_of(AugmentationOptions, augmentation)
         self.classifier = SpikeClassifier(classes, label_names, input, weights, network)
-        self.coder, self.coded_share, self.store = coder, coded_share, store
+        self.store = store
         self.coded = CodedAccuracy()
 
     def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
@@ -118,14 +114,21 @@ class SCIRecognitionModule(ClassificationModule):
 
     def on_fit_start(self) -> None:
         """Compute the inputs of training and validation that are not stored yet."""
-        self._use_store("train", self._training_inputs)
-        self._use_store("val", self._training_inputs)
+        for split in ("train", "val"):
+            self._use_store(split, self._middle)
+            if self.coding.training:  # the inputs that are not coded come from the first store
+                self._use_store(split, self._coded_middle, self.coding)
 
     def on_test_start(self) -> None:
         """Compute the inputs of the test that are not stored yet."""
         self._use_store("test", self._inputs)
 
-    def _use_store(self, split: Split, compute: Callable[[LabelledBatch], Tensor]) -> None:
+    def _use_store(
+        self,
+        split: Split,
+        compute: Callable[[LabelledBatch], Tensor],
+        coding: CodedInputOptions = NOT_CODED,
+    ) -> None:
         """Let the data module serve stored inputs of a split, if it can."""
         served: Any = getattr(self._trainer, "datamodule", None)
         is_used = self.store is not None and self.classifier.input in STORED
@@ -135,58 +138,57 @@ class SCIRecognitionModule(ClassificationModule):
         def rows_of(rows: range) -> NDArray[Any]:
             return compute(served.batch_of(split, rows)).cpu().numpy()
 
-        first = rows_of(range(1))
-        path = Path(str(self.store)) / f"{self._inputs_name(served.data_sha256, split)}.bytes"
-        clips = served.clips(split)
+        shape = (len(served.clips(split)), *rows_of(range(1)).shape[1:])
+        path = Path(str(self.store)) / self._inputs_name(served.data_sha256, split, coding)
         with progress_bar(f"inputs of {split}") as progress:
-            shape = (len(clips), *first.shape[1:])
             served.serve_inputs(split, filled_store(path, shape, rows_of, progress))
 
-    def _inputs_name(self, archive: str, split: str) -> str:
-        """Return a name for the inputs of a split, with digests of archive and weights."""
+    def _inputs_name(self, archive: str, split: str, coding: CodedInputOptions) -> str:
+        """Return a file name for the inputs of a split, with digests of archive and weights."""
         frozen = self.classifier.fem or self.classifier.method
         parts = [self.classifier.input, archive[:12], state_digest(frozen.state_dict())[:12], split]
-        if self.coded_share and split != "test":
+        if coding.coder is not None:
             codec = state_digest(self.classifier.codec.state_dict())[:12]
-            parts += [str(self.coder), f"{self.coded_share:g}", codec]
-        return "-".join(parts)
+            parts += [coding.coder, f"{coding.training:g}", codec]
+        return f"{'-'.join(parts)}.bytes"
 
     def logits(self, batch: LabelledBatch) -> Tensor:
         """Return the logits of a training batch, with augmentation."""
         if "spikes" in batch:
             self.check_batch(batch)
-        inputs: Tensor = batch.get("inputs")  # type: ignore[assignment]
-        if inputs is None:
-            inputs = self._training_inputs(batch)
-        images = inputs[:, 0].float() / WHITE
-        images = augment(images, self.augmentation, self.generator("clips"))
+        inputs = batch["inputs"] if "inputs" in batch else self._coded_middle(batch)
+        images = augment(inputs[:, 0].float() / WHITE, self.augmentation, self.generator("clips"))
         return self.classifier.network(images)
 
-    def _training_inputs(self, batch: LabelledBatch) -> Tensor:
-        """Return the inputs of the middle windows, uint8 ``(B, 1, C, H, W)``, some after coding."""
-        spikes, scale = batch["spikes"], batch["rate_scale"]
-        inputs = self.classifier.inputs(spikes, scale, middle=True)
-        draws = [divmod(zlib.crc32(name.encode()), QUALITIES) for name in batch["name"]]
+    def _middle(self, batch: LabelledBatch) -> Tensor:
+        """Return the inputs of the middle windows, uint8 ``(B, 1, C, H, W)``."""
+        if "inputs" in batch:
+            return batch["inputs"]
+        return self.classifier.inputs(batch["spikes"], batch["rate_scale"], middle=True)
+
+    def _coded_middle(self, batch: LabelledBatch) -> Tensor:
+        """Return the inputs of the middle windows, some after coding."""
+        inputs = self._middle(batch).clone()
+        coded = self.coding.rows_of(batch["name"], self.coding.training)
         for point in range(QUALITIES):
-            rows = [
-                row
-                for row, (draw, own) in enumerate(draws)
-                if own == point and draw % 1000 < 1000 * self.coded_share
-            ]
-            if rows and self.coder is not None:
-                coded, _ = self._coded(spikes[rows], scale[rows], point)
-                inputs[rows] = coded[:, MIDDLE : MIDDLE + 1]
+            if rows := [row for row, own in coded if own == point]:
+                decoded, _ = self._coder(batch, rows)(point)
+                inputs[rows] = decoded[:, MIDDLE : MIDDLE + 1]
         return inputs
 
-    def _coded(self, spikes: Tensor, scale: Tensor, point: int) -> tuple[Tensor, list[int]]:
-        assert self.coder is not None
-        return coded_inputs(self.classifier.codec, self.coder, spikes, scale, point)
+    def _coder(
+        self, batch: LabelledBatch, rows: Sequence[int]
+    ) -> Callable[[int], tuple[Tensor, list[int]]]:
+        """Return a function that codes some clips of a batch at a rate point."""
+        assert self.coding.coder is not None
+        codec, coder = self.classifier.codec, self.coding.coder
+        features = encoder_features(codec, batch["spikes"][rows], batch["rate_scale"][rows])
+        return lambda point: coded_inputs(codec, coder, features, point)
 
     def _inputs(self, batch: LabelledBatch) -> Tensor:
         """Return the inputs of a batch of an evaluation, ``(B, n, C, H, W)``."""
-        stored: Tensor | None = batch.get("inputs")  # type: ignore[assignment]
-        if stored is not None:
-            return stored
+        if "inputs" in batch:
+            return batch["inputs"]
         return self.classifier.inputs(batch["spikes"], batch["rate_scale"])
 
     def predict_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
@@ -215,29 +217,26 @@ class SCIRecognitionModule(ClassificationModule):
     def evaluate(self, batch: LabelledBatch, split: Split, batch_idx: int) -> results.Evaluation:
         """Classify a batch and, in a test with a coder, also after coding at each rate."""
         evaluation = super().evaluate(batch, split, batch_idx)
-        values, spikes = dict(evaluation.values), batch["spikes"]
-        for point in range(QUALITIES) if split == "test" and self.coder is not None else ():
-            inputs, n_bytes = self._coded(spikes, batch["rate_scale"], point)
-            is_correct = self.classifier.logits(inputs).argmax(dim=1) == batch["label"]
-            values[f"accuracy_q{point}"] = self.coded.add(point, is_correct, n_bytes, spikes)
-        return evaluation._replace(values=values)
+        coded = self.coding.rows_of(batch["name"], self.coding.test) if split == "test" else ()
+        if rows := [row for row, _ in coded]:
+            self.coded["accuracy_not_coded"].update(evaluation.values["accuracy"][rows].cpu())
+            labels, spikes = batch["label"][rows], batch["spikes"][rows]
+            coder = self._coder(batch, rows)
+            for point in range(QUALITIES):
+                inputs, n_bytes = coder(point)
+                is_correct = self.classifier.logits(inputs).argmax(dim=1) == labels
+                self.coded.add(point, is_correct, n_bytes, spikes)
+        return evaluation
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics of classes and, with a coder, accuracy and bits at each rate.
 
-        The decrease of accuracy is relative to that without coding.
+        The decrease of accuracy is relative to that of the same clips without coding.
         """
-        accuracy = float(cast("MetricCollection", self.split_metrics["test"])["accuracy"].compute())
         super().on_test_epoch_end()
-        if self.coder is None:
-            return
-        values, self.curves = self.coded.results()
-        for point in range(QUALITIES):
-            points, percent = rates.accuracy_decrease(accuracy, values[f"accuracy_q{point}"])
-            values[f"accuracy_decrease_q{point}"] = points
-            if accuracy > 0:
-                values[f"accuracy_decrease_percent_q{point}"] = percent
-        self.log_dict({f"test/{name}": value for name, value in values.items()})
+        if self.coding.coder is not None:
+            values, self.curves = self.coded.results()
+            self.log_dict({f"test/{name}": value for name, value in values.items()})
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW for the classifier's network, with a schedule per update."""

@@ -20,7 +20,13 @@ from spike_zoo.methods.sci.analysis.classifier import (
     ClassifierInput,
     ClassifierOptions,
 )
-from spike_zoo.methods.sci.analysis.coded_inputs import Coder, coded_clips, coded_inputs
+from spike_zoo.methods.sci.analysis.coded_inputs import (
+    CodedInputOptions,
+    Coder,
+    coded_clips,
+    coded_inputs,
+    encoder_features,
+)
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.testing import (
     ClassificationTester,
@@ -82,8 +88,8 @@ def joint_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def coded_module(coder: Coder, weights: str, **options: Any) -> SCIRecognitionModule:
     seed_everything(0)
-    options = {"coded_share": 0.5, "network": SMALL, **options}
-    return SCIRecognitionModule(2, weights=weights, coder=coder, **options)
+    coding: Any = {"coder": coder, "training": options.pop("training", 0.5)}
+    return SCIRecognitionModule(2, weights=weights, coding=coding, **{"network": SMALL, **options})
 
 
 @pytest.mark.parametrize("kind", get_args(ClassifierInput))
@@ -114,8 +120,8 @@ def test_a_coder_returns_five_inputs_and_the_size_of_each_clip(
     coder: Coder, joint_file: str
 ) -> None:
     codec, batch = coded_module(coder, joint_file).classifier.codec, labelled_batch(41, 40, 48)
-    clips = batch["spikes"], batch["rate_scale"]
-    coded = [coded_inputs(codec, coder, *clips, point) for point in range(4)]
+    features = encoder_features(codec, batch["spikes"], batch["rate_scale"])
+    coded = [coded_inputs(codec, coder, features, point) for point in range(4)]
     assert [inputs.shape for inputs, _ in coded] == 4 * [(2, 5, 3, 40, 48)]
     assert all(len(n_bytes) == 2 for _, n_bytes in coded)
     if coder != "sci":  # its networks are random
@@ -128,11 +134,11 @@ def test_a_share_of_the_training_clips_is_coded_each_at_one_rate(joint_file: str
     batch: Any = labelled_batch(41, 40, 48)
     inputs = []
     for share in (0.0, 0.5, 1.0):
-        module = coded_module("jpeg", joint_file, coded_share=share)
+        module = coded_module("jpeg", joint_file, training=share)
         rows = []
         for number in range(12):
             batch["name"] = [f"clip {number}"] * 2
-            rows.append(module._training_inputs(batch)[0, 0])
+            rows.append(module._coded_middle(batch)[0, 0])
         inputs.append(rows)
     changed = [not torch.equal(*pair) for pair in zip(*inputs[:2], strict=True)]
     assert 0 < sum(changed) < 12
@@ -165,9 +171,9 @@ def test_stored_inputs_replace_those_of_batches_and_are_computed_once(
 def test_options_that_do_not_fit_are_rejected(stage_files: dict[str, str]) -> None:
     with pytest.raises(SpikeZooError, match="coder: one of sci, x265, svtav1, jpeg, got 'h264'"):
         coded_module("h264", "sci")  # type: ignore[arg-type]
-    with pytest.raises(SpikeZooError, match=r"coded_share: from 0 to 1, with a coder, got 0\.5"):
-        SCIRecognitionModule(2, coded_share=0.5)
-    with pytest.raises(SpikeZooError, match=r"not input 'mean'"):
+    with pytest.raises(SpikeZooError, match="training above 0 only with a coder"):
+        CodedInputOptions(training=0.5)
+    with pytest.raises(SpikeZooError, match="needs the input 'features', not 'mean'"):
         coded_module("sci", "sci", input="mean")
     with pytest.raises(SpikeZooError, match="input 'images' needs a method"):
         SCIRecognitionModule(2, input="images", weights=None)
@@ -200,8 +206,7 @@ def test_clips_are_changed_in_training_and_not_in_prediction(augmentation: Any) 
 def test_clips_of_a_batch_are_coded_like_single_recordings(codec: SCICodec) -> None:
     takes = [recording(41, seed) for seed in (3, 4)]
     spikes = torch.stack([torch.from_numpy(take[0:41]) for take in takes])
-    with torch.no_grad():
-        coded = coded_clips(codec, spikes, torch.tensor([0.6, 0.6]), 1)
+    coded = coded_clips(codec, encoder_features(codec, spikes, torch.tensor([0.6, 0.6])), 1)
     for number, take in enumerate(takes):
         data = codec.compress(take, quality=1, gop=5)
         # Float rounding differs in a batch: a symbol can round differently, and so can all symbols
@@ -214,9 +219,8 @@ def test_clips_of_a_batch_are_coded_like_single_recordings(codec: SCICodec) -> N
 
 
 def test_coding_with_a_codec_that_is_not_final_raises(unfinished: SCICodec) -> None:
-    spikes = torch.zeros(1, 41, 16, 16)
     with pytest.raises(SpikeZooError, match="this codec is not final"):
-        coded_clips(unfinished, spikes, torch.tensor([0.6]), 0)
+        coded_clips(unfinished, torch.zeros(1, 5, 3, 64, 64), 0)
 
 
 def test_the_classes_of_a_bitstream_are_those_of_its_decoded_features(joint_file: str) -> None:
