@@ -164,8 +164,9 @@ print("features left:", len(rest.planes), "of", len(decoded[3].planes))
 # %% [markdown]
 # ## Classify
 #
-# A plain network classifies each feature. `sci-mnist` was trained on moving digits of MNIST. Here it classifies a 3 that
-# is drawn with two arcs and moves past the camera, from its spikes and from its bitstream.
+# A plain network classifies each feature. `sci-mnist` was trained on moving digits of MNIST. Here it
+# classifies a 3 that is drawn with two arcs and moves past the camera, from its spikes and from its
+# bitstream.
 
 # %%
 drawing = Image.new("L", (28, 28))

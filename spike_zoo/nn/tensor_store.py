@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from typing import TYPE_CHECKING
 
@@ -43,43 +42,28 @@ def filled_store(
     Raises:
         UsageError: If the file has another size than the array.
     """
-    done_file = path.with_name(f"{path.name}.rows")
+    done_file, size = path.with_name(f"{path.name}.rows"), math.prod(shape[1:])
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or done_file.exists():
-        done = 0
-        if path.exists():
-            with contextlib.suppress(ValueError):
-                done = int(done_file.read_text(encoding="utf-8"))
-        _write_rows(path, shape, done, compute, progress)
-        done_file.unlink(missing_ok=True)
-    size = path.stat().st_size
-    if size != math.prod(shape):
+        done = int(done_file.read_text() or 0) if path.exists() else 0
+        done_file.touch()
+        with path.open("r+b" if done else "wb") as file:
+            file.seek(done * size)
+            for start in range(done, shape[0], _CHUNK):
+                rows = range(start, min(start + _CHUNK, shape[0]))
+                values = compute(rows)
+                if values.shape != (len(rows), *shape[1:]) or values.dtype != np.uint8:
+                    raise ValueError(f"rows must be uint8 {shape[1:]}, got {values.shape[1:]}")
+                file.write(values.tobytes())
+                file.flush()
+                with new_file(done_file, overwrite=True) as temporary:
+                    temporary.write_text(str(rows.stop))
+                if progress is not None:
+                    progress(rows.stop, shape[0])
+        done_file.unlink()
+    if path.stat().st_size != shape[0] * size:
         raise UsageError(
-            f"{path}: {size} bytes, but the data have {math.prod(shape)}; delete the file, so that "
-            "it is computed again"
+            f"{path}: {path.stat().st_size} bytes, but the data have {shape[0] * size}; delete the "
+            "file, so that it is computed again"
         )
     return np.memmap(path, np.uint8, "r", shape=shape)
-
-
-def _write_rows(
-    path: Path,
-    shape: tuple[int, ...],
-    done: int,
-    compute: Callable[[range], NDArray[np.uint8]],
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    done_file = path.with_name(f"{path.name}.rows")
-    done_file.touch()
-    with path.open("r+b" if done else "wb") as file:
-        file.seek(done * math.prod(shape[1:]))
-        for start in range(done, shape[0], _CHUNK):
-            rows = range(start, min(start + _CHUNK, shape[0]))
-            values = compute(rows)
-            if values.shape != (len(rows), *shape[1:]) or values.dtype != np.uint8:
-                raise ValueError(f"rows must be uint8 {shape[1:]}, got {values.shape[1:]}")
-            file.write(values.tobytes())
-            file.flush()
-            with new_file(done_file, overwrite=True) as temporary:
-                temporary.write_text(str(rows.stop), encoding="utf-8")
-            if progress is not None:
-                progress(rows.stop, shape[0])

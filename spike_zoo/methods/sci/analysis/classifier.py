@@ -109,7 +109,8 @@ class ImageClassifier(nn.Module):
             entry = conv3(before, width, stride=2) if layers else nn.Conv2d(inputs, width, 4, 2, 1)
             layers += [entry, nn.BatchNorm2d(width), nn.ReLU()]
             layers += [NormalisedBlock(width) for _ in range(options.blocks)]
-        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.layers = nn.Sequential(*layers)
+        set_memory_format(self.layers, torch.channels_last)
         self.dropout = nn.Dropout(options.dropout)
         self.head = nn.Linear(2 * widths[-1], classes)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -156,14 +156,16 @@ class SCIRecognitionModule(ClassificationModule):
         """Return the logits of a training batch, with augmentation."""
         if "spikes" in batch:
             self.check_batch(batch)
-        inputs = batch["inputs"] if "inputs" in batch else self._coded_middle(batch)
+        stored = stored_inputs(batch)
+        inputs = self._coded_middle(batch) if stored is None else stored
         images = augment(inputs[:, 0].float() / WHITE, self.augmentation, self.generator("clips"))
         return self.classifier.network(images)
 
     def _middle(self, batch: LabelledBatch) -> Tensor:
         """Return the inputs of the middle windows, uint8 ``(B, 1, C, H, W)``."""
-        if "inputs" in batch:
-            return batch["inputs"]
+        stored = stored_inputs(batch)
+        if stored is not None:
+            return stored
         return self.classifier.inputs(batch["spikes"], batch["rate_scale"], middle=True)
 
     def _coded_middle(self, batch: LabelledBatch) -> Tensor:
@@ -187,8 +189,9 @@ class SCIRecognitionModule(ClassificationModule):
 
     def _inputs(self, batch: LabelledBatch) -> Tensor:
         """Return the inputs of a batch of an evaluation, ``(B, n, C, H, W)``."""
-        if "inputs" in batch:
-            return batch["inputs"]
+        stored = stored_inputs(batch)
+        if stored is not None:
+            return stored
         return self.classifier.inputs(batch["spikes"], batch["rate_scale"])
 
     def predict_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
@@ -248,3 +251,8 @@ class SCIRecognitionModule(ClassificationModule):
         kind: ScheduleKind = options["schedule"]
         schedule = make_scheduler(optimizer, kind, self.trainer, warmup=self.warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def stored_inputs(batch: LabelledBatch) -> Tensor | None:
+    """Return the inputs that :meth:`ClassificationDataModule.serve_inputs` added to a batch."""
+    return cast("dict[str, Any]", batch).get("inputs")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.errors import ConfigError
 from spike_zoo.media import coded_video as video
-from spike_zoo.methods.sci.analysis.fam import FAM, gather_analysis_input
+from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import WINDOW
 from spike_zoo.spikes.recording import SpikeRecording
@@ -246,7 +246,7 @@ class CAASModule(CodedVideoModule):
             motion = networks.backward_motion(features)
         else:
             motion = torch.zeros_like(features[:, :, :2])
-        fam, targets = cast("FAM", networks.fam), range(features.shape[1])
+        fam, targets = networks.fam, range(features.shape[1])
         images = [fam(*gather_analysis_input(features, motion, target)) for target in targets]
         return torch.cat(images).clamp(0.0, 1.0)
 
