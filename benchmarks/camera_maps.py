@@ -42,8 +42,8 @@ METHODS = {
     "tfp, 41 planes": ("tfp", {}),
     "tfi-aligned": ("tfi-aligned", {}),
     "plain": ("plain", {}),
+    "stir-aligned": ("stir-aligned", {}),
     "stir": ("stir", {}),
-    "stir-small": ("stir-small", {}),
 }
 
 

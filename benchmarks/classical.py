@@ -113,7 +113,7 @@ def _aligned() -> list[Row]:
     try:
         method, recording = AlignedTFI(), moving_recording(250, 400)
         one, video = [PLANES // 2], range(PLANES // 2 - 30, PLANES // 2 + 30)
-        (picture,) = alternate([lambda: list(method.rates(recording, one))])
+        (image,) = alternate([lambda: list(method.rates(recording, one))])
         colour = moving_recording(250, 400, cfa="RGGB")
         (in_colour,) = alternate([lambda: ColourAlignedTFI().reconstruct(colour, one)])
         (every,) = alternate([lambda: list(method.rates(recording, video))], repeats=2)
@@ -126,11 +126,11 @@ def _aligned() -> list[Row]:
     finally:
         torch.set_num_threads(threads)
     return [
-        Row("tfi-aligned, one picture of 250x400", picture, "s", goal=0.15),
-        Row("tfi-aligned-colour, one picture of 250x400", in_colour, "s"),
+        Row("tfi-aligned, one image of 250x400", image, "s", goal=0.15),
+        Row("tfi-aligned-colour, one image of 250x400", in_colour, "s"),
         Row("tfi-aligned, video of 250x400, each", every / len(video), "s", goal=0.08),
         Row("tfi-aligned, video, one thread / two", every / shared, "", goal=1.7, at_least=True),
-        Row("tfi-aligned, one picture of 1000x1000", whole, "s", goal=1.5),
+        Row("tfi-aligned, one image of 1000x1000", whole, "s", goal=1.5),
         Row("tfi-aligned, 1000x1000, peak memory", most, "MB", goal=1000),
     ]
 

@@ -15,7 +15,7 @@ from spike_zoo.training.stored import RECORDS_FILENAME, read_records
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PICTURE = Path("docs/pictures/evidence.png")
+IMAGE = Path("docs/pictures/evidence.png")
 SPEEDS: Final = {"slow": "#4477aa", "medium": "#228833", "fast": "#cc3311"}
 #: Rows of the chart, top to bottom: records and label.
 ROWS: Final = {
@@ -51,16 +51,16 @@ def main() -> None:
     figure, (left, right) = pyplot.subplots(
         1, 2, figsize=(11, 3.8), sharey=True, width_ratios=[2, 1], layout="constrained"
     )
-    for place, row in enumerate(ROWS):
+    for index, row in enumerate(ROWS):
         metrics = records(row)
         for speed, color in SPEEDS.items():
             values = [one[f"test/psnr_{speed}"] for one in metrics]
-            _dots(left, place, values, color)
+            _dots(left, index, values, color)
             above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center"}
-            left.annotate(f"{mean(values):.1f}", (mean(values), place), color=color, **above)
+            left.annotate(f"{mean(values):.1f}", (mean(values), index), color=color, **above)
             if speed != "slow":  # slow scenes move by less than two pixels
                 key = f"test/epe_ratio_{speed}"
-                _dots(right, place, [one[key] for one in metrics if key in one], color)
+                _dots(right, index, [one[key] for one in metrics if key in one], color)
     left.set_yticks(range(len(ROWS)), list(ROWS.values()))
     left.invert_yaxis()
     left.set_xlabel("PSNR (dB)")
@@ -75,12 +75,12 @@ def main() -> None:
         for speed, color in SPEEDS.items()
     ]
     figure.legend(handles=keys, loc="outside upper center", ncols=3, frameon=False)
-    figure.savefig(PICTURE, dpi=110)
-    print(PICTURE)
+    figure.savefig(IMAGE, dpi=110)
+    print(IMAGE)
 
 
-def _dots(axes: Axes, place: int, values: list[float], color: str) -> None:
-    axes.plot(values, [place] * len(values), "o", color=color, markersize=5, alpha=0.6)
+def _dots(axes: Axes, index: int, values: list[float], color: str) -> None:
+    axes.plot(values, [index] * len(values), "o", color=color, markersize=5, alpha=0.6)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import torch
 
 from spike_zoo import SpikeArchive, load
 from spike_zoo.media.coded_video import decode_video, encode_video
-from spike_zoo.media.pictures import contact_sheet, save_picture
+from spike_zoo.media.images import contact_sheet, save_image
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation import SpikeCamera, default_scenes
 from spike_zoo.simulation.scenes.scene import Scene, SceneSpec
@@ -31,7 +31,7 @@ METHODS: Final = {
     "tfi, mean of 9": "tfi",
     "tfi-aligned": "tfi-aligned",
     "plain": "plain",
-    "stir": "stir",
+    "stir-aligned": "stir-aligned",
 }
 
 
@@ -65,15 +65,13 @@ def student() -> None:
             truth = torch.from_numpy(sharp[middle]).movedim(-1, 0)[None] / 255
             blurry = torch.from_numpy(archive.blur(name)[0]).movedim(-1, 0)
             image = method.deblur(blurry, archive[name], int(planes[middle]))  # type: ignore[operator]
-            pictures = {"blurry image": blurry[None] / 255, "ssdm-student": image}
-            for label, picture in pictures.items():
-                captions.append(f"{speed}, {label}: {float(psnr(picture, truth)):.1f} dB")
-                images.append(picture[0, :, 160:, 64:288])
+            by_label = {"blurry image": blurry[None] / 255, "ssdm-student": image}
+            for label, result in by_label.items():
+                captions.append(f"{speed}, {label}: {float(psnr(result, truth)):.1f} dB")
+                images.append(result[0, :, 160:, 64:288])
             captions.append("ground truth")
             images.append(truth[0, :, 160:, 64:288])
-    save_picture(
-        contact_sheet(images, captions, 3), FOLDER / "failures_student.jpg", overwrite=True
-    )
+    save_image(contact_sheet(images, captions, 3), FOLDER / "failures_student.jpg", overwrite=True)
 
 
 def coding() -> None:
@@ -101,11 +99,11 @@ def coding() -> None:
                     images.append(result[len(planes) // 2])
             captions.append("ground truth")
             images.append(truth[len(planes) // 2])
-    save_picture(contact_sheet(images, captions, 5), FOLDER / "failures_sci.jpg", overwrite=True)
+    save_image(contact_sheet(images, captions, 5), FOLDER / "failures_sci.jpg", overwrite=True)
 
 
 def main() -> None:
-    """Write the pictures and print the table."""
+    """Write the images and print the table."""
     student()
     coding()
     methods = {name: load(method) for name, method in METHODS.items()}
@@ -124,7 +122,7 @@ def main() -> None:
         images.append(truth[0])
         captions.append(condition)
     sheet = contact_sheet(images, captions, len(methods) + 1)
-    save_picture(sheet, FOLDER / "failures.png", overwrite=True)
+    save_image(sheet, FOLDER / "failures.png", overwrite=True)
 
 
 if __name__ == "__main__":

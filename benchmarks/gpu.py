@@ -116,7 +116,7 @@ def _videos(device: str, sizes: Sizes) -> Iterator[Row]:
         generator.random((count, *sizes.small)) < 0.3, rate_scale=0.6
     )
     centers = range(75, 75 + sizes.video)
-    for name, goal in (("stir", None), ("plain", PLAIN_GOAL)):
+    for name, goal in (("stir-aligned", None), ("plain", PLAIN_GOAL)):
         seconds = []
         for place in (device, "cpu"):
             method = cast("Reconstructs", spike_zoo.load(name, device=place))
@@ -132,7 +132,7 @@ def _videos(device: str, sizes: Sizes) -> Iterator[Row]:
 
 
 def _training(device: str, sizes: Sizes) -> Iterator[Row]:
-    """Yield the windows a second of training steps of ``stir``, of one run and of four."""
+    """Yield the windows a second of training steps of ``stir-aligned``, of one run and of four."""
     side = 2 * sizes.side
     windows = Windows(
         torch.rand(8, 61, side, side).half().to(device),
@@ -141,13 +141,16 @@ def _training(device: str, sizes: Sizes) -> Iterator[Row]:
     )
     for count in (1, 4):
         runs = {
-            Run("stir", windows, 200, sizes.batch, sizes.side, seed): 1 for seed in range(count)
+            Run("stir-aligned", windows, 200, sizes.batch, sizes.side, seed): 1
+            for seed in range(count)
         }
         for run in runs:
             run.prepare()
         seconds_per_round(runs, 1)
         rate = count * sizes.batch / seconds_per_round(runs, REPEATS)
-        title = f"stir, training windows of {sizes.side}x{sizes.side}, runs at once: {count}"
+        title = (
+            f"stir-aligned, training windows of {sizes.side}x{sizes.side}, runs at once: {count}"
+        )
         yield Row(title, rate, "per s", goal=WINDOWS_GOAL, at_least=True)
 
 

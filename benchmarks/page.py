@@ -56,13 +56,15 @@ METHODS: Final = {
     "`plain`": Method(
         ("plain",), 187_860, f"42,627 updates of 16 crops; {_SCENES}", ("plain",), "4.4"
     ),
-    "`stir-small`": Method(
-        ("stir-small",),
+    "`stir`": Method(
+        ("stir",),
         1_600_816,
         "16,000 updates of 4 crops; 1000 simulated scenes of 12 photographs and of textures",
-        ("stir-small",),
+        ("stir",),
     ),
-    "`stir`": Method(("stir",), 5_107_960, f"14,209 updates of 16 crops; {_SCENES}", ("stir",)),
+    "`stir-aligned`": Method(
+        ("stir-aligned",), 5_107_960, f"14,209 updates of 16 crops; {_SCENES}", ("stir-aligned",)
+    ),
 }
 
 
@@ -128,7 +130,7 @@ writes this page.
 COSTS: Final = """
 Time: an image of 250 x 400 pixels on one core of a CPU, median of three after the first. Memory:
 what these images add to the process, with compiled loops. GPU: the same image on an NVIDIA H200
-([measurements](../experiments/gpu/README.md#time)); `stir` took 243 ms in earlier code."""
+([measurements](../experiments/gpu/README.md#time)); `stir-aligned` took 243 ms in earlier code."""
 
 
 def filled(file: str, title: str, tables: Mapping[Path, list[FilledTable]]) -> FilledTable:
@@ -208,7 +210,8 @@ Digests are the first 12 digits of the `data_sha256` of an archive or of its tra
 FAILURES: Final = """
 Failures of reconstruction methods ([code](../benchmarks/failures.py)). From top to bottom: a usual
 scene, five planes after a scene cut, flicker by a factor of 3 with a period of 19 planes, motion of
-3 pixels per plane. Where `stir` corrects `tfi-aligned` by more than 0.5, it shows `tfi-aligned`.
+3 pixels per plane. Where `stir-aligned` corrects `tfi-aligned` by more than 0.5, it shows
+`tfi-aligned`.
 
 ![four methods and the ground truth in four conditions](pictures/failures.png)
 

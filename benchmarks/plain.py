@@ -47,10 +47,10 @@ def _recording(size: tuple[int, int], planes: int = 161) -> SpikeRecording:
 
 
 def _speed() -> list[Row]:
-    plain, stir = _method("plain"), _method("stir-small")
+    plain, stir = _method("plain"), _method("stir")
     small, large = _recording(SIZE), _recording(LARGE)
     clip = torch.from_numpy(small.read(40, 121)).view(torch.uint8)[None]
-    picture, features, small_stir, whole = alternate(
+    image, features, small_stir, whole = alternate(
         [
             lambda: plain.reconstruct(small, [80]),
             lambda: interval_rates(clip),
@@ -58,12 +58,12 @@ def _speed() -> list[Row]:
             lambda: plain.reconstruct(large, [80]),
         ]
     )
-    name = "plain, one picture of 250x400"
+    name = "plain, one image of 250x400"
     return [
-        Row("plain, 250x400", 1 / picture, "pictures/s", goal=RATE_GOAL, at_least=True),
-        Row(f"{name}: intervals", features, "s", picture, "the whole", FEATURES_GOAL),
-        Row(name, picture, "s", small_stir, "stir-small", STIR_GOAL),
-        Row("plain, one picture of 1000x1000", whole, "s"),
+        Row("plain, 250x400", 1 / image, "images/s", goal=RATE_GOAL, at_least=True),
+        Row(f"{name}: intervals", features, "s", image, "the whole", FEATURES_GOAL),
+        Row(name, image, "s", small_stir, "stir", STIR_GOAL),
+        Row("plain, one image of 1000x1000", whole, "s"),
     ]
 
 
@@ -95,7 +95,7 @@ def _latency() -> Row:
     for worker in workers:
         worker.join()
     return Row(
-        f"live, plain at {len(results) / SECONDS:.1f} pictures/s: plane to picture",
+        f"live, plain at {len(results) / SECONDS:.1f} images/s: plane to image",
         statistics.median(results),
         "s",
     )

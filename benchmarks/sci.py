@@ -9,14 +9,14 @@ from benchmarks.sci_calls import (
     analysis_step,
     extraction_step,
     forward_and_backward,
-    picture,
+    image,
 )
 from benchmarks.sci_memory import CHANNELS, SIDE, peak_bytes
 from benchmarks.stir_calls import THREADS
 from spike_zoo.nn.threads import torch_threads
 
 BATCH, TRAINED, CROPS = 8, 32, (64, 32)  # two targets with four neighbours each, at both scales
-TRAINING_GOAL, PICTURE_GOAL = 2.0, 2.0
+TRAINING_GOAL, IMAGE_GOAL = 2.0, 2.0
 REPEATS = 15  # the first measurements here are of milliseconds
 
 
@@ -25,7 +25,7 @@ def rows() -> list[Row]:
     results = []
     for count in (1, THREADS):
         with torch_threads(count):
-            results += [*(_training(count, side) for side in CROPS), _picture(count)]
+            results += [*(_training(count, side) for side in CROPS), _image(count)]
     with torch_threads(1):
         results += _steps()
     return [*results, _memory()]
@@ -50,12 +50,12 @@ def _training(count: int, side: int) -> Row:
     return Row(name, 1 / ours, "per s", 1 / reference, limit, TRAINING_GOAL, at_least=True)
 
 
-def _picture(count: int) -> Row:
-    calls = [picture(who, CHANNELS, SIDE) for who in ("ours", "reference")]
+def _image(count: int) -> Row:
+    calls = [image(who, CHANNELS, SIDE) for who in ("ours", "reference")]
     ours, reference = alternate(calls, REPEATS)
     name = f"deformable convolution 1x{CHANNELS}x{SIDE}x{SIDE}, {count} threads"
     limit = "a sampler for each tap"
-    return Row(name, 1 / ours, "per s", 1 / reference, limit, PICTURE_GOAL, at_least=True)
+    return Row(name, 1 / ours, "per s", 1 / reference, limit, IMAGE_GOAL, at_least=True)
 
 
 def _memory() -> Row:

@@ -50,7 +50,7 @@ def convolved(who: Who, tensors: list[Tensor]) -> Tensor:
     return deform_conv2d(*tensors[:4], mask=tensors[4])
 
 
-def picture(who: Who, channels: int, side: int) -> Callable[[], Tensor]:
+def image(who: Who, channels: int, side: int) -> Callable[[], Tensor]:
     """Return a convolution of one image without gradients."""
     tensors = arguments(1, channels, side)
 

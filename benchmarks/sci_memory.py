@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmarks.memory import added_bytes, printed_number
-from benchmarks.sci_calls import Who, noise, picture, untrained_codec
+from benchmarks.sci_calls import Who, image, noise, untrained_codec
 from benchmarks.stir_calls import THREADS
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ def coding_bytes(planes: int) -> int:
 
 def _main() -> None:
     torch.set_num_threads(THREADS)
-    call = _coding(int(sys.argv[1])) if sys.argv[1].isdigit() else _picture(sys.argv[1])
+    call = _coding(int(sys.argv[1])) if sys.argv[1].isdigit() else _image(sys.argv[1])
     print(added_bytes(call))
 
 
-def _picture(who: str) -> Callable[[], object]:
+def _image(who: str) -> Callable[[], object]:
     chosen: Who = "ours" if who == "ours" else "reference"
-    picture(chosen, CHANNELS, 64)()  # loads libraries before the measurement
-    call = picture(chosen, CHANNELS, SIDE)
+    image(chosen, CHANNELS, 64)()  # loads libraries before the measurement
+    call = image(chosen, CHANNELS, SIDE)
 
     def thrice() -> None:
         for _ in range(3):

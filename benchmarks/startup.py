@@ -29,10 +29,10 @@ RECORDS = (
 TABLE_ROWS = 200
 ENCODE = """
 import sys
-from spike_zoo.media.pictures import load_picture
+from spike_zoo.media.images import load_image
 from spike_zoo.media.video import save_video
 from pathlib import Path
-save_video(map(load_picture, sorted(Path(sys.argv[1]).iterdir())), sys.argv[2], overwrite=True)
+save_video(map(load_image, sorted(Path(sys.argv[1]).iterdir())), sys.argv[2], overwrite=True)
 """
 DECODE = ENCODE.replace("save_video(map(", "list(map(").replace(", sys.argv[2], overwrite=True", "")
 
@@ -60,13 +60,13 @@ def _first_seconds(*arguments: str) -> float:
 def rows() -> list[Row]:
     """Measure processes, compared with the start of Python, of torch, and of the video encoder."""
     with tempfile.TemporaryDirectory() as folder:
-        recording, picture, video = (str(Path(folder, n)) for n in ("a.npz", "a.png", "a.mp4"))
-        pictures = str(Path(folder, "pictures"))
+        recording, image, video = (str(Path(folder, n)) for n in ("a.npz", "a.png", "a.mp4"))
+        images = str(Path(folder, "images"))
         scene = SceneSpec(planes=PLANES, height=HEIGHT, width=WIDTH, seed=1)
         write_recording(simulate_take(scene, margin=40).recording, recording)
         zoo = partial(partial, _processor_seconds, "-m", "spike_zoo")
         make = ("reconstruct", recording, "--method", "tfi", "--overwrite", "--stride", "1")
-        _processor_seconds("-m", "spike_zoo", *make, "--out", pictures)
+        _processor_seconds("-m", "spike_zoo", *make, "--out", images)
         (record, *_) = read_records(RECORDS).values()
         runs = Path(folder, "runs")
         for number in range(TABLE_ROWS):
@@ -76,7 +76,7 @@ def rows() -> list[Row]:
         python = partial(partial, _processor_seconds, "-c")
         aligned = ("reconstruct", recording, "--method", "tfi-aligned", "--overwrite")
         firsts = [
-            partial(_first_seconds, "-m", "spike_zoo", *command, "--out", picture)
+            partial(_first_seconds, "-m", "spike_zoo", *command, "--out", image)
             for command in (make, aligned)
         ]
         (
@@ -84,7 +84,7 @@ def rows() -> list[Row]:
             imported,
             help_seconds,
             torch,
-            picture_seconds,
+            image_seconds,
             video_seconds,
             encoded,
             decoded,
@@ -98,33 +98,33 @@ def rows() -> list[Row]:
                 python("import spike_zoo"),
                 zoo("--help"),
                 python("import torch"),
-                zoo(*make, "--out", picture),
+                zoo(*make, "--out", image),
                 zoo(*make, "--out", video),
-                python(ENCODE, pictures, video),
-                python(DECODE, pictures, video),
+                python(ENCODE, images, video),
+                python(DECODE, images, video),
                 zoo("table", str(runs), "--out", str(Path(folder, "table"))),
                 *firsts,
                 *helps,
             ]
         )
-    limit = picture_seconds + encoded - decoded
+    limit = image_seconds + encoded - decoded
     return [
         Row("import spike_zoo, beyond python's start", imported - python_only, "s", goal=0.3),
         Row("python -m spike_zoo --help, whole process", help_seconds, "s", goal=0.5),
         Row("COMMAND --help, the slowest of all", max(commands), "s", goal=0.5),
         Row(
-            "reconstruct --method tfi, one picture",
-            picture_seconds,
+            "reconstruct --method tfi, one image",
+            image_seconds,
             "s",
             torch,
             "import torch",
             1.3,
         ),
         Row(
-            f"the same, {PLANES} pictures of {HEIGHT}x{WIDTH} to MP4",
-            *(video_seconds, "s", limit, "one picture + the encoder", 1.1),
+            f"the same, {PLANES} images of {HEIGHT}x{WIDTH} to MP4",
+            *(video_seconds, "s", limit, "one image + the encoder", 1.1),
         ),
-        Row("one picture of tfi in a new installation", first, "s", goal=8.0),
-        Row("one picture of tfi-aligned in a new installation", first_aligned, "s", goal=12.0),
+        Row("one image of tfi in a new installation", first, "s", goal=8.0),
+        Row("one image of tfi-aligned in a new installation", first_aligned, "s", goal=12.0),
         Row(f"table of {TABLE_ROWS} runs", table, "s", goal=2.0),
     ]

@@ -44,7 +44,7 @@ TASKS: Final = (
         "reading the file alone, 1000 planes: 0.11 to 0.59 s",
     ),
     Task(
-        "one picture of it",
+        "one image of it",
         (f"reconstruct clips/CLIP.dat {SIZE} --rate-scale 0.6 --method tfi --out x.png",),
         "TFI of every plane of such a clip: 5.9, 14.5 and 128 s",
     ),

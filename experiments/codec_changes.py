@@ -86,9 +86,9 @@ CHANGES: Final[Mapping[str, Change]] = {
 @torch.inference_mode()
 def coded(codec: SCICodec, change: Change, features: Tensor, quality: int) -> tuple[float, Tensor]:
     """Return the bits of features ``(N, 3, H, W)``, and the decoded images."""
-    symbols, coding = RateEstimator(is_exact=True), cast("CodecNetworks", codec.coding)
+    symbols, coding = RateEstimator(is_exact=True), cast("CodecNetworks", codec.codec_networks)
     with change.patch():
-        options: Any = {"estimation": codec.motion, "weight": codec.lambdas[quality]}
+        options: Any = {"estimation": codec.motion, "weight": codec.rd_weights[quality]}
         encoded = list(encode_frames(coding, symbols, features[:, None], quality, **options))
     decoded, motion = stack_frames(coding, encoded)
     if change.analysis == "encoder":

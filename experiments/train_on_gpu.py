@@ -1,10 +1,10 @@
-"""Train `plain` and `stir` on one GPU, several runs at once, from an archive in the GPU's memory.
+"""Train `plain` and `stir-aligned` on a GPU, several runs at once, from an archive in its memory.
 
 The input of the network at every image is computed once, on all cores. A training step, with the
 choice of crops and the schedule, is one CUDA graph; the graphs of the runs are replayed on streams
 of their own. On the CPU the same steps are computed without graphs, for tests.
 
-    python -m experiments.train_on_gpu data/photographs.h5 --runs stir plain:3 --minutes 5
+    python -m experiments.train_on_gpu data/photographs.h5 --runs stir-aligned plain:3 --minutes 5
 
 `plain:3` makes three steps of this run per step of the others. The PSNR on
 validation scenes is printed after each tenth of the updates. An interrupted or finished command
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from spike_zoo.methods.stir import STIR
 
 WARMUP, CLIP_NORM = 0.02, 1.0
-RATES = {"stir": 6e-4, "plain": 1e-3}  # learning rates
+RATES = {"stir-aligned": 6e-4, "plain": 1e-3}  # learning rates
 SAVE_EVERY = 60.0  # seconds
 _TURNS: tuple[Callable[[Tensor], Tensor], ...] = (
     lambda x: x.flip(-1),
@@ -61,7 +61,7 @@ class Windows(NamedTuple):
 
     Attributes:
         planes: ``(M, P, H, W)`` float16, the input of the network.
-        drafts: ``(M, 1, H, W)`` float16, the image that `stir` corrects; zeros for `plain`.
+        drafts: ``(M, 1, H, W)`` float16, the image that `stir-aligned` corrects; zeros for `plain`.
         images: ``(M, 1, H, W)`` float32 in [0, 1], grey.
     """
 
@@ -88,7 +88,7 @@ def _windows(archive: Path, method: str, name: str) -> tuple[NDArray[np.generic]
             sys.exit(f"{archive}: {name}: needs a grey sensor, and images of the size of planes")
         scale = float(recording.rate_scale or 1.0)
         for center in opened.image_index(name).tolist():
-            if method == "stir":
+            if method == "stir-aligned":
                 aligned = read_aligned(recording, center, scale, torch.device("cpu"))
                 planes.append(aligned.planes.half())
                 drafts.append(aligned.draft.half())
@@ -104,7 +104,7 @@ class Run:
     """A training whose step is one CUDA graph.
 
     Args:
-        method: ``"stir"`` or ``"plain"``.
+        method: ``"stir-aligned"`` or ``"plain"``.
         windows: Training images, on the device.
         updates: Updates of the whole run.
         batch: Crops per update.
@@ -128,7 +128,7 @@ class Run:
         self.device = windows.planes.device
         torch.manual_seed(seed)
         self.module = (
-            AlignedSTIRModule(lpips="off") if method == "stir" else PlainModule(lpips="off")
+            AlignedSTIRModule(lpips="off") if method == "stir-aligned" else PlainModule(lpips="off")
         ).to(self.device)
         self.network, self.loss = self.module.network, STIRLoss()
         self.weights = list(self.network.parameters())
@@ -188,7 +188,7 @@ class Run:
         self.rate.copy_(RATES[self.method] * rise * 0.5 * (1 + torch.cos(torch.pi * position)))
         planes, draft, image = self._crops()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.method == "stir":
+        if self.method == "stir-aligned":
             pyramid = cast("STIR", self.network).pyramid(planes, draft=draft)
             total = self.loss(pyramid, image)["total"]
         else:
@@ -222,7 +222,11 @@ class Run:
         for planes, draft, image in zip(*windows, strict=True):
             inputs = planes[None].to(self.device).float()
             draft = draft[None].to(self.device).float()
-            result = self.network(inputs, draft) if self.method == "stir" else self.network(inputs)
+            result = (
+                self.network(inputs, draft)
+                if self.method == "stir-aligned"
+                else self.network(inputs)
+            )
             values.append(psnr(result.clamp(0, 1), image[None].to(self.device)).item())
         self.network.train()
         return float(np.mean(values))
@@ -322,7 +326,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     start = time.monotonic()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archive", type=Path)
-    parser.add_argument("--runs", nargs="+", default=["stir", "plain:3"], metavar="METHOD[:STEPS]")
+    parser.add_argument(
+        "--runs", nargs="+", default=["stir-aligned", "plain:3"], metavar="METHOD[:STEPS]"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/gpu"))
     parser.add_argument("--minutes", type=float, default=7.0, help="of the whole command")
     parser.add_argument("--updates", type=int, help="rounds; default: as many as fit")

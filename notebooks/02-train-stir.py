@@ -123,7 +123,7 @@ print(f"{'test/psnr':10} {record['metrics']['test/psnr']:.2f} dB")
 # %% [markdown]
 # ## The result of more training
 #
-# The shipped weights `stir-small` have half the published width and were trained for 16 000 steps
+# The shipped weights `stir` have half the published width and were trained for 16 000 steps
 # on 1000 simulated scenes. Neither network was trained on this scene:
 
 # %%
@@ -136,16 +136,16 @@ target = torch.from_numpy(truth).float()[None, None]
 
 ours = STIRModule(width=0.25, network=STIROptions(flow_fields=1), lpips="off").eval()
 ours.network.load_state_dict(network.state_dict())
-pictures = {
+images = {
     "interval, mean of 9": (tfi(recording.to_tensor(), plane, 9) / recording.rate_scale)[
         None, None
     ],
     "60 steps of ours": ours.reconstruct(recording, [plane]),
-    "stir-small": spike_zoo.load("stir-small").reconstruct(recording, [plane]),
+    "stir": spike_zoo.load("stir").reconstruct(recording, [plane]),
 }
-for label, picture in pictures.items():
-    print(f"{label:20} {psnr(picture.clamp(0, 1), target).item():5.2f} dB")
-to_pillow(side_by_side([*(p[0] for p in pictures.values()), truth], [*pictures, "the image"]))
+for label, image in images.items():
+    print(f"{label:20} {psnr(image.clamp(0, 1), target).item():5.2f} dB")
+to_pillow(side_by_side([*(p[0] for p in images.values()), truth], [*images, "the image"]))
 
 # %% [markdown]
 # After sixty steps the loss has fallen, but the image is still poor. On the command line:

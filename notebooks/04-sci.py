@@ -32,7 +32,7 @@ from PIL import Image, ImageDraw
 
 from spike_zoo.cli.simulate import simulate
 from spike_zoo.media import side_by_side, to_pillow
-from spike_zoo.media.flow import flow_picture
+from spike_zoo.media.flow import flow_image
 from spike_zoo.methods.classical import tfi
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation.scenes.drifting import DriftSpec, simulate_drift
@@ -61,8 +61,8 @@ motion = torch.from_numpy(archive.image_motion(name, number)).float()
 print(name, recording, f"image {number} is at plane {plane}")
 to_pillow(
     side_by_side(
-        [recording[plane], before, truth, flow_picture(motion, 5.0)],
-        ["one plane", "7 planes before", "the image", "motion, up to 5 px"],
+        [recording[plane], before, truth, flow_image(motion, 5.0)],
+        ["one plane", "7 planes before", "the image", "flow, up to 5 px"],
     )
 )
 
@@ -83,7 +83,7 @@ with torch.inference_mode():
 image = method.reconstruct(recording, [plane])[0]
 to_pillow(
     side_by_side(
-        [features[0, 1], features[0, 2], flow_picture(motions[0, 1], 5.0), image, truth],
+        [features[0, 1], features[0, 2], flow_image(motions[0, 1], 5.0), image, truth],
         ["feature before", "feature", "its motion", "SCI", "the image"],
     )
 ).quantize(128)
@@ -91,13 +91,13 @@ to_pillow(
 # %%
 target = torch.from_numpy(truth).float()[None, None]
 interval = (tfi(recording.to_tensor(), plane, 9) / recording.rate_scale).clamp(0, 1)
-pictures = {
-    "FEM alone": codec.picture(features[:, 2])[0],
+images = {
+    "FEM alone": codec.feature_image(features[:, 2])[0],
     "SCI": image,
     "interval, mean of 9": interval[None],
 }
-for label, picture in pictures.items():
-    print(f"{label:20} {psnr(picture[None], target).item():5.2f} dB")
+for label, one in images.items():
+    print(f"{label:20} {psnr(one[None], target).item():5.2f} dB")
 
 # %% [markdown]
 # ## Compress
@@ -130,7 +130,7 @@ for quality in (0, 3):
     shown.append(decoded[quality].features[index])
     labels.append(f"decoded, quality {quality}")
 to_pillow(
-    side_by_side([*shown, flow_picture(decoded[3].motion[index], 5.0)], [*labels, "its motion"])
+    side_by_side([*shown, flow_image(decoded[3].motion[index], 5.0)], [*labels, "its motion"])
 ).quantize(128)
 
 # %% [markdown]
@@ -138,8 +138,8 @@ to_pillow(
 
 # %%
 for quality, found in decoded.items():
-    picture = codec.reconstruct(found)[index]
-    print(f"quality {quality}: {psnr(picture[None], target).item():5.2f} dB")
+    one = codec.reconstruct(found)[index]
+    print(f"quality {quality}: {psnr(one[None], target).item():5.2f} dB")
 print(f"not coded: {psnr(image[None], target).item():5.2f} dB")
 to_pillow(
     side_by_side(
@@ -164,9 +164,9 @@ print("features left:", len(rest.planes), "of", len(decoded[3].planes))
 # %% [markdown]
 # ## Classify
 #
-# A plain network classifies each feature. `sci-mnist` was trained on moving digits of MNIST. Here it
-# classifies a 3 that is drawn with two arcs and moves past the camera, from its spikes and from its
-# bitstream.
+# A plain network classifies each feature. `sci-mnist` was trained on moving digits of MNIST. Here
+# it classifies a 3 that is drawn with two arcs and moves past the camera, from its spikes and from
+# its bitstream.
 
 # %%
 drawing = Image.new("L", (28, 28))

@@ -53,7 +53,7 @@ sys.path.insert(0, str(work))  # the command line does this for the working fold
 # The network corrects the mean of nine intervals, which is the best of the four in fast scenes.
 
 # %%
-SOURCE = '''"""Classical pictures of several windows, refined by a small network."""
+SOURCE = '''"""Classical images of several windows, refined by a small network."""
 
 import torch
 from torch import Tensor, nn
@@ -77,15 +77,15 @@ class Refine(nn.Module):
         )
         nn.init.zeros_(self.correct[-1].weight)  # starts near the mean of nine intervals
 
-    def pictures(self, spikes: Tensor) -> Tensor:
+    def images(self, spikes: Tensor) -> Tensor:
         middle = spikes.shape[1] // 2
         around = [tfi(spikes, middle, average) for average in (5, 9, 21)]
         ends = [spikes[:, :25].mean(1), spikes[:, -25:].mean(1)]  # rates at both ends of the clip
         return torch.stack([*around, tfp(spikes, middle, 41), *ends], 1)
 
     def forward(self, spikes: Tensor) -> Tensor:
-        pictures = self.pictures(spikes)
-        return pictures[:, 1:2] + self.correct(pictures)
+        images = self.images(spikes)
+        return images[:, 1:2] + self.correct(images)
 
 
 class RefineModule(ReconstructionModule):
@@ -181,22 +181,22 @@ plane = int(archive.image_index(name)[0])
 truth = archive.image(name, 0) / 255.0
 target = torch.from_numpy(truth).float()[None, None]
 spikes, scale = recording.to_tensor(), recording.rate_scale
-pictures = {
+images = {
     "playback, 41": (tfp(spikes, plane, 41) / scale)[None, None],
     "interval, mean of 5": (tfi(spikes, plane, 5) / scale)[None, None],
     "interval, mean of 21": (tfi(spikes, plane, 21) / scale)[None, None],
     "interval, mean of 9": (tfi(spikes, plane, 9) / scale)[None, None],
     "refined": method.reconstruct(recording, [plane]),
 }
-for label, picture in pictures.items():
-    print(f"{label:20} {psnr(picture.clamp(0, 1), target).item():5.2f} dB")
-shown = {label: pictures[label][0].clamp(0, 1) for label in list(pictures)[2:]}
+for label, image in images.items():
+    print(f"{label:20} {psnr(image.clamp(0, 1), target).item():5.2f} dB")
+shown = {label: images[label][0].clamp(0, 1) for label in list(images)[2:]}
 to_pillow(side_by_side([*shown.values(), truth], [*shown, "the image"]))
 
 # %% [markdown]
 # After two hundred steps, this network of three layers has a higher PSNR on this scene than each of
 # its input images. On slow scenes the mean of 21 intervals is still better. More steps and more
-# scenes are one line of the configuration each; `stir-small` in
+# scenes are one line of the configuration each; `stir` in
 # [notebook 02](02-train-stir.ipynb) shows the gain of a larger network.
 
 # %% [markdown]

@@ -129,7 +129,7 @@ class DivergenceError(SpikeZooError):
 
 
 class MediaError(SpikeZooError):
-    """A picture or video cannot be read or written."""
+    """An image or video cannot be read or written."""
 
 
 def visible(text: str) -> str:

@@ -212,7 +212,7 @@ def test_every_fit_validates_at_its_end() -> None:
 
 
 @pytest.mark.slow
-def test_an_offline_wandb_run_has_metrics_and_pictures(
+def test_an_offline_wandb_run_has_metrics_and_images(
     archive: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):

@@ -25,24 +25,24 @@ def test_probabilities_of_counts_sum_to_1(charge: float, sigma: float) -> None:
 def _scene(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return an image, and the planes before and after a gap of 20 planes."""
     rng = np.random.default_rng(seed)
-    picture = np.clip(0.5 + 0.3 * np.sin(np.linspace(0, 30, 96 * 96)).reshape(96, 96), 0, 1)
-    picture = np.clip(picture + 0.1 * rng.standard_normal((96, 96)), 0.05, 0.95).astype(np.float32)
-    spikes = SpikeCamera(gain=0.6, generator=rng).record([np.tile(picture, (60, 1, 1))])[:]
-    return torch.from_numpy(picture), torch.from_numpy(spikes[:11]), torch.from_numpy(spikes[40:51])
+    image = np.clip(0.5 + 0.3 * np.sin(np.linspace(0, 30, 96 * 96)).reshape(96, 96), 0, 1)
+    image = np.clip(image + 0.1 * rng.standard_normal((96, 96)), 0.05, 0.95).astype(np.float32)
+    spikes = SpikeCamera(gain=0.6, generator=rng).record([np.tile(image, (60, 1, 1))])[:]
+    return torch.from_numpy(image), torch.from_numpy(spikes[:11]), torch.from_numpy(spikes[40:51])
 
 
 def test_the_true_image_has_the_best_score_and_larger_errors_have_lower_scores() -> None:
     truth, before, block = _scene()
     rng = torch.Generator().manual_seed(0)
     noise = torch.randn(truth.shape, generator=rng)
-    pictures = [truth, *(truth + 10 ** (-decibel / 20) * noise for decibel in (36, 30, 24, 18))]
+    images = [truth, *(truth + 10 ** (-decibel / 20) * noise for decibel in (36, 30, 24, 18))]
 
-    def score(picture: torch.Tensor, **options: object) -> float:
-        result = heldout_likelihood(picture, block, 50, rate_scale=0.6, preceding=before, **options)  # type: ignore[arg-type]
+    def score(image: torch.Tensor, **options: object) -> float:
+        result = heldout_likelihood(image, block, 50, rate_scale=0.6, preceding=before, **options)  # type: ignore[arg-type]
         assert result.share == 1
         return result.bits
 
-    scores = [score(picture.clamp(0, 1)) for picture in pictures]
+    scores = [score(image.clamp(0, 1)) for image in images]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] > 0.1
     blurred = torch.nn.functional.avg_pool2d(truth[None, None], 3, 1, 1)[0, 0]
@@ -61,13 +61,13 @@ def test_an_image_is_warped_along_the_motion() -> None:
     planes = [wide[:, 60 - round(0.1 * t) : 124 - round(0.1 * t)] for t in range(70)]
     camera = SpikeCamera(gain=0.6, generator=rng)
     spikes = torch.from_numpy(camera.record([np.array(planes, np.float32)])[:])
-    picture = torch.from_numpy(planes[0].copy())
+    image = torch.from_numpy(planes[0].copy())
     velocity = torch.zeros(2, 48, 64)
     velocity[0] = 0.1
 
     along, still, against = (
         heldout_likelihood(
-            picture, spikes[40:51], 40, rate_scale=0.6, preceding=spikes[:11], velocity=motion
+            image, spikes[40:51], 40, rate_scale=0.6, preceding=spikes[:11], velocity=motion
         )
         for motion in (velocity, None, -velocity)
     )

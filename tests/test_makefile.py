@@ -285,7 +285,7 @@ def test_the_demo_runs_the_commands_of_its_file(methods: Path) -> None:
 
 @pytest.mark.parametrize(
     "job",
-    [("reproduce", "ssdm-student"), ("reproduce", "stir-small"), ("train", "ssdm", "sci")],
+    [("reproduce", "ssdm-student"), ("reproduce", "stir"), ("train", "ssdm", "sci")],
     ids=lambda job: job[1],
 )
 def test_stages_and_recipes_run_in_the_precision_of_their_configuration(

@@ -95,5 +95,5 @@ def test_the_command_trains_and_writes_weights_that_load(
     options = ["--updates", "2", "--batch", "2", "--side", "32", "--seed", "1"]
     main([str(archive), *options, "--out", str(tmp_path / "out")])
     assert re.search(r"plain: 6 of 6 updates, loss 0\.\d+, validation \d", capsys.readouterr().out)
-    for name in ("stir", "plain"):
+    for name in ("stir-aligned", "plain"):
         assert spike_zoo.load(str(tmp_path / "out" / f"{name}-1.safetensors"))

@@ -96,14 +96,14 @@ def heldout_likelihood(
         >>> round(score.share, 1)
         1.0
     """
-    picture = image.reshape(image.shape[-2:]).double()
-    if {picture.shape, spikes.shape[1:], preceding.shape[1:]} != {picture.shape}:
+    image = image.reshape(image.shape[-2:]).double()
+    if {image.shape, spikes.shape[1:], preceding.shape[1:]} != {image.shape}:
         raise ValueError(
             f"image {tuple(image.shape)}, spikes {tuple(spikes.shape)} and preceding "
             f"{tuple(preceding.shape)} must have one height and width"
         )
     planes = len(spikes)
-    charge, inside = _carried(picture, offset, planes, velocity)
+    charge, inside = _carried(image, offset, planes, velocity)
     inside = inside if mask is None else inside & mask
     if not inside.any():
         return HeldOut(math.nan, math.nan, 0.0)
@@ -121,21 +121,21 @@ def heldout_likelihood(
 
 
 def _carried(
-    picture: Tensor, offset: int, planes: int, velocity: Tensor | None
+    image: Tensor, offset: int, planes: int, velocity: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Return the light of a moving image summed over some planes, and a mask of valid pixels."""
-    height, width = picture.shape
+    height, width = image.shape
     if velocity is None:
-        return planes * picture, torch.ones_like(picture, dtype=torch.bool)
+        return planes * image, torch.ones_like(image, dtype=torch.bool)
     velocity = velocity.double()
     far = (offset + planes - 1) * velocity
     rows = torch.arange(height, dtype=torch.float64)[:, None] - far[1]
     columns = torch.arange(width, dtype=torch.float64) - far[0]
     inside = (far.norm(dim=0) <= MAX_SHIFT) & (rows >= 0) & (rows <= height - 1)
     inside &= (columns >= 0) & (columns <= width - 1)
-    light = torch.zeros_like(picture)
+    light = torch.zeros_like(image)
     for plane in range(offset, offset + planes):
-        light += warp(picture[None, None], -plane * velocity[None])[0, 0]
+        light += warp(image[None, None], -plane * velocity[None])[0, 0]
     return light, inside
 
 

@@ -34,7 +34,7 @@ MIN_COUNT: Final = 0.05  # share of usable pixels
 
 def methods() -> dict[str, Any]:
     """Return the methods by name."""
-    shipped = {name: spike_zoo.load(name) for name in ("plain", "stir-small", "stir")}
+    shipped = {name: spike_zoo.load(name) for name in ("plain", "stir", "stir-aligned")}
     return {"tfp 41": TFP(41), REFERENCE: TFI(9), "tfi-aligned": AlignedTFI(), **shipped}
 
 

@@ -49,7 +49,7 @@ def methods() -> dict[str, Any]:
     found |= {f"tfi {average}": TFI(average) for average in (1, 5, 9, 21, 41)}
     found |= {f"tfi-aligned {window}": AlignedTFI(window) for window in (17, 33, 65)}
     found["tfi-aligned, blurred"] = AlignedTFI(unblurs=False)
-    return found | {name: spike_zoo.load(name) for name in ("stir-small", "stir", "sci")}
+    return found | {name: spike_zoo.load(name) for name in ("stir", "stir-aligned", "sci")}
 
 
 def disturbed(truth: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
@@ -98,7 +98,7 @@ def by_later_planes(
         flows["later planes, 1.07 x the true flow"] = (1.07 * true_flow, is_known)
     block = torch.from_numpy(recording.read(end + GAP, end + GAP + PLANES))
     preceding = torch.from_numpy(recording.read(end - PLANES, end))
-    pictures = {
+    images = {
         name: one.reconstruct(cut, [center], rate_scale=scale)[0] for name, one in methods.items()
     } | dict(others)
     options = {"rate_scale": scale, "preceding": preceding}
@@ -106,10 +106,10 @@ def by_later_planes(
     for kind, (one, mask) in flows.items():
         moving = {"velocity": one / 20, "mask": mask, **options}
         found[kind] = {
-            name: heldout_likelihood(picture, block, end + GAP - center, **moving)
-            for name, picture in pictures.items()
+            name: heldout_likelihood(image, block, end + GAP - center, **moving)
+            for name, image in images.items()
         }
-    return pictures, found
+    return images, found
 
 
 def by_pixels(
@@ -133,27 +133,27 @@ def by_pixels(
     spikes[:, rows[:, None], columns] = spikes[:, rows[:, None], columns - 1]
     shown = SpikeRecording.from_planes(spikes, rate_scale=scale)
     first = center - AROUND // 2
-    pictures = {
+    images = {
         name: one.reconstruct(shown, [center], rate_scale=scale)[0] for name, one in methods.items()
     } | dict(others)
     scores = {}
-    for name, picture in pictures.items():
-        value = picture[:, rows[:, None], columns]
+    for name, image in images.items():
+        value = image[:, rows[:, None], columns]
         if name not in others:
-            value = _interpolated(picture[0], rows, columns)[None]
+            value = _interpolated(image[0], rows, columns)[None]
         block, preceding = own[first : first + AROUND], own[first - AROUND : first]
         scores[name] = heldout_likelihood(value, block, 0, rate_scale=scale, preceding=preceding)
-    return pictures, scores
+    return images, scores
 
 
-def _interpolated(picture: Tensor, rows: np.ndarray, columns: np.ndarray) -> Tensor:
+def _interpolated(image: Tensor, rows: np.ndarray, columns: np.ndarray) -> Tensor:
     """Interpolate pixels from their neighbours: mean of (-1, 9, 9, -1) / 16 in x and y."""
     weights = {-2: -1 / 32, -1: 9 / 32, 1: 9 / 32, 2: -1 / 32}
     return sum(
-        (weight * picture[rows[:, None] + far, columns] for far, weight in weights.items()),
+        (weight * image[rows[:, None] + far, columns] for far, weight in weights.items()),
         start=torch.zeros(len(rows), len(columns)),
     ) + sum(
-        (weight * picture[rows[:, None], columns + far] for far, weight in weights.items()),
+        (weight * image[rows[:, None], columns + far] for far, weight in weights.items()),
         start=torch.zeros(len(rows), len(columns)),
     )
 
@@ -169,15 +169,13 @@ def _rows(
     others = disturbed(truth, generator)
     later, by_flow = by_later_planes(recording, center, methods(), others, true_flow)
     found = {kind: _row(later, truth, scores) for kind, scores in by_flow.items()}
-    pictures, scores = by_pixels(recording, center, methods(), disturbed(truth, generator))
-    return found | {"pixels": _row(pictures, truth, scores)}
+    images, scores = by_pixels(recording, center, methods(), disturbed(truth, generator))
+    return found | {"pixels": _row(images, truth, scores)}
 
 
-def _row(
-    pictures: Mapping[str, Tensor], truth: Tensor, scores: Mapping[str, Any]
-) -> dict[str, Any]:
+def _row(images: Mapping[str, Tensor], truth: Tensor, scores: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "psnr": {name: float(psnr(one[None], truth[None])) for name, one in pictures.items()},
+        "psnr": {name: float(psnr(one[None], truth[None])) for name, one in images.items()},
         "bits": {name: score.bits for name, score in scores.items()},
         "share": scores[TRUTH].share,
     }

@@ -54,13 +54,13 @@ class Facts(NamedTuple):
     image_index: tuple[int, ...] = ()  #: plane of each sharp image
     #: height and width of the sharp images; None without images
     image_size: tuple[int, int] | None = None
-    has_motion: bool = False  #: whether the flow from image to image is stored
+    has_flow: bool = False  #: whether the flow from image to image is stored
     cfa: Cfa | None = None  #: layout of the sensor's Bayer filters; None without filters
 
 
 @dataclass(frozen=True)
 class StoredTake(Take):
-    """A take read from an archive, with the place of its remaining parts."""
+    """A take read from an archive, with the offset of its remaining parts."""
 
     path: Path | None = None  #: the archive
     name: str = ""  #: name of the recording in it
@@ -126,10 +126,10 @@ def write_contents(path: Path) -> None:
         chunk = (min(len(text), _BLOCK_BYTES),)
         target.create_dataset(_TABLE, data=text, chunks=chunk, compression="gzip")
         stamp = target.create_dataset(_STAMP, data=np.zeros(_DIGEST_BYTES, np.uint8))
-        place = stamp.id.get_offset()
+        offset = stamp.id.get_offset()
     with path.open("r+b") as stream:
-        digest = _sha256_around(stream.fileno(), place)
-        stream.seek(place)
+        digest = _sha256_around(stream.fileno(), offset)
+        stream.seek(offset)
         stream.write(digest)
 
 
@@ -148,18 +148,18 @@ def read_table(file: Hdf5File) -> list[Any]:
         return []
     with hdf5_errors(file.path, schema.CONTENTS):
         stamp = file.dataset(_STAMP)
-        place = stamp.id.get_offset()
-        if stamp.dtype != np.uint8 or stamp.shape != (_DIGEST_BYTES,) or place is None:
+        offset = stamp.id.get_offset()
+        if stamp.dtype != np.uint8 or stamp.shape != (_DIGEST_BYTES,) or offset is None:
             return []
-        if _sha256_around(file.handle.id.get_vfd_handle(), place) != stamp[...].tobytes():
+        if _sha256_around(file.handle.id.get_vfd_handle(), offset) != stamp[...].tobytes():
             return []
         return list(json.loads(file.dataset(_TABLE)[...].tobytes()))
 
 
-def _sha256_around(descriptor: int, place: int) -> bytes:
-    """Return the SHA-256 of a file without the bytes of the stored digest at ``place``."""
+def _sha256_around(descriptor: int, offset: int) -> bytes:
+    """Return the SHA-256 of a file without the bytes of the stored digest at ``offset``."""
     digest, size = hashlib.sha256(), os.fstat(descriptor).st_size
-    for start, stop in ((0, place), (place + _DIGEST_BYTES, size)):
+    for start, stop in ((0, offset), (offset + _DIGEST_BYTES, size)):
         while start < stop:  # no memory map: truncation of a mapped file would kill the process
             block = os.pread(descriptor, min(_BLOCK_BYTES, stop - start), start)
             if not block:
@@ -173,7 +173,9 @@ def _parts(file: Hdf5File, names: Collection[str]) -> tuple[dict[str, list[str]]
     """Return the data sets of each recording in the digest, and whether all are to be hashed."""
     parts = {name: checked_datasets(file, f"{schema.RECORDINGS}/{name}") for name in names}
     with hdf5_errors(file.path, schema.RECORDINGS):
-        sizes = (int(file.dataset(part).nbytes) for listed in parts.values() for part in listed)
+        sizes = (
+            int(file.dataset(part).nbytes) for part_names in parts.values() for part in part_names
+        )
         return parts, sum(sizes) <= MAX_BYTES_READ
 
 
@@ -196,14 +198,14 @@ def _content(file: Hdf5File, name: str, parts: Sequence[str], read_all: bool) ->
     inside = f"{schema.RECORDINGS}/{name}"
     attributes = read_attributes(file, inside, {"sha256", "rate_scale"})
     members = file.members(inside)
-    places = [
+    offsets = [
         read_integers(file, f"{inside}/{part}", dimensions).tolist()
         if part in members and file.holds(f"{inside}/{part}")
         else []
         for part, dimensions in ((schema.IMAGE_INDEX, 1), (schema.BLUR_SPAN, 2))
     ]
     datasets = {part: _dataset_content(file, part, read_all) for part in parts}
-    return [name, attributes.get("sha256"), attributes.get("rate_scale"), *places, datasets]
+    return [name, attributes.get("sha256"), attributes.get("rate_scale"), *offsets, datasets]
 
 
 def _dataset_content(file: Hdf5File, inside: str, read_all: bool) -> list[Any]:
@@ -222,7 +224,7 @@ def checked_datasets(file: Hdf5File, inside: str) -> list[str]:
     These are its images, their motion, and all data sets directly below labels and calibration.
     """
     members = file.members(inside)  # listed once: looking up a missing part costs as much
-    pictures = [f"{inside}/{part}" for part in schema.OF_IMAGES if part in members]
+    images = [f"{inside}/{part}" for part in schema.OF_IMAGES if part in members]
     further = [
         f"{inside}/{group}/{name}"
         for group in (schema.LABELS, schema.CALIBRATION)
@@ -230,7 +232,7 @@ def checked_datasets(file: Hdf5File, inside: str) -> list[str]:
         for name in sorted(file.members(f"{inside}/{group}"))
     ]
     return [
-        *(part for part in pictures if file.holds(part)),
+        *(part for part in images if file.holds(part)),
         *(part for part in further if isinstance(file.find(part), h5py.Dataset)),
     ]
 
@@ -255,7 +257,7 @@ def read_label(file: Hdf5File, name: str) -> int | None:
     return int(read_integers(file, where, 0)) if file.holds(where) else None
 
 
-def check_pictures(file: Hdf5File, inside: str) -> None:
+def check_images(file: Hdf5File, inside: str) -> None:
     """Raise FormatError (E09) if a data set of images or motion is invalid or incomplete."""
     part = inside.rpartition("/")[2]
     dimensions = {schema.MOTION: (4,), schema.AROUND: (5,)}.get(part, (3, 4))
@@ -304,7 +306,7 @@ def split_names(file: Hdf5File, split: str) -> list[str]:
 
 
 def read_part(file: Hdf5File) -> schema.Part | None:
-    """Return the place of an archive among those of its build; None if it is the only one."""
+    """Return the position of an archive among those of its build; None if it is the only one."""
     text = read_attributes(file, "/").get(schema.PART)
     part = schema.Part.parse(text)
     if part is None and text is not None:

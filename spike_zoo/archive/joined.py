@@ -27,7 +27,7 @@ _MAX_OPEN: Final = 64  # files that are kept open
 _MAX_NAMED: Final = 5
 _BY_NAME: Final = (
     *("__getitem__", "facts", "read_packed", "images", "image", "image_index", "motion"),
-    *("around_index", "image_motion", "blur", "blurry_image", "image_size", "picture_sizes"),
+    *("around_index", "image_motion", "blur", "blurry_image", "image_size", "image_sizes"),
     *("blur_span", "label", "take"),
 )
 
@@ -44,13 +44,13 @@ def open_archive(source: str | Path | Sequence[str | Path]) -> SpikeArchive:
             different classes, or the files of a pattern are parts of different builds or not all
             parts of one (``archive build --shards``).
     """
-    listed = [source] if isinstance(source, str | Path) else source
-    groups = list(map(_matching, listed))
+    sources = [source] if isinstance(source, str | Path) else source
+    groups = list(map(_matching, sources))
     files = list(chain.from_iterable(groups))
     archive = SpikeArchive(files[0]) if len(files) == 1 else JoinedArchive(files)
     parts = iter(archive.parts)
     builds: dict[object, dict[str | Path, Part | None]] = {}
-    for item, group in zip(listed, groups, strict=True):
+    for item, group in zip(sources, groups, strict=True):
         own = {file: next(parts) for file in group}
         if not _is_pattern(item):
             [(file, part)] = own.items()
@@ -65,8 +65,8 @@ def open_archive(source: str | Path | Sequence[str | Path]) -> SpikeArchive:
 
 def archive_files(source: str | Path | Sequence[str | Path]) -> list[str | Path]:
     """Return the files and addresses of an archive, without checking that they exist."""
-    listed = [source] if isinstance(source, str | Path) else source
-    return list(chain.from_iterable(map(_matching, listed)))
+    sources = [source] if isinstance(source, str | Path) else source
+    return list(chain.from_iterable(map(_matching, sources)))
 
 
 def _is_pattern(source: str | Path) -> bool:
@@ -76,16 +76,18 @@ def _is_pattern(source: str | Path) -> bool:
 
 def _part_problem(parts: Mapping[str | Path, Part | None]) -> str | None:
     """Describe why files are not all the parts of one build; None if they are, or are no parts."""
-    stated = {file: part for file, part in parts.items() if part is not None}
-    for (first, one), (file, other) in pairwise(stated.items()):
+    parts_by_file = {file: part for file, part in parts.items() if part is not None}
+    for (first, one), (file, other) in pairwise(parts_by_file.items()):
         if one[1:] != other[1:]:
             return (
                 f"{first} (part {one.number} of {one.total}) and {file} (part {other.number} of "
                 f"{other.total}) were built from other recordings or with other options; remove "
                 "the files of the older build, or list a pattern for the files of each build"
             )
-    for part in list(stated.values())[:1]:
-        missing = sorted({*range(1, part.total + 1)} - {each.number for each in stated.values()})
+    for part in list(parts_by_file.values())[:1]:
+        missing = sorted(
+            {*range(1, part.total + 1)} - {each.number for each in parts_by_file.values()}
+        )
         if missing:
             more = f" and {len(missing) - _MAX_NAMED} more" if missing[_MAX_NAMED:] else ""
             return (

@@ -193,13 +193,13 @@ class SpikeArchive:
 
     def images(self, name: str) -> NDArray[Any]:
         """Return all sharp images, ``(N, H', W')`` grey or ``(N, H', W', 3)`` R,G,B, as stored."""
-        return self._pictures(name, schema.IMAGES)
+        return self._images(name, schema.IMAGES)
 
     def image(
         self, name: str, number: int, *, rows: slice = slice(None), columns: slice = slice(None)
     ) -> NDArray[Any]:
         """Read one sharp image, or a crop of it."""
-        return self._pictures(name, schema.IMAGES, number, rows, columns)
+        return self._images(name, schema.IMAGES, number, rows, columns)
 
     def image_index(self, name: str) -> NDArray[np.int64]:
         """Return the plane each sharp image is centred on, int64 ``(N,)``; empty without images."""
@@ -211,7 +211,7 @@ class SpikeArchive:
         With ``around``, return the flow to both planes of :meth:`around_index`,
         ``(N, 2, 2, H, W)``. Both are described in :class:`~spike_zoo.spikes.take.Take`.
         """
-        return self._pictures(name, schema.AROUND if around else schema.MOTION)
+        return self._images(name, schema.AROUND if around else schema.MOTION)
 
     def around_index(self, name: str) -> NDArray[np.int64]:
         """Return the target planes of the flow ``around`` images, ``(N, 2)``; empty without it."""
@@ -228,27 +228,27 @@ class SpikeArchive:
     ) -> NDArray[np.float16]:
         """Read the flow of one image, or a crop of it, as :meth:`motion`."""
         part, uncropped_axes = (schema.AROUND, 2) if around else (schema.MOTION, 1)
-        return self._pictures(name, part, number, *[slice(None)] * uncropped_axes, rows, columns)
+        return self._images(name, part, number, *[slice(None)] * uncropped_axes, rows, columns)
 
     def blur(self, name: str) -> NDArray[Any]:
         """Return all blurry images ``(M, H', W'[, 3])``."""
-        return self._pictures(name, schema.BLUR)
+        return self._images(name, schema.BLUR)
 
     def blurry_image(
         self, name: str, number: int, *, rows: slice = slice(None), columns: slice = slice(None)
     ) -> NDArray[Any]:
         """Read one blurry image, or a crop of it."""
-        return self._pictures(name, schema.BLUR, number, rows, columns)
+        return self._images(name, schema.BLUR, number, rows, columns)
 
     def image_size(self, name: str) -> tuple[int, int] | None:
         """Return height and width of the sharp images; None if there are none."""
         if not self._has(name, schema.IMAGES):
             return None
-        self._check_pictures(name, schema.IMAGES)
+        self._check_images(name, schema.IMAGES)
         height, width = self._dataset(name, schema.IMAGES).shape[1:3]
         return int(height), int(width)
 
-    def picture_sizes(self, name: str) -> list[tuple[int, int]]:
+    def image_sizes(self, name: str) -> list[tuple[int, int]]:
         """Return height and width of the sharp and of the blurry images, if there are any."""
         parts = schema.IMAGES, schema.BLUR
         return [self._dataset(name, part).shape[1:3] for part in parts if self._has(name, part)]
@@ -291,8 +291,8 @@ class SpikeArchive:
         more than 256 MiB in total, their stored checksums.
         """
         rows = self._content_rows(set(self.names()))
-        listed = {part: self.names(part) for part in self.splits()}
-        return contents.digest_of([rows[name] for name in sorted(rows)], listed)
+        members = {part: self.names(part) for part in self.splits()}
+        return contents.digest_of([rows[name] for name in sorted(rows)], members)
 
     def _content_rows(self, names: set[str]) -> dict[str, list[Any]]:
         return contents.content_rows(self._file, names, self._table)
@@ -324,13 +324,13 @@ class SpikeArchive:
     def _dataset(self, name: str, part: str) -> h5py.Dataset:
         return self._file.dataset(f"{schema.RECORDINGS}/{name}/{part}")
 
-    def _pictures(
+    def _images(
         self, name: str, part: str, number: int | None = None, *crop: slice
     ) -> NDArray[Any]:
         inside = f"{schema.RECORDINGS}/{name}/{part}"
         # checked once per process, not for every image: it opens the data set and counts chunks
         if inside not in self._checked:
-            self._check_pictures(name, part)
+            self._check_images(name, part)
         # images without a filter are copied from a memory map, without HDF5's lock and chunk cache
         stored = self._file.mapped(inside) or self._file.dataset(inside)
         with hdf5_errors(self.path, inside):
@@ -344,11 +344,11 @@ class SpikeArchive:
                 )
             return stored[(slice(number, number + 1), *crop)][0]
 
-    def _check_pictures(self, name: str, part: str) -> None:
+    def _check_images(self, name: str, part: str) -> None:
         if not self._has(name, part):
             raise MissingItemError(f"{self.path}: {name} has no {part}", path=name)
         inside = f"{schema.RECORDINGS}/{name}/{part}"
-        contents.check_pictures(self._file, inside)
+        contents.check_images(self._file, inside)
         self._checked.add(inside)
 
     def _integers(self, name: str, part: str, empty: tuple[int, ...]) -> NDArray[np.int64]:

@@ -117,7 +117,7 @@ def _range_problem(name: str, index: NDArray[np.int64], planes: int) -> str | No
     return None
 
 
-def _motion_problem(motion: Any, shape: tuple[int, ...], meaning: str) -> str | None:  # noqa: ANN401  (array or data set)
+def _flow_problem(motion: Any, shape: tuple[int, ...], meaning: str) -> str | None:  # noqa: ANN401  (array or data set)
     """Describe the error of the type or the shape of motion (E09), or None."""
     if np.dtype(motion.dtype) != np.float16:
         return f"motion is {np.dtype(motion.dtype)}, expected float16"
@@ -171,12 +171,12 @@ def part_problems(
     images, flow = counts[IMAGES], (2, height, width)
     if MOTION in parts:
         meaning = "to the previous image, of the spikes' size"
-        yield from _if_any("E09", MOTION, _motion_problem(parts[MOTION], (images, *flow), meaning))
+        yield from _if_any("E09", MOTION, _flow_problem(parts[MOTION], (images, *flow), meaning))
     if AROUND in parts and AROUND_INDEX not in parts:
         yield "E09", AROUND_INDEX, "missing for the motion around images"
     elif AROUND in parts:
         meaning = "to an earlier and to a later plane"
-        problem = _motion_problem(parts[AROUND], (images, 2, *flow), meaning)
+        problem = _flow_problem(parts[AROUND], (images, 2, *flow), meaning)
         problem = problem or _around_index_problem(parts[AROUND_INDEX], images, planes)
         yield from _if_any("E09", AROUND, problem)
 

@@ -310,15 +310,15 @@ def _splits(file: Hdf5File, names: list[str]) -> Iterator[Finding]:
     for split in _members(file, schema.SPLITS, findings):
         where = f"{schema.SPLITS}/{split}"
         try:
-            listed = split_names(file, split)
+            members = split_names(file, split)
         except SpikeZooError as error:
             findings.append(finding_of(error, "E10", where, file))
             continue
-        twice = sorted(name for name, times in Counter(listed).items() if times > 1)
+        twice = sorted(name for name, times in Counter(members).items() if times > 1)
         findings += [Finding("E10", where, f"{name!r} is listed twice") for name in twice]
-        lost = sorted(set(listed) - known)
+        lost = sorted(set(members) - known)
         findings += [Finding("E10", where, f"there is no recording {name!r}") for name in lost]
-        for name in dict.fromkeys(listed):
+        for name in dict.fromkeys(members):
             homes.setdefault(name, []).append(split)
     shared = sorted(name for name, splits in homes.items() if len(splits) > 1)
     yield from findings

@@ -186,14 +186,14 @@ class ArchiveWriter:
     def put_in_split(self, split: str, *names: str) -> None:
         """Add recordings to a split in this order, without duplicates."""
         check_name(split, "split")
-        listed = self._splits.setdefault(split, {})
+        members = self._splits.setdefault(split, {})
         for name in names:
             if name not in self.file[schema.RECORDINGS]:
                 raise MissingItemError(
                     f"{self.path}: split {split!r} names {name!r}, but there is no such recording",
                     path=f"{schema.SPLITS}/{split}",
                 )
-            listed.setdefault(name)
+            members.setdefault(name)
 
     @property
     def file(self) -> OutputFile:
@@ -263,7 +263,7 @@ def write_take(
     try:
         for part, values in parts.items():
             if part in schema.OF_IMAGES:
-                _write_pictures(group, part, values, compression)
+                _write_images(group, part, values, compression)
             else:
                 group.create_dataset(part, data=values.astype(np.int64))
         write_group(group, take.recording, compression=compression, layout=bit_layout)
@@ -276,15 +276,15 @@ def write_take(
         raise
 
 
-def _write_pictures(
-    group: h5py.Group, part: str, pictures: NDArray[Any], compression: str | None
+def _write_images(
+    group: h5py.Group, part: str, images: NDArray[Any], compression: str | None
 ) -> None:
-    is_float = part in (schema.IMAGES, schema.BLUR) and pictures.dtype.kind == "f" and pictures.size
-    if is_float and (problem := schema.values_problem(pictures.min(), pictures.max())):
+    is_float = part in (schema.IMAGES, schema.BLUR) and images.dtype.kind == "f" and images.size
+    if is_float and (problem := schema.values_problem(images.min(), images.max())):
         raise FormatError.at(group.name, f"{part}: {problem}", code="E09")
-    chunks = {"chunks": (1, *pictures.shape[1:])} if compression and pictures.size else {}
+    chunks = {"chunks": (1, *images.shape[1:])} if compression and images.size else {}
     filters = compression_options(compression) if chunks else {}
-    write_checked(group, part, pictures, **chunks, **filters)
+    write_checked(group, part, images, **chunks, **filters)
 
 
 def check_name(name: str, what: str) -> None:

@@ -45,7 +45,7 @@ def load(
     of this part. The part alone is then returned, without the training module and Lightning.
 
     Args:
-        name_or_path: A shipped name (``"tfi"``, ``"stir-small"``), a checkpoint (``.ckpt``), a
+        name_or_path: A shipped name (``"tfi"``, ``"stir-aligned"``), a checkpoint (``.ckpt``), a
             weights file (``.safetensors``), a folder with ``model.safetensors``, or a method's
             published file (``.pth``). Or weights to download once: ``"hf:owner/name"`` from the
             Hub, ``"wandb:entity/project/name:best"`` from a run's W&B artefacts.

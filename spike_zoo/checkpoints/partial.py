@@ -36,8 +36,10 @@ def load_part(
     state, prefix = read_state_dict(file), f"{part}."
     inside = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
     expected = module.state_dict()
-    kept = {name: tensor for name, tensor in expected.items() if _is_inside(name, optional)}
-    loaded = kept | (inside or state)
+    optional_tensors = {
+        name: tensor for name, tensor in expected.items() if _is_inside(name, optional)
+    }
+    loaded = optional_tensors | (inside or state)
     faults = differences(loaded, expected)
     if faults:
         network = type(module).__name__

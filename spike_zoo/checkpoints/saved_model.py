@@ -213,8 +213,8 @@ def _read_safetensors(path: Path) -> SavedModel:
             "its metadata names no class, so it was not written by this package. Load it with the "
             "method's from_official if it holds published weights.",
         )
-    stated = metadata.get("sha256")
-    if stated is not None and stated != state_digest(state):
+    recorded_sha256 = metadata.get("sha256")
+    if recorded_sha256 is not None and recorded_sha256 != state_digest(state):
         raise WeightsError.at(
             path,
             "the weights differ from the checksum written with them; copy the file again",

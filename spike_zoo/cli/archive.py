@@ -16,7 +16,7 @@ from spike_zoo.archive.build import build_archive
 from spike_zoo.archive.joined import archive_files, open_archive
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.archive.layouts.exposures import ExposureRule
-from spike_zoo.archive.layouts.ground_truth import write_picture
+from spike_zoo.archive.layouts.ground_truth import write_image
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import OF_IMAGES, SPIKES
 from spike_zoo.archive.validate import check_data, verify_archive
@@ -79,7 +79,7 @@ def archive_build(
             recvidar: recVidarReal2019; momvidar: momVidarReal2021; bss: BSS, in colour; gopro, rsb:
             S-SDM's blurry images with spikes; usp: the same of USP-Gaussian; folder: recordings
             anywhere in the folder; archive: an archive; auto: detect the layout. docs/data.md
-            shows each layout. Pictures must be upright.
+            shows each layout. Images must be upright.
         split: Put all recordings into this split (train, val, test). Default: as the folders state.
         exposure_start: First plane of a blurry image's exposure; only for gopro, rsb and usp.
             Default: 20; for usp, so that the exposure has 97 planes.
@@ -140,10 +140,10 @@ def _parse_shards(text: str | None) -> tuple[int, int] | None:
 
 def _report_renamed(renamed: Mapping[str, str]) -> None:
     """Print the recordings that have another name in the archive."""
-    listed = [f"{old!r} is named {new!r}" for old, new in list(renamed.items())[:_MAX_RENAMED]]
-    more = len(renamed) - len(listed)
-    if listed:
-        echo("in the archive " + ", ".join(listed) + (f", and {more} more" if more else ""))
+    examples = [f"{old!r} is named {new!r}" for old, new in list(renamed.items())[:_MAX_RENAMED]]
+    more = len(renamed) - len(examples)
+    if examples:
+        echo("in the archive " + ", ".join(examples) + (f", and {more} more" if more else ""))
 
 
 def _warn_without_split(names: list[str], source: str) -> None:
@@ -245,7 +245,7 @@ def _classes(archive: SpikeArchive, splits: Mapping[str, list[str]]) -> list[dic
         return []
     labels = {name: archive.facts(name).label for name in archive} if names else {}
     takes = Counter(labels.values())
-    parts = {split: Counter(map(labels.get, listed)) for split, listed in splits.items()}
+    parts = {split: Counter(map(labels.get, texts)) for split, texts in splits.items()}
     return [
         {
             "label": label,
@@ -275,8 +275,8 @@ def archive_verify(path: str, *, jobs: NonNegativeInt = 0) -> int:
     if not errors and str(files[0]) != path:
         open_archive(path).close()  # raises an error if parts are missing
     counts = {"error": errors, "warning": len(findings) - errors}
-    listed = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items() if n]
-    detail = f" ({', '.join(listed)})" if listed else ""
+    texts = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items() if n]
+    detail = f" ({', '.join(texts)})" if texts else ""
     echo(f"{path}: {'not valid' if errors else 'valid'}{detail}")
     return 1 if errors else 0
 
@@ -317,7 +317,7 @@ def archive_export(
     """Write recordings of an archive, with their images, as separate files.
 
     A .dat file is written with a sidecar that states its size. An .h5 file contains the images and
-    labels of its recording. In a folder, the images of other formats are written as pictures: the
+    labels of its recording. In a folder, the images of other formats are written as files: the
     sharp image at plane 20 is NAME/000020.png and the blurry image blur/NAME.png, so that
     'spike-zoo deblur OUT/blur OUT' reads them. Images of more than 8 bits are written as .tif.
 
@@ -380,17 +380,17 @@ def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> 
 
 
 def _export_images(archive: SpikeArchive, name: str, folder: Path, overwrite: bool) -> None:
-    """Write the sharp and blurry images of one recording as pictures."""
+    """Write the sharp and blurry images of one recording as files."""
     take, own = archive.take(name), plain_name(name)
     check_data(archive.path, name, OF_IMAGES)
     if take.images is not None and take.image_index is not None:
         is_unique = len(np.unique(take.image_index)) == len(take.image_index)
         for number, plane in enumerate(take.image_index.tolist()):
             stem = f"{plane:06d}" if is_unique else f"{number:03d}-{plane:06d}"
-            write_picture(take.images[number], folder / own / stem, overwrite=overwrite)
+            write_image(take.images[number], folder / own / stem, overwrite=overwrite)
         echo(f"{folder / own}{os.sep} ({len(take.images)} sharp images, named by their planes)")
     if take.blur is not None and take.blur_span is not None:
         for image, (first, past) in zip(take.blur, take.blur_span.tolist(), strict=True):
             stem = own if len(take.blur) == 1 else f"{own}-{first:06d}"
-            picture = write_picture(image, folder / "blur" / stem, overwrite=overwrite)
-            echo(f"{picture} (blurry, --exposure-start {first} --exposure-length {past - first})")
+            file = write_image(image, folder / "blur" / stem, overwrite=overwrite)
+            echo(f"{file} (blurry, --exposure-start {first} --exposure-length {past - first})")

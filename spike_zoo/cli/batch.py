@@ -28,8 +28,8 @@ from spike_zoo.utils.executor import run_tasks
 from spike_zoo.utils.files import (
     content_sha256,
     entries_below,
+    folder_entries,
     is_companion,
-    listed,
     natural_order,
     new_file,
     plain_name,
@@ -93,16 +93,16 @@ def _run_batch(
             outcomes[outcome] += 1
             if text:
                 (failed if outcome == "failed" else noted)[label] = text
-    for line in _listed(noted):
+    for line in _lines_of(noted):
         echo(line, sys.stderr)
     counts = ", ".join(f"{outcomes[kind]} {kind}" for kind in ("made", "unchanged", "failed"))
     echo(f"recordings: {counts} ({out})")
     if failed:
-        listed = "\n".join(_listed(failed))
-        raise SpikeZooError(f"{len(failed)} of {len(units)} recordings failed:\n{listed}")
+        lines = "\n".join(_lines_of(failed))
+        raise SpikeZooError(f"{len(failed)} of {len(units)} recordings failed:\n{lines}")
 
 
-def _listed(texts: Mapping[str, str]) -> list[str]:
+def _lines_of(texts: Mapping[str, str]) -> list[str]:
     """Return a line with each recording and its text; one line if all texts are equal."""
     if len(set(texts.values())) == 1 < len(texts):
         return [f"all recordings: {next(iter(texts.values()))}"]
@@ -128,7 +128,7 @@ def find_units(
             f"results/{_PLACE}{Path(out).suffix}"
         )
     if not Path(out).suffix and not out.endswith("/"):
-        out += "/"  # a folder of pictures, also if a name contains a dot
+        out += "/"  # a folder of images, also if a name contains a dot
     root = Path(os.path.commonpath([file.parent for file in files]))
     units: dict[str, RecordingSource] = {}
     for file, item in recordings:
@@ -235,7 +235,7 @@ def _is_unchanged(
 
 
 def _result_sha256(target: Path) -> str:
-    files = listed(target) if target.is_dir() else [target]
+    files = folder_entries(target) if target.is_dir() else [target]
     return content_sha256(file for file in files if file.is_file())
 
 
@@ -265,5 +265,5 @@ def _method_sha256(method: str | None) -> str | None:
     if method is None:
         return None
     path = weights_file(method)
-    files = listed(path.parent) if Path(method).is_dir() else [path]
+    files = folder_entries(path.parent) if Path(method).is_dir() else [path]
     return content_sha256(file for file in files if file.is_file()) if path.is_file() else None

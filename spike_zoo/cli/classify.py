@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 _PRINTED: Final = 3
-_LISTED: Final = 20  # names of classes in one line
+_MAX_CLASSES: Final = 20  # names of classes in one line
 #: Nine of ten digits that ``sci-mnist`` classifies correctly have a higher probability.
 _CONFIDENT: Final = 0.9
 
@@ -97,9 +97,9 @@ def _best(probabilities: Tensor, names: Sequence[str]) -> list[dict[str, Any]]:
 def _remarks(method: str, names: Sequence[str], probabilities: Tensor) -> list[str]:
     """Return a line with the classes of a method, and one if the confidence is low."""
     classes = list(names) or [str(label) for label in range(len(probabilities))]
-    listed = ", ".join(classes[:_LISTED]) + (", …" if len(classes) > _LISTED else "")
+    text = ", ".join(classes[:_MAX_CLASSES]) + (", …" if len(classes) > _MAX_CLASSES else "")
     lines = [
-        f"classes of {method} ({len(classes)}): {listed}; anything else is assigned to one of them"
+        f"classes of {method} ({len(classes)}): {text}; anything else is assigned to one of them"
     ]
     highest = float(probabilities.max())
     if highest < _CONFIDENT:

@@ -44,7 +44,7 @@ def compare(run: str, *, methods: list[str] | None = None) -> None:
             )
     table(str(folder), out=str(target))
     page = shlex.join([str(folder), "--out", str(target / "page.html")])
-    echo(f"pictures side by side: python -m spike_zoo report {page}")
+    echo(f"images side by side: python -m spike_zoo report {page}")
 
 
 def _options_of(folder: Path) -> list[str]:

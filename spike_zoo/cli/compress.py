@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.coding.header import Header
     from spike_zoo.formats.recording import RecordingSource
-    from spike_zoo.media.coded_pictures import CodedPictures
+    from spike_zoo.media.coded_images import CodedImages
     from spike_zoo.spikes.recording import SpikeRecording
 
 LOSSLESS = ".spl"
@@ -256,12 +256,12 @@ def _code_images(
         report_lacking(centers, len(recording), margin)
     scale = chosen_rate_scale(recording, module)
     from spike_zoo.checkpoints.weight_files import state_digest
-    from spike_zoo.media.coded_pictures import CodedPictures
+    from spike_zoo.media.coded_images import CodedImages
     from spike_zoo.media.video import VIDEO_CODECS
 
     count = (len(recording) if span[1] is None else span[1]) - (span[0] or 0)
     weights = loaded.state_dict()
-    description = CodedPictures(
+    description = CodedImages(
         method,
         state_digest(weights)[:24] if weights else "",
         codec,
@@ -275,7 +275,7 @@ def _code_images(
     return _write_video(work, description, images)
 
 
-def _write_video(work: _Compression, description: CodedPictures, images: Iterable[Tensor]) -> str:
+def _write_video(work: _Compression, description: CodedImages, images: Iterable[Tensor]) -> str:
     """Write images as a video; return a line with its path and bit rate."""
     from spike_zoo.media.video import VideoWriter
 

@@ -20,12 +20,12 @@ from spike_zoo.errors import (
     UsageError,
 )
 from spike_zoo.formats.recording import RECORDING_SUFFIXES, read_recording
+from spike_zoo.media.images import IMAGE_SUFFIXES, load_image
 from spike_zoo.media.output import Kind, Target, kind_of
-from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_picture
 from spike_zoo.spikes.windows import planes_inside, spread_planes
 from spike_zoo.tasks.exposures import check_pair
 from spike_zoo.tasks.protocols import Deblurs, require_ability
-from spike_zoo.utils.files import listed, shipped_weights
+from spike_zoo.utils.files import folder_entries, shipped_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -78,8 +78,8 @@ def deblur(
     frames = _frame_count(kind, frames)
     target = Target.of(out, overwrite=overwrite)
     pairs = find_pairs(Path(image), Path(spikes))
-    if kind == "picture" and Path(image).is_dir():
-        raise UsageError(f"--out {out}: a folder of images does not fit into one picture")
+    if kind == "image" and Path(image).is_dir():
+        raise UsageError(f"--out {out}: a folder of images does not fit into one image")
     check_method(method)
     opened = partial(_opened, name, dat, (exposure_start, exposure_length))
     if method in shipped_weights():  # other weights state their ratio only when loaded
@@ -100,7 +100,7 @@ def find_pairs(images: Path, spikes: Path) -> list[Pair]:
         )
     if not images.is_dir():
         return [(images, spikes)]
-    named, recorded = _by_stem(images, PICTURE_SUFFIXES), _by_stem(spikes, RECORDING_SUFFIXES)
+    named, recorded = _by_stem(images, IMAGE_SUFFIXES), _by_stem(spikes, RECORDING_SUFFIXES)
     unmatched = [path for stem, path in named.items() if stem not in recorded]
     if unmatched:
         raise MissingFileError.at(
@@ -112,14 +112,14 @@ def find_pairs(images: Path, spikes: Path) -> list[Pair]:
     if not named:
         raise MissingFileError.at(
             images,
-            f"no image ({' '.join(PICTURE_SUFFIXES)}) with a recording of its name in {spikes}",
+            f"no image ({' '.join(IMAGE_SUFFIXES)}) with a recording of its name in {spikes}",
         )
     return [(path, recorded[stem]) for stem, path in named.items()]
 
 
 def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     files: dict[str, Path] = {}
-    for path in listed(folder):
+    for path in folder_entries(folder):
         if path.suffix.lower() not in suffixes:
             continue
         if path.stem in files:
@@ -131,21 +131,21 @@ def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
 
 
 def _frame_count(kind: Kind, frames: int | None) -> int:
-    """Return the number of sharp images: 1 for a picture, else 7 by default."""
-    if kind == "picture" and frames not in (None, 1):
+    """Return the number of sharp images: 1 for an image, else 7 by default."""
+    if kind == "image" and frames not in (None, 1):
         raise UsageError(
-            f"--frames {frames} are several pictures: give --out X.mp4 or a folder, or leave "
+            f"--frames {frames} are several images: give --out X.mp4 or a folder, or leave "
             "--frames out for the middle of the exposure"
         )
-    return frames or (1 if kind == "picture" else FRAMES)
+    return frames or (1 if kind == "image" else FRAMES)
 
 
 def _opened(
     name: str | None, dat: DatSize, exposure: tuple[int | None, int | None], pair: Pair, ratio: int
 ) -> tuple[NDArray[np.float32], SpikeRecording, tuple[int, int]]:
     """Return the image ``(3, H, W)``, the recording and the planes of its exposure."""
-    picture = load_picture(pair[0])
-    blurry = picture if len(picture) == 3 else picture.repeat(3, axis=0)  # grey to RGB
+    image = load_image(pair[0])
+    blurry = image if len(image) == 3 else image.repeat(3, axis=0)  # grey to RGB
     height, width = (side // ratio for side in blurry.shape[1:])
     recording = _recording(pair[1], name, dat, height, width)
     with _named(pair):
@@ -222,6 +222,6 @@ def _write(
                 yield f"{pair[0].stem}-{plane:06d}", image
 
     planes = first[0]
-    is_single = target.kind == "picture"
+    is_single = target.kind == "image"
     detail = f"plane {planes[0]}" if is_single else f"planes {planes[0]} to {planes[-1]}"
     return target.write(results(), count=frames * len(pairs), detail=detail, doing="deblurring")

@@ -47,7 +47,7 @@ def decompress(
     trust: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Decode a bitstream to a video, a folder of pictures, its features, or its recording.
+    """Decode a bitstream to a video, a folder of images, its features, or its recording.
 
     A lossless bitstream (X.spl) is decoded to the original recording, bit for bit. The options
     method, device and trust do not apply to it, nor to a video of compress (X.mp4).
@@ -70,7 +70,7 @@ def decompress(
         for option, value in of_method.items():
             if value not in (None, "auto", False):
                 raise UsageError(f"--{option} {value}: {bitstream} is decoded without a method")
-        write = _write_coded_pictures if is_video else partial(_write_recording, salvage=salvage)
+        write = _write_coded_images if is_video else partial(_write_recording, salvage=salvage)
         echo(write(bitstream, out, overwrite=overwrite))
         return
     path = Path(bitstream)
@@ -102,7 +102,7 @@ def _write_recording(bitstream: str, out: str, *, salvage: bool, overwrite: bool
     if target.suffix.lower() not in RECORDINGS:
         raise UsageError(
             f"--out {out}: {bitstream} is a lossless recording; give X.dat, X.npz, X.npy or X.h5 "
-            "(for pictures and videos use reconstruct)"
+            "(for images and videos use reconstruct)"
         )
     check_absent(target, overwrite=overwrite)
     is_raw = target.suffix.lower() == ".dat"
@@ -118,17 +118,17 @@ def _write_recording(bitstream: str, out: str, *, salvage: bool, overwrite: bool
     return f"recording: {target} ({size}, {target.stat().st_size} bytes)"
 
 
-def _write_coded_pictures(bitstream: str, out: str, *, overwrite: bool) -> str:
+def _write_coded_images(bitstream: str, out: str, *, overwrite: bool) -> str:
     """Write the images of a coded video into a folder; return a line with its path."""
     if Path(out).suffix and not out.endswith("/"):
         raise UsageError(
             f"--out {out}: {bitstream} is a video already; give a folder for its images"
         )
-    from spike_zoo.media.coded_pictures import CodedPictures, read_pictures
+    from spike_zoo.media.coded_images import CodedImages, read_images
 
     target = Target.of(out, overwrite=overwrite)
-    description, stem = CodedPictures.read(bitstream), Path(bitstream).stem
-    named = ((f"{stem}-{plane:06d}", image) for plane, image in read_pictures(bitstream))
+    description, stem = CodedImages.read(bitstream), Path(bitstream).stem
+    named = ((f"{stem}-{plane:06d}", image) for plane, image in read_images(bitstream))
     detail = f"planes {description.first} to {description.plane(description.images - 1)}"
     return target.write(named, count=description.images, detail=detail, doing="decompressing")
 
@@ -145,7 +145,7 @@ def _target(out: str, *, overwrite: bool) -> Target | Path:
             "(only X.spl is decoded to a recording)"
         )
     if suffix == ".png":
-        raise UsageError(f"--out {out}: give X.mp4, X.npz or a folder for all pictures")
+        raise UsageError(f"--out {out}: give X.mp4, X.npz or a folder for all images")
     return Target.of(out, overwrite=overwrite, files=_FILES)
 
 

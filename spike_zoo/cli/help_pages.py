@@ -42,14 +42,14 @@ class CommandHelp(DefaultHelpFormatter):
 
     def add_arguments(self, actions: Iterable[Action]) -> None:
         """List options in groups; those of no group come first."""
-        listed = list(actions)
+        all_actions = list(actions)
         groups = dict(_GROUPS)
-        if not any(action.dest == "height" and not action.help for action in listed):
+        if not any(action.dest == "height" and not action.help for action in all_actions):
             del groups[_DAT]
         grouped = {dest for dests in groups.values() for dest in dests}
-        super().add_arguments([action for action in listed if action.dest not in grouped])
+        super().add_arguments([action for action in all_actions if action.dest not in grouped])
         for heading, dests in groups.items():
-            if chosen := [action for action in listed if action.dest in dests]:
+            if chosen := [action for action in all_actions if action.dest in dests]:
                 self.end_section()
                 self.start_section(heading)
                 super().add_arguments(chosen)

@@ -56,7 +56,7 @@ def info(
 
     Args:
         path: A .dat, .npz, .npy, .h5, .spl, .sci or .safetensors file, an .mp4 of compress, or the
-            name of shipped weights, such as stir.
+            name of shipped weights, such as stir-aligned.
         name: Name of a recording in an archive of several, of an array in an .npz, or of the data
             set of spikes in an .h5 that is not an archive.
         picture: PNG file for images of a .dat file: in its most likely sizes and orientations if it
@@ -97,7 +97,7 @@ def info(
 def _check_picture(path: str, picture: str, *, overwrite: bool) -> None:
     if is_bitstream(path) or Path(path).suffix.lower() == ".mp4" or detect_format(path) != "dat":
         raise UsageError(
-            f"--picture {picture}: {path} states its size and orientation; the picture compares "
+            f"--picture {picture}: {path} states its size and orientation; the sheet compares "
             "those of a .dat file. For an image run reconstruct or decompress"
         )
     if Path(picture).suffix.lower() != ".png":
@@ -108,7 +108,7 @@ def _check_picture(path: str, picture: str, *, overwrite: bool) -> None:
 def _facts_with_picture(
     path: str, name: str | None, dat: dict[str, Any], picture: str | None, *, overwrite: bool
 ) -> dict[str, Any]:
-    """Return the facts of a recording; write the picture of its sizes or orientations."""
+    """Return the facts of a recording; write the sheet of its sizes or orientations."""
     try:
         recording = read_recording(path, name, **dat, check_rows=True)
         facts = recording_facts(recording, Path(path), detect_format(path))
@@ -187,9 +187,9 @@ def bitstream_facts(path: str) -> dict[str, Any]:
 
 def video_facts(path: str) -> dict[str, Any]:
     """Return the facts of a video of ``compress``, without decoding."""
-    from spike_zoo.media.coded_pictures import CodedPictures
+    from spike_zoo.media.coded_images import CodedImages
 
-    description, size = CodedPictures.read(path), Path(path).stat().st_size
+    description, size = CodedImages.read(path), Path(path).stat().st_size
     shape = description.planes, description.height, description.width
     facts = _facts_of_planes(path, "mp4", shape, description.fps, size)
     return {**asdict(description), **facts, "bpp": description.bits_per_pixel(size)}
@@ -248,17 +248,17 @@ def _recording_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
     lines |= {key.replace("_", " "): str(meta[key]) for key in meta if key not in hidden}
     if meta.get("source_rotated"):
         lines["rotated"] = f"{meta['source_rotated']} degrees clockwise"
-    return _FORMATS[facts["format"]], lines | _picture_lines(facts)
+    return _FORMATS[facts["format"]], lines | _image_lines(facts)
 
 
 def _unknown_size_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
     """Return the kind of a recording of unknown size, and its own facts as labels and text."""
-    lines = {"size": readable_bytes(facts["bytes"]), **_picture_lines(facts)}
+    lines = {"size": readable_bytes(facts["bytes"]), **_image_lines(facts)}
     return f"{_FORMATS[facts['format']]} of unknown size", lines
 
 
-def _picture_lines(facts: dict[str, Any]) -> dict[str, str]:
-    """Return the path of the picture, and the options of its images by their numbers."""
+def _image_lines(facts: dict[str, Any]) -> dict[str, str]:
+    """Return the path of the sheet, and the options of its images by their numbers."""
     lines = {str(number): text for number, text in enumerate(facts.get("images", ()), 1)}
     order = f" ({facts['order']})" if "order" in facts else ""
     return {"picture": f"{facts['picture']}{order}", **lines} if lines else {}

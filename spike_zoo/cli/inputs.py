@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from spike_zoo.cli.console import note, quiet
 from spike_zoo.formats.recording import RecordingSource
 from spike_zoo.formats.sidecar import RecordingSettings
-from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
+from spike_zoo.spikes.rate_scale import rate_scale_of, user_rate_scale
 from spike_zoo.tasks.protocols import load_adjusted
 from spike_zoo.utils.executor import run_tasks
 
@@ -35,8 +35,8 @@ def recording_source(
     span: tuple[int, int | None] = (0, None),
 ) -> RecordingSource:
     """Return the recording that the options of a command state."""
-    stated = RecordingSettings(rate_scale=stated_rate_scale(rate_scale), **dat)
-    return RecordingSource(recording, name, stated, *span)
+    user_settings = RecordingSettings(rate_scale=user_rate_scale(rate_scale), **dat)
+    return RecordingSource(recording, name, user_settings, *span)
 
 
 def load_method(method: str, device: str, *, trust: bool) -> Any:  # noqa: ANN401  (any module)
@@ -85,11 +85,11 @@ class SharedWork:
     def share(
         self,
         make: Callable[[Sequence[int]], Sequence[Item]],
-        places: Sequence[int],
+        indices: Sequence[int],
         size: int = _BLOCK,
     ) -> Iterator[Item]:
         """Apply a function to blocks of planes or group numbers; yield its items in order."""
-        blocks = [places[first : first + size] for first in range(0, len(places), size)]
+        blocks = [indices[first : first + size] for first in range(0, len(indices), size)]
         tasks = [partial(_numbered, number, make, block) for number, block in enumerate(blocks)]
         finished: dict[int, Sequence[Item]] = {}
         following = 0

@@ -37,7 +37,7 @@ def live(
 ) -> None:
     """Show a recording as a video on a local web page, while it is read or recorded.
 
-    Playing starts when the page is opened. Pictures that cannot be computed in time are dropped, so
+    Playing starts when the page is opened. Images that cannot be computed in time are dropped, so
     the speed stays constant. Memory does not grow with the recording. The page has play, pause and
     a slider. Ctrl-C stops the server.
 
@@ -46,8 +46,8 @@ def live(
             the newest planes of a pipe are kept.
         method: plain, tfi, tfp, or another method that reconstructs.
         follow: Show the newest planes of a .dat file that is still being written.
-        fps: Target pictures per second.
-        stride: Planes from one picture to the next.
+        fps: Target images per second.
+        stride: Planes from one image to the next.
         port: Port of the page on 127.0.0.1.
     """
     opened = recording_source(recording, name, {**dat, "camera": camera}, rate_scale)

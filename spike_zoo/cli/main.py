@@ -47,14 +47,14 @@ _ARCHIVE = {
 GROUPS: Final = {
     "use recordings": {
         "info": "show format, size and other facts of a recording, archive, bitstream or weights",
-        "reconstruct": "turn a recording into a picture, a folder of pictures or a video",
+        "reconstruct": "turn a recording into an image, a folder of images or a video",
         "deblur": "turn a blurry image and the spikes of its exposure into sharp images",
         "classify": "print the most probable classes of a recording",
         "compress": "turn a recording into a bitstream or a coded video",
-        "decompress": "turn a bitstream into a video, pictures, features or its recording",
+        "decompress": "turn a bitstream into a video, images, features or its recording",
         "report": "write an HTML report of a recording, archive, bitstream or runs",
         "live": "show a recording as a video on a local web page while it is recorded",
-        "score": "measure NIQE and BRISQUE of pictures, without ground truth",
+        "score": "measure NIQE and BRISQUE of images, without ground truth",
     },
     "train and compare": TRAINER_VERBS
     | {
@@ -121,13 +121,13 @@ def overview() -> str:
         "\n".join([f"{title}:", *(f"  {name:<12} {line}" for name, line in commands.items())])
         for title, commands in GROUPS.items()
     ]
-    listed = "\n\n".join(sections)
+    text = "\n\n".join(sections)
     return f"""\
 usage: {PROGRAM} COMMAND [options]        (run {PROGRAM} COMMAND --help for its options)
 
 Train, compare, reproduce and use methods for spike cameras.
 
-{listed}
+{text}
 
 Options of all commands: --help, --quiet (print only results, warnings and errors),
 --debug (print the traceback of an error). Without a command: --version."""
@@ -232,7 +232,7 @@ def as_parsed(arguments: Sequence[str], types: Mapping[str, Any]) -> list[str]:
     whose last parameter before the options is a list.
     """
     parsed: list[str] = []
-    places: list[int] = []  # of arguments that are not options or their values
+    indices: list[int] = []  # of arguments that are not options or their values
     name = ""
     values: list[str] | None = None
     for argument, following in zip_longest(arguments, arguments[1:], fillvalue="--"):
@@ -247,16 +247,16 @@ def as_parsed(arguments: Sequence[str], types: Mapping[str, Any]) -> list[str]:
             parsed.append(f"--{name}{equals}{value}")
         elif values is None or argument.startswith("["):
             if not (parsed and parsed[-1] == f"--{name}"):
-                places.append(len(parsed))
+                indices.append(len(parsed))
             parsed.append(argument)
         else:
             values.append(argument)
             parsed[-1] = f"--{name}={json.dumps(values)}"
     first = next((n for n, kind in enumerate(types.values()) if get_origin(kind) is list), 0)
-    if first and (listed := places[first:]):
-        items = json.dumps([parsed[place] for place in listed])
-        kept = [argument for place, argument in enumerate(parsed) if place not in listed]
-        parsed = [*kept[: listed[0]], items, *kept[listed[0] :]]
+    if first and (last := indices[first:]):
+        items = json.dumps([parsed[index] for index in last])
+        others = [argument for index, argument in enumerate(parsed) if index not in last]
+        parsed = [*others[: last[0]], items, *others[last[0] :]]
     return parsed
 
 

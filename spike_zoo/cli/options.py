@@ -118,12 +118,12 @@ class SceneOptions(TypedDict, total=False):
             default), photographs, textures, unoccluded (no objects), slow (at most 0.3 pixels per
             plane instead of 1), faster (at most 3), one-camera (rate scale 0.6, no noise),
             light-levels (rate scales 0.05 to 1, no noise).
-        testing: Test scenes: eight pictures at three speeds (eight, the default), the three
+        testing: Test scenes: eight images at three speeds (eight, the default), the three
             photographs of the committed results (three), or the 24 photographs that ship with this
             package at three speeds (photographs).
         photographs: Photographs of the training and validation scenes: default, those that ship
             with this package; or a folder with at least four photographs for training, in which
-            pictures with transparent parts become moving objects. Validation scenes of a folder,
+            images with transparent parts become moving objects. Validation scenes of a folder,
             and test scenes except with "reconstruction", show shipped photographs. Default: those
             of scikit-image.
         cfa: Layout of the Bayer filters of "colour". Default: RGGB.
@@ -132,7 +132,7 @@ class SceneOptions(TypedDict, total=False):
         motions: Number of motions of each training image. Default: 4 for digits, 1 with --images.
         clutter: Pieces of other digits behind each digit of "labelled", which is then rotated by up
             to 45 degrees. Default: 0.
-        limit: Largest number of pictures of each split, evenly from all classes.
+        limit: Largest number of images of each split, evenly from all classes.
     """
 
     train: NonNegativeInt | None

@@ -1,4 +1,4 @@
-"""Command ``reconstruct``: a recording as a picture, a folder of pictures or a video."""
+"""Command ``reconstruct``: a recording as an image, a folder of images or a video."""
 
 from __future__ import annotations
 
@@ -64,26 +64,26 @@ def reconstruct(
     cluster: str | None = None,
     **dat: Unpack[DatOptions],
 ) -> None:
-    """Reconstruct a picture, a folder of pictures or a video from a recording.
+    """Reconstruct an image, a folder of images or a video from a recording.
 
     A folder, a pattern, or an archive with a pattern of names processes several recordings
     independently; results of the same input and options are kept.
 
     Args:
-        out: X.mp4 for a video, X.png for one picture, else a folder for one PNG per image. For
+        out: X.mp4 for a video, X.png for one image, else a folder for one PNG per image. For
             several recordings a path with {name}, such as results/{name}.mp4.
-        method: tfi, tfp, tfstp, tfi-aligned, a shipped name (stir-small), a checkpoint or an
+        method: tfi, tfp, tfstp, tfi-aligned, a shipped name (stir-aligned), a checkpoint or an
             export folder; with settings as in tfi-aligned:window=33. Default: tfi-aligned, the
             best method without a network, if it takes at most about a minute for all images on
             one core; else tfi averaged over 9 planes.
             For a sensor with Bayer filters (--cfa): tfi-aligned-colour or tfi-colour by default;
             also tfp-colour and ssl-csc.
-        center: Plane of a single picture, counted from 0. Default: the middle of the planes from
+        center: Plane of a single image, counted from 0. Default: the middle of the planes from
             start to stop.
         stride: Planes from one image to the next in a video or folder. Default: 20.
         start: Plane of the first image. Default: the first one around which the recording has all
-            planes that the method uses; for a picture 0.
-        stop: Plane after the last image. Default: as for start; for a picture the end.
+            planes that the method uses; for an image 0.
+        stop: Plane after the last image. Default: as for start; for an image the end.
         window: Planes that tfp averages. Default: 41.
         fps: Images per second in a video. Default: 25.
         average: Planes over which tfi is averaged. Default: 1; values of 9 to 21 look best.
@@ -113,7 +113,7 @@ def reconstruct(
     module = prepare()
     margin = margin_of(module)
     centers = _choose_centers(len(opened), target.kind, center, stride, span, margin)
-    is_short = 2 * margin >= len(opened) and target.kind != "picture"
+    is_short = 2 * margin >= len(opened) and target.kind != "image"
     if is_short or (center, *span) != (None, None, None):
         report_lacking(centers, len(opened), margin)
     if getattr(module, "channels", 1) == 1:
@@ -125,7 +125,7 @@ def reconstruct(
         warn_of_filters(opened, method)
     scale = chosen_rate_scale(opened, module)
     clipped = ClippedPixels(scale)
-    is_single = target.kind == "picture"
+    is_single = target.kind == "image"
     work = SharedWork(source, 1 if is_single else jobs, None if is_single else cluster)
     images = clipped.counted(work.images(prepare, opened, centers, scale, module))
     if white_balance is not None or black_level:
@@ -141,7 +141,7 @@ def _write(
 ) -> str:
     """Write the images, named after recording and plane; return a line with the path."""
     detail = f"planes {centers[0]} to {centers[-1]}"
-    if target.kind == "picture":
+    if target.kind == "image":
         detail = f"plane {centers[0]} of {planes}"
     named = ((f"{stem}-{plane:06d}", image) for plane, image in zip(centers, images, strict=True))
     return target.write(named, count=len(centers), detail=detail, doing="reconstructing")
@@ -216,15 +216,15 @@ def _choose_centers(
 ) -> list[int]:
     """Return the planes of the images, from the options center, start, stop and stride."""
     check_span(planes, *span)
-    if kind != "picture":
+    if kind != "image":
         if center is None:
             return centers_inside(planes, stride or STRIDE, margin, *span)
         raise UsageError(
-            f"--center {center} makes one picture: give --out X.png, or leave --center out"
+            f"--center {center} makes one image: give --out X.png, or leave --center out"
         )
     if stride is not None:
         raise UsageError(
-            f"--stride {stride} makes several pictures: give a folder or X.mp4, or leave it out"
+            f"--stride {stride} makes several images: give a folder or X.mp4, or leave it out"
         )
     if center is None:
         return [((span[0] or 0) + (planes if span[1] is None else span[1])) // 2]

@@ -20,7 +20,7 @@ def report(
     out: str | None = None,
     methods: list[str] | None = None,
     center: int | None = None,
-    pictures: PositiveInt = 5,
+    images: PositiveInt = 5,
     start: int = 0,
     stop: int | None = None,
     scenes: NonNegativeInt = 1,
@@ -41,15 +41,15 @@ def report(
             or a folder of runs.
         out: The report, X.html. Default: the name of the source with .html, in the working folder.
         methods: Methods to compare: names, checkpoints or export folders, with settings such as
-            tfi:average=9. Default: tfp, tfi:average=9, plain, tfi-aligned and stir; stir
-            reconstructs one plane only, because it takes about a second per picture.
-        center: Plane of the first picture, counted from 0. Default: the middle of the planes from
+            tfi:average=9. Default: tfp, tfi:average=9, plain, tfi-aligned and stir-aligned, which
+            reconstructs one plane only, because it takes about a second per image.
+        center: Plane of the first image, counted from 0. Default: the middle of the planes from
             start to stop.
-        pictures: Number of planes to reconstruct, spread over the recording.
+        images: Number of planes to reconstruct, spread over the recording.
         scenes: Number of recordings to show, of an archive or of the test of a run. For runs, 0
-            shows only the pictures in their folders and computes nothing.
+            shows only the images in their folders and computes nothing.
         name: Names of the recordings of an archive. Default: recordings of the test split.
-        truth: Ground-truth picture at the centre plane, of the size of the planes.
+        truth: Ground-truth image at the centre plane, of the size of the planes.
         coding_method: The method that decodes a bitstream, and compresses with --rates.
         rates: Compress the recording at every quality for a rate-distortion curve. Takes minutes.
     """
@@ -58,7 +58,7 @@ def report(
     if target.suffix != ".html":
         raise UsageError(f"--out {out}: a report is written as .html; give X.html")
     check_absent(target, overwrite=overwrite)
-    stated = recording_source(source, None, dat, rate_scale).stated
+    user_settings = recording_source(source, None, dat, rate_scale).user_settings
     for method in methods or ():
         check_method(method)
     from spike_zoo.media.page import write_page
@@ -68,14 +68,14 @@ def report(
     choices = Choices(
         methods=methods,
         center=center,
-        pictures=pictures,
+        images=images,
         start=start,
         stop=stop,
         scenes=scenes,
         name=name,
         coding_method=coding_method,
         rates=rates,
-        dat=stated,
+        dat=user_settings,
         truth=truth,
         device=device,
         trust=trust,

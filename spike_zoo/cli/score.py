@@ -1,4 +1,4 @@
-"""Command ``score``: NIQE and BRISQUE of pictures, as a CSV file for tables."""
+"""Command ``score``: NIQE and BRISQUE of images, as a CSV file for tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from spike_zoo.cli.console import echo
 from spike_zoo.errors import MediaError, MissingFileError
-from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_grey
+from spike_zoo.media.images import IMAGE_SUFFIXES, load_grey
 from spike_zoo.utils.files import check_absent, entries_below, new_file
 
 if TYPE_CHECKING:
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
 
 def score(
-    pictures: str,
+    images: str,
     *,
     niqe: str | None = None,
     brisque: str | None = None,
     out: str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Measure NIQE and BRISQUE of pictures, without ground truth. Lower values are better.
+    """Measure NIQE and BRISQUE of images, without ground truth. Lower values are better.
 
     Compare only scores of the same planes of the same recordings, and include TFP and TFI as a
     reference. Requires the extra iqa: pip install 'spike-zoo[iqa]'.
 
     Args:
-        pictures: A picture or a folder of pictures, as reconstruct writes them.
+        images: An image or a folder of images, as reconstruct writes them.
         niqe: File with the parameters of NIQE: niqe_weights.pt of
             https://huggingface.co/deepinv/demo, or fitted to sharp photographs by deepinv's
             NIQE.create_weights.
         brisque: File with the parameters of BRISQUE: brisque_weights.pt of the same place.
         out: CSV file for the scores.
     """
-    files = _pictures(Path(pictures))
+    files = _images(Path(images))
     if out is not None:
         check_absent(Path(out), overwrite=overwrite)
     from spike_zoo.metrics.noreference import MIN_SIDE, no_reference_metrics  # loads torch
@@ -49,12 +49,12 @@ def score(
     for file in files:
         height, width = load_grey(file).shape
         if min(height, width) < MIN_SIDE:
-            reason = f"pictures need at least {MIN_SIDE} of both"
+            reason = f"images need at least {MIN_SIDE} of both"
             raise MediaError.at(file, f"{height} rows and {width} columns; {reason}")
     metrics = no_reference_metrics(niqe, brisque)
     scores: dict[str, list[float]] = {}
     for file in files:
-        name = str(file.relative_to(pictures)) if file != Path(pictures) else file.name
+        name = str(file.relative_to(images)) if file != Path(images) else file.name
         scores[name] = _scores(file, metrics)
         echo(_line(name, metrics, scores[name]))
     means = [statistics.fmean(column) for column in zip(*scores.values(), strict=True)]
@@ -69,15 +69,15 @@ def score(
         print(out)
 
 
-def _pictures(place: Path) -> list[Path]:
-    """Return the pictures of a folder, or a single picture as a list."""
-    if not place.exists():
-        raise MissingFileError.at(place, "there is no such picture or folder")
-    if place.is_file():
-        return [place]
-    files = [file for file in entries_below(place) if file.suffix.lower() in PICTURE_SUFFIXES]
+def _images(path: Path) -> list[Path]:
+    """Return the images of a folder, or a single image as a list."""
+    if not path.exists():
+        raise MissingFileError.at(path, "there is no such image or folder")
+    if path.is_file():
+        return [path]
+    files = [file for file in entries_below(path) if file.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
-        raise MediaError.at(place, "the folder contains no picture")
+        raise MediaError.at(path, "the folder contains no image")
     return files
 
 
@@ -92,7 +92,7 @@ def _scores(file: Path, metrics: Mapping[str, Callable[[Tensor], Tensor]]) -> li
         except RuntimeError:  # statistics that are not finite
             values.append(math.nan)
         if not math.isfinite(values[-1]):
-            reason = f"{name.upper()} is not defined; the picture is flat or has too little texture"
+            reason = f"{name.upper()} is not defined; the image is flat or has too little texture"
             raise MediaError.at(file, reason)
     return values
 

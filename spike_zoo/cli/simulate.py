@@ -1,4 +1,4 @@
-"""Command ``simulate``: archives of simulated spike streams of scenes, videos and pictures."""
+"""Command ``simulate``: archives of simulated spike streams of scenes, videos and images."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from spike_zoo.simulation.kinds.recipes import ArchiveRequest
 
 _Scenes = Literal["reconstruction", "colour", "conditions", "sequence", "deblur"]
-_Pictures = Literal["labelled", "s-mnist", "s-cifar", "s-caltech", "s-vimeo"]
-Kind = Literal[_Scenes, _Pictures]
+_Images = Literal["labelled", "s-mnist", "s-cifar", "s-caltech", "s-vimeo"]
+Kind = Literal[_Scenes, _Images]
 
 
 def simulate(
@@ -51,7 +51,7 @@ def simulate(
             speed, noise and defects. "sequence": clips at slow, medium and fast speed with 13
             images and the optical flow between them. "deblur": exposures of 97 planes as in S-SDM,
             with a blurry colour image of four times the spikes' size, and seven sharp images for
-            validation and test. "labelled": moving handwritten digits, or the pictures of --images,
+            validation and test. "labelled": moving handwritten digits, or the images of --images,
             for classification. "s-mnist", "s-cifar", "s-caltech", "s-vimeo": the sets of these
             names, from their original files in --images.
         size: Preset for the options of scenes: "small" takes seconds, "default" some minutes;
@@ -62,7 +62,7 @@ def simulate(
             is the split. Implies "deblur".
         interpolation: Interpolation of inserted frames: along the optical flow, or blended.
         inserted: Frames inserted between two frames of a video; with 7, 13 frames make 97 planes.
-        images: Make recordings of still pictures: a folder with one folder per class (with or
+        images: Make recordings of photographs: a folder with one folder per class (with or
             without folders train, val and test), or with the files of a set. docs/data.md shows
             each layout.
         overwrite: Replace an archive made with other options.
@@ -98,33 +98,33 @@ def simulate(
 def _of_kind(
     kind: str, images: str | None, size: str, seed: int, given: Mapping[str, Any]
 ) -> tuple[ArchiveRequest, str]:
-    """Return the request for an archive of scenes or pictures, and its default path."""
-    from spike_zoo.simulation.datasets.picture_sets import PICTURE_SETS, picture_request
+    """Return the request for an archive of scenes or images, and its default path."""
+    from spike_zoo.simulation.datasets.image_sets import IMAGE_SETS, image_request
     from spike_zoo.simulation.kinds.recipes import RECIPES
 
     if images is None and kind in RECIPES:
         if "limit" in given:
             raise UsageError("--limit goes with --images")
         return RECIPES[kind].request(size, seed, given), RECIPES[kind].out
-    if kind not in PICTURE_SETS:
-        raise UsageError(f"--images goes with --kind {', '.join(PICTURE_SETS)}, not with {kind}")
+    if kind not in IMAGE_SETS:
+        raise UsageError(f"--images goes with --kind {', '.join(IMAGE_SETS)}, not with {kind}")
     if size != "default":
         raise UsageError(
-            f"--size {size} is for simulated scenes; set the number of pictures with --limit"
+            f"--size {size} is for simulated scenes; set the number of images with --limit"
         )
-    request = picture_request(kind, images, seed, given)
-    return request, PICTURE_SETS[kind].out(Path(images or ""))
+    request = image_request(kind, images, seed, given)
+    return request, IMAGE_SETS[kind].out(Path(images or ""))
 
 
 def _check_video_options(kind: str | None, size: str, given: Mapping[str, Any]) -> None:
-    """Reject options of scenes or pictures, which have no effect on a video."""
+    """Reject options of scenes or images, which have no effect on a video."""
     if kind not in (None, "deblur"):
         raise UsageError(f"--kind {kind}: a video becomes exposures to deblur; leave it out")
     names = [f"--{name}" for name in given if name not in ("threshold", "noise")]
     names += [] if size == "default" else [f"--size {size}"]
     if names:
-        listed = ", ".join(names)
-        raise UsageError(f"{listed}: a video has its own size, length and motion; leave it out")
+        text = ", ".join(names)
+        raise UsageError(f"{text}: a video has its own size, length and motion; leave it out")
 
 
 def _make(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from spike_zoo.cli.console import echo
 from spike_zoo.errors import MissingFileError, UsageError
-from spike_zoo.media.pictures import save_picture
-from spike_zoo.tables.curves import curves_picture
+from spike_zoo.media.images import save_image
+from spike_zoo.tables.curves import curves_chart
 from spike_zoo.tables.fill import FilledTable, fill_table, fill_tables
 from spike_zoo.tables.read import read_table_file
 from spike_zoo.tables.render import render_csv, render_markdown
@@ -16,7 +16,7 @@ from spike_zoo.tables.spec import TableFile
 from spike_zoo.utils.files import new_file
 
 FORMS = (".md", ".csv")
-PICTURE = ".png"
+IMAGE = ".png"
 
 
 def table(
@@ -81,7 +81,7 @@ def _targets(file: TableFile, out: str | None, *, is_file: bool) -> list[Path]:
         folder = Path("runs", "tables", file.path.resolve().parent.name)
         return [folder / f"{file.path.stem}{form}" for form in FORMS] if is_file else []
     target = Path(out)
-    if target.suffix in (*FORMS, PICTURE):
+    if target.suffix in (*FORMS, IMAGE):
         return [target]
     if target.suffix and not target.is_dir():
         raise UsageError(f"--out {out}: give a folder, or a file ending in .md, .csv or .png")
@@ -91,11 +91,11 @@ def _targets(file: TableFile, out: str | None, *, is_file: bool) -> list[Path]:
 
 def _write(file: TableFile, tables: list[FilledTable], target: Path) -> None:
     """Write a file atomically."""
-    if target.suffix == PICTURE:
+    if target.suffix == IMAGE:
         curves = [curve for filled in tables for curve in filled.curves if curve.lines]
         if not curves:
             raise UsageError(f"--out {target}: {file.path} has no curves with results to draw")
-        save_picture(curves_picture(curves), target, overwrite=True)
+        save_image(curves_chart(curves), target, overwrite=True)
         return
     text = render_csv(tables) if target.suffix == ".csv" else render_markdown(tables, file.title)
     with new_file(target, overwrite=True) as temporary:

@@ -13,7 +13,7 @@ TRAINER_VERBS = {
     "fit": "train a method, test its best checkpoint, write result.json",
     "validate": "evaluate a checkpoint on the validation split",
     "test": "evaluate a method or checkpoint on the test split",
-    "predict": "write a method's pictures of the test split",
+    "predict": "write a method's images of the test split",
 }
 HELP = (["-h"], ["--help"])
 SAFE = "--safe"

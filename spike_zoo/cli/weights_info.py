@@ -23,14 +23,14 @@ def weights_facts(name: str, path: Path) -> dict[str, Any]:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            stated = file.metadata() or {}
+            metadata = file.metadata() or {}
             shapes = [file.get_slice(key).get_shape() for key in file.keys()]  # noqa: SIM118  (no iterator)
     except (SafetensorError, OSError) as error:
         raise WeightsError.at(path, f"damaged: {error}") from error
-    if "class_path" not in stated:
+    if "class_path" not in metadata:
         raise WeightsError.at(path, "it does not state its class, so this package did not write it")
     facts = {"path": str(path), "format": "safetensors", "bytes": path.stat().st_size}
-    facts |= {key: stated.get(key) for key in ("class_path", "sha256", "config")}
+    facts |= {key: metadata.get(key) for key in ("class_path", "sha256", "config")}
     facts["values"] = sum(map(math.prod, shapes))
     return facts | ({"licence": "MIT"} | weight_cards()[name] if name in shipped_weights() else {})
 

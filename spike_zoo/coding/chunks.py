@@ -142,23 +142,23 @@ class Chunks:
         """
         errors: list[BitstreamError] = []
         self._chunks, self._is_salvaged = {}, True
-        place, expected = self._begin, 0
+        position, expected = self._begin, 0
         while expected < self._count:
-            chunk = self._next_intact(place, expected)
+            chunk = self._next_intact(position, expected)
             if chunk is None:
-                return [*errors, self._rest(range(expected, self._count), place)]
-            if chunk.start > place or chunk.number > expected:
-                lost, gap = range(expected, chunk.number), range(place, chunk.start)
+                return [*errors, self._rest(range(expected, self._count), position)]
+            if chunk.start > position or chunk.number > expected:
+                lost, gap = range(expected, chunk.number), range(position, chunk.start)
                 errors.append(self._lost(lost, gap) if lost else self._spare(gap))
             self._chunks[chunk.number] = chunk
-            place, expected = chunk.end, chunk.number + 1
-        return [*errors, self._trailing(place)] if place < len(self._data) else errors
+            position, expected = chunk.end, chunk.number + 1
+        return [*errors, self._trailing(position)] if position < len(self._data) else errors
 
-    def _next_intact(self, place: int, expected: int) -> Chunk | None:
+    def _next_intact(self, position: int, expected: int) -> Chunk | None:
         """Return the first intact chunk from an offset on, with the expected number or a later."""
-        here = read_chunk(self._data, expected, place)
-        near = [] if here is None else [place, here.end]
-        for start in chain(near, self._starts(place)):
+        here = read_chunk(self._data, expected, position)
+        near = [] if here is None else [position, here.end]
+        for start in chain(near, self._starts(position)):
             chunk = read_chunk(self._data, expected, start)
             if chunk is None or not chunk.is_inside(self._data):
                 continue

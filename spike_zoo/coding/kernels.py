@@ -27,16 +27,16 @@ def encode(
     table: NDArray[np.int32],
     tables: FrequencyTables,
     words: NDArray[np.uint16],
-    place: tuple[int, int],
+    initial: tuple[int, int],
 ) -> tuple[int, int]:
     """Encode symbols from the last to the first; fill ``words`` from the end backwards.
 
     ``symbols`` are ``(N,)``, from -32767 to 32767; ``table`` holds the table index of each.
-    ``words`` is a buffer of at least two words per symbol. ``place`` and the result are the state
+    ``words`` is a buffer of at least two words per symbol. ``initial`` and the result are the state
     and the number of free words.
     """
     radius, offset, cumulative = tables.radius, tables.offset, tables.cumulative
-    state, free = np.int64(place[0]), place[1]
+    state, free = np.int64(initial[0]), initial[1]
     for index in range(symbols.size - 1, -1, -1):
         symbol, level = np.int64(symbols[index]), table[index]
         reach = np.int64(radius[level])
@@ -63,17 +63,17 @@ def decode(
     tables: FrequencyTables,
     nearest: NDArray[np.uint16],
     words: NDArray[np.uint16],
-    place: tuple[int, int],
+    initial: tuple[int, int],
     symbols: NDArray[np.int32],
 ) -> tuple[int, int, int]:
     """Decode symbols, from the first to the last, into ``symbols``.
 
     ``table`` is the table index of each symbol, ``nearest`` the result of :func:`index_symbols`,
-    ``words`` are all words of the payload. ``place`` is the state and the number of words read.
+    ``words`` are all words of the payload. ``initial`` is the state and the number of words read.
     Returns the new ones and ``DONE``, ``OUT_OF_WORDS`` or ``NEEDLESS_ESCAPE``.
     """
     radius, offset, cumulative = tables.radius, tables.offset, tables.cumulative
-    state, read = np.int64(place[0]), place[1]
+    state, read = np.int64(initial[0]), initial[1]
     for index in range(table.size):
         level = table[index]
         rest, first = state & _LOW, np.int64(offset[level])

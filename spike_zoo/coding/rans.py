@@ -76,9 +76,9 @@ class GroupDecoder:
 
         indices = _checked_indices(table, tables)
         symbols = np.empty(indices.size, np.int32)
-        place = self._state, self._read
+        initial = self._state, self._read
         self._state, self._read, ending = kernels.decode(
-            indices, tables, self._index_of(tables), self._words, place, symbols
+            indices, tables, self._index_of(tables), self._words, initial, symbols
         )
         if ending == kernels.OUT_OF_WORDS:
             raise self._mismatch("its words are used up before all symbols are read")

@@ -47,11 +47,11 @@ def asset_bytes() -> bytes:
 def gaussian_tables() -> FrequencyTables:
     """Return the committed tables of the 64 levels of :data:`SIGMAS`."""
     numbers = np.frombuffer(asset_bytes(), "<u2")
-    frequencies, place = [], 0
-    while place < len(numbers):
-        end = place + 1 + 2 * int(numbers[place]) + 2
-        frequencies.append(numbers[place + 1 : end])
-        place = end
+    frequencies, position = [], 0
+    while position < len(numbers):
+        end = position + 1 + 2 * int(numbers[position]) + 2
+        frequencies.append(numbers[position + 1 : end])
+        position = end
     return _concatenated(frequencies)
 
 

@@ -19,7 +19,7 @@ from torch.utils.data import get_worker_info
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.packing import unpack_tensor
-from spike_zoo.spikes.turning import apply_modes, turn_motions
+from spike_zoo.spikes.turning import apply_modes, turn_flows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LARGE = 4096  # bytes of a sample's array; smaller arrays are sent by the pipe
-PICTURES = ("image", "images", "blur")  # entries of a batch that hold intensities
+IMAGES = ("image", "images", "blur")  # entries of a batch that hold intensities
 _OF_PACKING = ("packed", "width", "mode")
 
 ALIGNED = 64  # bytes
@@ -192,7 +192,7 @@ def _convert_to_one_type(key: str, column: list[Any]) -> list[Any]:
     types = sorted({str(value.dtype) for value in column if isinstance(value, np.ndarray)})
     if len(types) < 2:
         return column
-    if key not in PICTURES:
+    if key not in IMAGES:
         raise ConfigError(
             f"batch: {key} of the types {', '.join(types)} cannot share a batch; set batch_size or "
             "eval_batch_size to 1"
@@ -230,7 +230,7 @@ def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> A
     """Unpack a batch into planes and images in [0, 1], and rotate and flip both by ``mode``.
 
     ``packed``, ``width`` and ``mode`` become ``spikes`` of the given type. Entries in
-    :data:`PICTURES` are converted to [0, 1] and turned, ``flow`` is turned
+    :data:`IMAGES` are converted to [0, 1] and turned, ``flow`` is turned
     including its vectors, ``hidden_packed`` becomes ``hidden_spikes``, and all others are
     unchanged. A batch without ``packed`` is returned unchanged. See :mod:`spike_zoo.tasks.batch`.
     """
@@ -238,15 +238,13 @@ def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> A
         return batch
     modes = batch["mode"]
     planes = apply_modes(unpack_tensor(batch["packed"], int(batch["width"][0])), modes)
-    pictures = {
-        name: apply_modes(unit_range(batch[name]), modes) for name in PICTURES if name in batch
-    }
+    images = {name: apply_modes(unit_range(batch[name]), modes) for name in IMAGES if name in batch}
     others = {name: value for name, value in batch.items() if name not in _OF_PACKING}
     if (hidden := others.pop("hidden_packed", None)) is not None:
         others["hidden_spikes"] = unpack_tensor(hidden, int(batch["width"][0])).to(spikes)
     if "flow" in batch:
-        others["flow"] = turn_motions(batch["flow"].float(), modes)
-    return {**others, "spikes": planes.to(spikes), **pictures}
+        others["flow"] = turn_flows(batch["flow"].float(), modes)
+    return {**others, "spikes": planes.to(spikes), **images}
 
 
 def unit_range(image: Tensor) -> Tensor:

@@ -151,7 +151,7 @@ class Exposures:
                 f"{height}x{width}; use a smaller crop"
             )
         expected = self.ratio * height, self.ratio * width
-        for size in self.archive.picture_sizes(name):
+        for size in self.archive.image_sizes(name):
             if size != expected:
                 raise ConfigError(
                     f"{where} has images of {size[0]}x{size[1]} and spikes of {height}x{width}; "

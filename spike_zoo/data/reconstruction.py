@@ -94,10 +94,10 @@ class ReconstructionDataModule(ArchiveDataModule):
 
     def _warn_of_images_left_out(self, split: Split) -> None:
         samples = self._samples[split]
-        if not isinstance(samples, ReconstructionWindows) or samples.served == samples.images:
+        if not isinstance(samples, ReconstructionWindows) or samples.used == samples.images:
             return
         near, skipped = samples.images - samples.fitting, samples.fitting - len(samples.windows)
-        over = len(samples.windows) - samples.served
+        over = len(samples.windows) - samples.used
         reasons = {
             f"{near} because clip_length {self.clip_length} does not fit around them": near,
             f"{skipped} by stride {self.stride}": skipped,
@@ -105,7 +105,7 @@ class ReconstructionDataModule(ArchiveDataModule):
         }
         why = " and ".join(reason for reason, count in reasons.items() if count)
         rank_zero_warn(
-            f"{self.archive_path}: {samples.images - samples.served} of {samples.images} images of "
+            f"{self.archive_path}: {samples.images - samples.used} of {samples.images} images of "
             f"{split} are left out: {why}. Do not compare the results with those over other images."
         )
 

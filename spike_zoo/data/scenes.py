@@ -68,12 +68,12 @@ class SceneWindows(ReconstructionWindows):
         if images is not None and is_training:
             _check_length(archive, scenes, images)
         self.scenes = [run for scene in scenes for run in _runs(scene, images, is_training)]
-        self._has_motion = stride == 1 and all(
-            archive.facts(scene[0].name).has_motion for scene in scenes
+        self._has_flow = stride == 1 and all(
+            archive.facts(scene[0].name).has_flow for scene in scenes
         )
 
     @property
-    def served(self) -> int:
+    def used(self) -> int:
         """Number of images that are part of a sample."""
         return len({(window.name, window.image) for scene in self.scenes for window in scene})
 
@@ -100,12 +100,12 @@ class SceneWindows(ReconstructionWindows):
             "rate_scale": np.float32(first.rate_scale),
             "name": first.name,
         }
-        if self._has_motion:
+        if self._has_flow:
             numbers = [window.image for window in scene]
-            sample["flow"] = self._motion(first.name, numbers, rows, columns)
+            sample["flow"] = self._flow(first.name, numbers, rows, columns)
         return sample
 
-    def _motion(
+    def _flow(
         self, name: str, numbers: list[int], rows: slice, columns: slice
     ) -> NDArray[np.float16]:
         """Read the flow from each image to the previous one."""

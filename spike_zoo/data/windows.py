@@ -95,7 +95,7 @@ class ReconstructionWindows:
         self.windows = [window for windows in fitting for window in windows[::stride]]
 
     @property
-    def served(self) -> int:
+    def used(self) -> int:
         """Number of images that are part of a sample."""
         return len(self.windows)
 
@@ -140,7 +140,7 @@ class ReconstructionWindows:
         scale = facts.rate_scale or self.rate_scale or 1.0
         self._check_images(name, facts.image_size, (height, width))
         if self.flow_offset:
-            self._check_motion(name, facts.image_index)
+            self._check_flow(name, facts.image_index)
         if self.crop is not None and self.crop > min(height, width):
             raise ConfigError(
                 f"crop: {self.crop} pixels do not fit into recording {name!r} of {height}x{width}; "
@@ -176,7 +176,7 @@ class ReconstructionWindows:
                 "DeblurDataModule"
             )
 
-    def _check_motion(self, name: str, planes: Sequence[int]) -> None:
+    def _check_flow(self, name: str, planes: Sequence[int]) -> None:
         around = self.archive.around_index(name)
         if around.tolist() != [
             [plane - self.flow_offset, plane + self.flow_offset] for plane in planes

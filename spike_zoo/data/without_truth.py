@@ -90,14 +90,16 @@ def hide_pixels(spikes: Tensor, flow: Tensor, generator: torch.Generator) -> Hid
     from_rows, from_columns, distance = moved_pixels(flow, rows, columns, offsets)
     distance = distance.masked_fill(is_hidden[from_rows, from_columns], torch.inf)
     distance, best = distance.min(dim=0)
-    kept = (distance <= _LARGEST_DISTANCE).nonzero()[:, 0]
-    rows, columns, best = rows[kept], columns[kept], best[kept]
+    near_pixels = (distance <= _LARGEST_DISTANCE).nonzero()[:, 0]
+    rows, columns, best = rows[near_pixels], columns[near_pixels], best[near_pixels]
     clip = spikes[MARGIN : MARGIN + length].clone()
     first = (length - COUNTED_PLANES) // 2
     rates = torch.full((height, width), torch.nan)
     rates[rows, columns] = clip[first : first + COUNTED_PLANES, rows, columns].float().mean(dim=0)
     planes = MARGIN + offsets[best] + torch.arange(length)[:, None]
-    clip[:, rows, columns] = spikes[planes, from_rows[best, kept], from_columns[best, kept]]
+    clip[:, rows, columns] = spikes[
+        planes, from_rows[best, near_pixels], from_columns[best, near_pixels]
+    ]
     return HiddenPixels(clip, rates)
 
 

@@ -226,13 +226,13 @@ def _find_spikes(path: Path, headers: Mapping[str, _Header], key: str | None) ->
         candidates = cubes
     if candidates:
         return candidates[0]
-    listed = ", ".join(f"{name} {header.shape}" for name, header in headers.items())
+    members = ", ".join(f"{name} {header.shape}" for name, header in headers.items())
     lacks = (
         f"no array is named {', '.join(_SPIKE_KEYS)}, and {len(cubes) or 'none'} have three axes"
         if key is None
         else f"no array is named {key}"
     )
-    raise MissingItemError.at(path, f"{lacks}. The file holds {listed}; choose one with --name")
+    raise MissingItemError.at(path, f"{lacks}. The file holds {members}; choose one with --name")
 
 
 def _spikes(
@@ -278,9 +278,9 @@ def _is_transposed(planes: int, height: int, width: int) -> bool:
     if (height, width) in COMMON_SIZES:
         return False
     is_narrow = max(height, width) > _MAX_ASPECT * min(height, width)
-    is_picture = max(planes, height) <= _MAX_ASPECT * min(planes, height)
+    is_image = max(planes, height) <= _MAX_ASPECT * min(planes, height)
     return (planes, height) in COMMON_SIZES or (
-        is_narrow and is_picture and min(planes, height) >= _MIN_SIDE
+        is_narrow and is_image and min(planes, height) >= _MIN_SIDE
     )
 
 

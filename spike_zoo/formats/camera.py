@@ -79,7 +79,7 @@ def attach_maps(recording: SpikeRecording, camera: str | Path | None, source: Pa
 
 @lru_cache(maxsize=4)
 def _read(path: Path, version: tuple[int, ...]) -> PixelMaps:
-    """Read maps once per version of the file; live views open a recording per picture."""
+    """Read maps once per version of the file; live views open a recording per image."""
     with (
         format_errors(path),
         path.open("rb") as stream,
@@ -97,9 +97,9 @@ def _read(path: Path, version: tuple[int, ...]) -> PixelMaps:
 def _sensor(content: Mapping[str, Any], camera: Path) -> dict[str, Any]:
     """Return what a camera file states of the recordings of the calibration."""
     sensor = content.get("sensor", {})
-    stated = sensor if isinstance(sensor, dict) else {"cfa": sensor}
-    if stated.get("rotate", 0) in ROTATIONS and stated.get("cfa", LAYOUTS[0]) in LAYOUTS:
-        return stated
+    facts = sensor if isinstance(sensor, dict) else {"cfa": sensor}
+    if facts.get("rotate", 0) in ROTATIONS and facts.get("cfa", LAYOUTS[0]) in LAYOUTS:
+        return facts
     raise FormatError.at(
         camera,
         f"sensor is {sensor!r}, expected flip, mirror, rotate (0, 90, 180 or 270) and cfa "

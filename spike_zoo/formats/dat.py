@@ -232,10 +232,10 @@ class DatPlanes:
     ) -> None:
         """Copy rows of whole bytes; ``take`` is twice as fast as a reversed slice."""
         stored = self._read(first, last).reshape(last - first, self.layout.height, -1)
-        kept = stored[:, :, self.layout.byte_columns][:, :, row_bytes]
+        rows_of_crop = stored[:, :, self.layout.byte_columns][:, :, row_bytes]
         if self.layout.flip:
             rows = self.layout.height - 1 - rows
-        np.take(kept, rows, axis=1, out=out, mode="clip")
+        np.take(rows_of_crop, rows, axis=1, out=out, mode="clip")
 
     def has_bits_after(self) -> bool:
         """Return whether the last byte of the last plane has bits of a following plane."""

@@ -40,8 +40,8 @@ def is_reversed(rate: Values) -> bool:
     apart. ``rate`` has the rates of bits, the lowest bit of each byte first.
     """
     pixels = rate[: rate.size // 8 * 8].reshape(-1, 8)
-    stated = np.square(pixels[1:, 0] - pixels[:-1, 7]).mean()
-    return bool(stated > _REVERSED * np.square(pixels[1:, 7] - pixels[:-1, 0]).mean() > 0)
+    forward = np.square(pixels[1:, 0] - pixels[:-1, 7]).mean()
+    return bool(forward > _REVERSED * np.square(pixels[1:, 7] - pixels[:-1, 0]).mean() > 0)
 
 
 def reverse_bits(bits: NDArray[Bit]) -> NDArray[Bit]:

@@ -58,7 +58,7 @@ def warn_of_content(planes: DatPlanes, *, may_be_rolled: bool = True) -> None:
         _, left = replace(layout, offset=offset).planes_in(path.stat().st_size)
         partial = " and --allow-partial, because the last plane is then incomplete" if left else ""
         warnings.warn(
-            f"{path}: the picture seems to be rolled by {rows} rows{and_columns}: the first plane "
+            f"{path}: the image seems to be rolled by {rows} rows{and_columns}: the first plane "
             f"begins at byte {offset}, not {layout.offset}. Pass --offset {offset}{partial}, or "
             f"write 'offset: {offset}' into {name} ('offset: 0' disables this warning)",
             stacklevel=3,

@@ -72,9 +72,9 @@ class StoredSize(NamedTuple):
     @property
     def options(self) -> str:
         """Options of commands, besides height and width, with which these planes are read."""
-        stated = {"offset": self.offset, "bit-order": self.bit_order}
-        stated["frame-align"] = self.frame_align
-        options = [f"--{option} {value}" for option, value in stated.items() if value]
+        values = {"offset": self.offset, "bit-order": self.bit_order}
+        values["frame-align"] = self.frame_align
+        options = [f"--{option} {value}" for option, value in values.items() if value]
         return " ".join([*options, *(["--allow-partial"] if self.left else [])])
 
     def __str__(self) -> str:
@@ -92,10 +92,10 @@ class SizeRanking(NamedTuple):
     is_recognised: bool
 
 
-def fitting_sizes(path: Path, *, names_picture: bool = False) -> str:
+def fitting_sizes(path: Path, *, names_image: bool = False) -> str:
     """List the most likely sizes of a file, and the common sizes that divide it.
 
-    With ``names_picture`` it states the command that draws the sizes. The result is empty for a
+    With ``names_image`` it states the command that draws the sizes. The result is empty for a
     pipe, an empty file and a file that does not exist yet.
     """
     size = path.stat().st_size if path.is_file() else 0
@@ -107,7 +107,7 @@ def fitting_sizes(path: Path, *, names_picture: bool = False) -> str:
     order = ", the most likely first" if is_recognised and len(sizes) > 1 else ""
     named = [fit for n, fit in enumerate(sizes) if n < _NAMED or fit == _common(*fit[:2], size)]
     message = f"Sizes (H x W) that fit {size} bytes{order}: {', '.join(map(str, named))}."
-    if names_picture:
+    if names_image:
         command = f"spike-zoo info {shlex.quote(str(path))} --picture sheet.png"
         message += f" An image of each size and orientation: {command}."
     return message

@@ -167,9 +167,9 @@ def read_plain(file: Hdf5File, name: str | None) -> SpikeRecording | None:
         name = cubes[0]
     if name is None or name.strip("/") not in shapes:
         what = "several data sets have three axes" if name is None else f"no data set {name!r}"
-        listed = ", ".join(f"{inside} {shape}" for inside, shape in list(shapes.items())[:12])
+        text = ", ".join(f"{inside} {shape}" for inside, shape in list(shapes.items())[:12])
         raise MissingItemError(
-            f"{file.path}: {what}; the file holds {listed}. Choose one with --name", path=name or ""
+            f"{file.path}: {what}; the file holds {text}. Choose one with --name", path=name or ""
         )
     inside = name.strip("/")
     with hdf5_errors(file.path, inside):
@@ -244,11 +244,11 @@ def read_attributes(file: Hdf5File, inside: str, only: Collection[str] = ()) -> 
 
 def missing_recording(path: Path, name: str | None, names: list[str]) -> MissingItemError:
     """Return the error for a missing recording, with the names of existing ones."""
-    listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    text = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     what = "several recordings, name one" if name is None else f"no recording {name!r}"
     if not names:
-        what, listed = "no recordings", "none"
-    return MissingItemError(f"{path}: {what}; it holds {listed}", path=f"{RECORDINGS}/{name or ''}")
+        what, text = "no recordings", "none"
+    return MissingItemError(f"{path}: {what}; it holds {text}", path=f"{RECORDINGS}/{name or ''}")
 
 
 def read_group(file: Hdf5File, name: str) -> SpikeRecording:
@@ -302,8 +302,8 @@ def stored_planes(file: Hdf5File, name: str, attributes: Mapping[str, Any]) -> S
         "tpack": (height, width, packed_width(frames)),
     }.get(str(layout))
     if expected != dataset.shape:
-        stated = f"shape {dataset.shape} is not {expected}, which the attributes state"
-        raise file.error(inside, stated, "E04")
+        problem = f"shape {dataset.shape} is not {expected}, which the attributes state"
+        raise file.error(inside, problem, "E04")
     if not is_complete(file, inside, dataset):
         raise file.error(inside, "part of the declared data was never written", "E04")
     return StoredPlanes(file, inside, (frames, height, packed_width(width)), width, str(layout))

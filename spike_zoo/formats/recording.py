@@ -143,7 +143,7 @@ class RecordingSource:
 
     path: str | Path  #: file, or its address
     name: str | None = None  #: recording in an archive, or array in a file
-    stated: RecordingSettings = field(default_factory=RecordingSettings)
+    user_settings: RecordingSettings = field(default_factory=RecordingSettings)
     start: int = 0
     stop: int | None = None
     planes: int | None = None  #: expected number
@@ -159,23 +159,23 @@ class RecordingSource:
 
     def open(self, *, check_rows: bool = False) -> SpikeRecording:
         """Return the recording; arguments and errors are those of :func:`read_recording`."""
-        path, stated = local_path(self.path), self.stated
+        path, user_settings = local_path(self.path), self.user_settings
         kind = _format_of(path)
         if kind in ("dat", "npy", "spl") and self.name is not None:
             raise UsageError(
                 f"{path}: a .{kind} holds one recording, it has none named {self.name!r}"
             )
-        settings = stated.for_file(path, is_dat=kind == "dat")
+        settings = user_settings.for_file(path, is_dat=kind == "dat")
         if kind == "dat":
             layout = dat_layout(path, settings)
-            planes = open_dat(path, layout, allow_partial=stated.allow_partial)
+            planes = open_dat(path, layout, allow_partial=user_settings.allow_partial)
             if check_rows:
                 warn_of_content(planes, may_be_rolled=settings.offset != 0)
             recording = dat_recording(planes)
         else:
             recording = _read_self_described(path, kind, self.name)
-            _check_self_described(path, kind, stated, recording)
-        complete(recording, path, kind, stated, settings)
+            _check_self_described(path, kind, user_settings, recording)
+        complete(recording, path, kind, user_settings, settings)
         recording = recording.between(self.start, self.stop)
         if self.planes not in (None, len(recording)):
             raise RecordingError.at(
@@ -259,10 +259,10 @@ def read_recording(
     """
     ranges = None if columns is None else tuple((a, b) for a, b in columns)
     bits = flip, mirror, rotate, offset, bit_order, allow_partial
-    stated = RecordingSettings(
+    user_settings = RecordingSettings(
         height, width, ranges, frame_align, *bits, camera, cfa, fps, rate_scale=rate_scale
     )
-    return RecordingSource(path, name, stated).open(check_rows=check_rows)
+    return RecordingSource(path, name, user_settings).open(check_rows=check_rows)
 
 
 def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRecording:
@@ -285,7 +285,7 @@ def dat_layout(path: Path, settings: RecordingSettings) -> DatLayout:
         raise MissingGeometryError.at(
             path,
             f"a .dat file has no header, so its height and width must be given. "
-            f"{fitting_sizes(path, names_picture=True)} State it by --height and --width, or by "
+            f"{fitting_sizes(path, names_image=True)} State it by --height and --width, or by "
             f"spike_h and spike_w in {sidecar_path(path).name} or config.yaml.",
         )
     stored = flip is None or flip, settings.offset or 0, settings.bit_order or "little"
@@ -297,15 +297,15 @@ def dat_layout(path: Path, settings: RecordingSettings) -> DatLayout:
 
 
 def _check_self_described(
-    path: Path, kind: Format, stated: RecordingSettings, recording: SpikeRecording
+    path: Path, kind: Format, user_settings: RecordingSettings, recording: SpikeRecording
 ) -> None:
     """Raise if settings of ``.dat`` files are stated, or another size than that of the file."""
-    if any(getattr(stated, name) is not None for name in _ONLY_DAT):
+    if any(getattr(user_settings, name) is not None for name in _ONLY_DAT):
         raise UsageError(f"{path}: {', '.join(_ONLY_DAT)} are for .dat, this is {kind}")
-    if stated.mirror or stated.rotate:
+    if user_settings.mirror or user_settings.rotate:
         raise UsageError(f"{path}: --mirror and --rotate are for .dat, this is {kind}")
     _, rows, columns = recording.shape
-    height, width = stated.height or rows, stated.width or columns
+    height, width = user_settings.height or rows, user_settings.width or columns
     if (height, width) != (rows, columns):
         raise GeometryError.at(
             path,
@@ -318,7 +318,7 @@ def complete(
     recording: SpikeRecording,
     path: Path,
     kind: Format,
-    stated: RecordingSettings,
+    user_settings: RecordingSettings,
     settings: RecordingSettings,
 ) -> None:
     """Set what is stated, and those of all settings that the file does not state itself."""
@@ -326,17 +326,17 @@ def complete(
     if label is not None and meta.get("label", label) != label:
         meta.pop("label_name", None)  # the name of another class than that of the file
     recording.meta = meta | recording.meta
-    recording.fps = stated.fps or recording.fps or settings.fps or 0.0
+    recording.fps = user_settings.fps or recording.fps or settings.fps or 0.0
     recording.threshold = recording.threshold or settings.threshold
-    recording.rate_scale = stated.rate_scale or recording.rate_scale or settings.rate_scale
+    recording.rate_scale = user_settings.rate_scale or recording.rate_scale or settings.rate_scale
     known = recording.meta.get("cfa")
-    if stated.cfa is not None and known not in (None, stated.cfa):
+    if user_settings.cfa is not None and known not in (None, user_settings.cfa):
         warnings.warn(
-            f"{path}: its layout of colour filters is {known}; {stated.cfa} is used instead, as "
-            "stated",
+            f"{path}: its layout of colour filters is {known}; {user_settings.cfa} is used "
+            "instead, as stated",
             stacklevel=4,
         )
-    if settings.cfa is not None and (known is None or stated.cfa is not None):
+    if settings.cfa is not None and (known is None or user_settings.cfa is not None):
         recording.cfa = settings.cfa
     if kind != "hdf5":
         recording.meta.setdefault("source", path.name)

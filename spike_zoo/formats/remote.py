@@ -196,17 +196,17 @@ def _cache() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "spike_zoo") / "remote"
 
 
-def _make_room(kept: Path) -> None:
+def _make_room(current: Path) -> None:
     """Remove the least recently used copies, except one, until the cache is below its limit."""
-    stated = os.environ.get(LIMIT_VARIABLE) or _LIMIT
+    text = os.environ.get(LIMIT_VARIABLE) or _LIMIT
     try:
-        limit = float(stated) * 1e9
+        limit = float(text) * 1e9
     except ValueError as error:
-        raise UsageError(f"{LIMIT_VARIABLE}={stated}: expected a number of gigabytes") from error
+        raise UsageError(f"{LIMIT_VARIABLE}={text}: expected a number of gigabytes") from error
     copies = sorted(filter(None, map(_usage, _cache().iterdir())))
     total = sum(size for _, size, _ in copies)
     for _, size, folder in copies:
-        if total > limit and folder != kept:
+        if total > limit and folder != current:
             total -= size
             shutil.rmtree(folder, ignore_errors=True)
 

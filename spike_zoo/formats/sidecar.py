@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.spikes.cfa import LAYOUTS, check_cfa
-from spike_zoo.spikes.rate_scale import stated_rate_scale
+from spike_zoo.spikes.rate_scale import user_rate_scale
 from spike_zoo.spikes.recording import positive_number
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class RecordingSettings:
             )
         if self.fps is not None and not positive_number("fps", self.fps):
             raise UsageError(f"--fps must be finite and above 0, got {self.fps}")
-        stated_rate_scale(self.rate_scale)
+        user_rate_scale(self.rate_scale)
         if self.cfa is not None:
             check_cfa(self.cfa)
 
@@ -83,8 +83,8 @@ class RecordingSettings:
         """Return these settings, completed by others; earlier ones override later ones."""
         values: dict[str, Any] = {"meta": {}}
         for each in filter(None, (*reversed(others), self)):
-            stated = {name: value for name, value in vars(each).items() if value is not None}
-            values |= stated | {"meta": values["meta"] | each.meta}
+            set_values = {name: value for name, value in vars(each).items() if value is not None}
+            values |= set_values | {"meta": values["meta"] | each.meta}
         return RecordingSettings(**values)
 
     def for_file(self, path: Path, *, is_dat: bool) -> RecordingSettings:
@@ -181,8 +181,8 @@ def _is_whole(least: int) -> Callable[[object], bool]:
 
 
 def _are_planes(value: object) -> bool:
-    listed = value if isinstance(value, list) else [value]
-    return bool(listed) and all(map(_is_whole(0), listed))
+    items = value if isinstance(value, list) else [value]
+    return bool(items) and all(map(_is_whole(0), items))
 
 
 def _are_columns(value: object) -> bool:

@@ -129,19 +129,19 @@ def _sidecar_text(
     fields = _fields_of(recording, layout) | {_LOST: recording.meta.get(_LOST)}
     if layout.columns:
         fields["columns"] = [list(pair) for pair in layout.columns]
-    stated = {name: value for name, value in fields.items() if value is not None}
+    content = {name: value for name, value in fields.items() if value is not None}
     file = sidecar_path(path)
     if file.is_file():
         with contextlib.suppress(ExistingFileError, FormatError):  # contradicts, or is invalid
             _check_consistent(path, recording, layout)
             existing = load_fields(file)
-            required = stated | {_LOST: fields[_LOST]}
+            required = content | {_LOST: fields[_LOST]}
             if all(({"flip": True} | existing).get(name) == required[name] for name in required):
                 return None
             existing.pop(_LOST, None)
-            stated = existing | stated
+            content = existing | content
     check_absent(file, overwrite=overwrite)
-    return yaml.safe_dump(stated, sort_keys=False, default_flow_style=None)
+    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
 
 
 def _fields_of(recording: SpikeRecording, layout: DatLayout) -> dict[str, Any]:
@@ -164,8 +164,10 @@ def _check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) 
 
     Settings that only one of them states are not compared.
     """
-    stated = own_sidecar(path)
-    old = {YAML_NAMES.get(name, name): value for name, value in vars(stated).items()} | stated.meta
+    sidecar_facts = own_sidecar(path)
+    old = {
+        YAML_NAMES.get(name, name): value for name, value in vars(sidecar_facts).items()
+    } | sidecar_facts.meta
     new = _fields_of(recording, layout) | {"mirror": False, "rotate": 0}
     new |= {"offset": layout.offset, "bit_order": layout.bit_order}
     new |= {name: recording.meta.get(name) for name in ("label", "label_name")}

@@ -1,14 +1,14 @@
-"""Pictures (PNG), videos (MP4), charts and HTML pages."""
+"""Images (PNG), videos (MP4), charts and HTML pages."""
 
 from typing import TYPE_CHECKING
 
 from spike_zoo.utils.lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from spike_zoo.media.pictures import (
+    from spike_zoo.media.images import (
         contact_sheet,
-        load_picture,
-        save_picture,
+        load_image,
+        save_image,
         side_by_side,
         to_pillow,
     )
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "contact_sheet",
-    "load_picture",
-    "save_picture",
+    "load_image",
+    "save_image",
     "save_video",
     "side_by_side",
     "to_pillow",

@@ -95,7 +95,7 @@ def to_svg(figure: Figure, label: str) -> Markup:
 
 
 def to_array(figure: Figure) -> NDArray[np.uint8]:
-    """Return a figure as R,G,B picture, uint8 ``(H, W, 3)``."""
+    """Return a figure as R,G,B image, uint8 ``(H, W, 3)``."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -137,18 +137,18 @@ def encode_video(frames: NDArray[np.uint8], codec: str, qp: int) -> CodedVideo:
             f"{frames.shape}"
         )
     if is_planar and not settings.is_planar:  # (N, 3, H, W) -> (N, 3 H, W)
-        pictures = _enlarged(frames.reshape(len(frames), -1, frames.shape[-1]))
+        images = _enlarged(frames.reshape(len(frames), -1, frames.shape[-1]))
     else:
-        pictures = _enlarged(frames)
+        images = _enlarged(frames)
     context = _context(settings.encoder, "w")
-    context.height, context.width = pictures.shape[-2:]
+    context.height, context.width = images.shape[-2:]
     one_channel = "gray" if settings.is_planar else "yuv420p"
-    context.pix_fmt = one_channel if pictures.ndim == 3 else "yuv444p"
+    context.pix_fmt = one_channel if images.ndim == 3 else "yuv444p"
     context.framerate, context.time_base = Fraction(RATE), Fraction(1, RATE)
-    values = {"qp": qp, "unit": largest_unit(*pictures.shape[-2:])}
+    values = {"qp": qp, "unit": largest_unit(*images.shape[-2:])}
     context.options = {name: text.format(**values) for name, text in settings.options.items()}
     with normal_priority():
-        packets = [bytes(packet) for packet in _packets(context, pictures)]
+        packets = [bytes(packet) for packet in _packets(context, images)]
     if codec == "x264":
         packets = [_without_sei(packet) for packet in packets]
     return CodedVideo(codec, tuple(packets), frames.shape)
@@ -241,15 +241,11 @@ def colourless(luma: NDArray[np.uint8]) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(planes, format="yuv420p")
 
 
-def _packets(
-    context: av.VideoCodecContext, pictures: NDArray[np.uint8]
-) -> Iterator[av.Packet[Any]]:
+def _packets(context: av.VideoCodecContext, images: NDArray[np.uint8]) -> Iterator[av.Packet[Any]]:
     layout = str(context.pix_fmt)
-    for number, picture in enumerate(pictures):
+    for number, image in enumerate(images):
         is_420 = layout == "yuv420p"
-        frame = (
-            colourless(picture) if is_420 else av.VideoFrame.from_ndarray(picture, format=layout)
-        )
+        frame = colourless(image) if is_420 else av.VideoFrame.from_ndarray(image, format=layout)
         frame.pts = number
         yield from context.encode(frame)
     yield from context.encode(None)
@@ -258,8 +254,8 @@ def _packets(
 def _without_sei(packet: bytes) -> bytes:
     """Return a packet of H.264 without SEI units."""
     first, *units = packet.split(UNIT_START)
-    kept = [unit for unit in units if unit[0] & 0x1F != H264_SEI]
-    return UNIT_START.join([first, *kept])
+    others = [unit for unit in units if unit[0] & 0x1F != H264_SEI]
+    return UNIT_START.join([first, *others])
 
 
 def _luma(frame: av.VideoFrame) -> NDArray[np.uint8]:

@@ -8,16 +8,16 @@ from torch import Tensor
 UNKNOWN = 0.5  # grey
 
 
-def longest(motion: Tensor) -> float:
+def longest(flow: Tensor) -> float:
     """Return the largest length of a flow ``(2, H, W)``, ignoring NaN, but at least 1 pixel."""
-    return max(1.0, float(motion.nan_to_num().float().norm(dim=0).max()))
+    return max(1.0, float(flow.nan_to_num().float().norm(dim=0).max()))
 
 
-def flow_picture(motion: Tensor, largest: float | None = None) -> Tensor:
-    """Return optical flow in colours: hue is direction, saturation is length, white is no motion.
+def flow_image(flow: Tensor, largest: float | None = None) -> Tensor:
+    """Return optical flow in colours: hue is direction, saturation is length, white is no flow.
 
     Args:
-        motion: ``(2, H, W)`` in pixels, (dx, dy); NaN is drawn grey.
+        flow: ``(2, H, W)`` in pixels, (dx, dy); NaN is drawn grey.
         largest: Length of full saturation, in pixels; by default :func:`longest`.
 
     Returns:
@@ -25,16 +25,14 @@ def flow_picture(motion: Tensor, largest: float | None = None) -> Tensor:
 
     Example:
         >>> right = torch.tensor([1.0, 0.0]).view(2, 1, 1)
-        >>> flow_picture(right, 1.0).flatten().tolist()
+        >>> flow_image(right, 1.0).flatten().tolist()
         [1.0, 0.0, 0.0]
     """
-    is_finite = torch.isfinite(motion).all(dim=0)
-    dx, dy = motion.nan_to_num().float()
-    length = (torch.hypot(dx, dy) / (longest(motion) if largest is None else largest)).clamp(
-        max=1.0
-    )
+    is_finite = torch.isfinite(flow).all(dim=0)
+    dx, dy = flow.nan_to_num().float()
+    length = (torch.hypot(dx, dy) / (longest(flow) if largest is None else largest)).clamp(max=1.0)
     angle = torch.atan2(dy, dx) / (2 * torch.pi)  # in turns, the hue
-    thirds = torch.tensor([0.0, -1 / 3, 1 / 3], device=motion.device).view(3, 1, 1)
+    thirds = torch.tensor([0.0, -1 / 3, 1 / 3], device=flow.device).view(3, 1, 1)
     ramp = ((angle + thirds + 0.5).remainder(1.0) - 0.5).abs() * 6  # 0 at the hue of the channel
     pure = (2.0 - ramp).clamp(0.0, 1.0)
     return torch.where(is_finite, 1.0 - length * (1.0 - pure), UNKNOWN)

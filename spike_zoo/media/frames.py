@@ -11,8 +11,8 @@ import numpy as np
 from av.error import FFmpegError
 
 from spike_zoo.errors import MediaError, MissingFileError, UsageError
-from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_picture, to_bytes
-from spike_zoo.utils.files import entries_below, listed
+from spike_zoo.media.images import IMAGE_SUFFIXES, load_image, to_bytes
+from spike_zoo.utils.files import entries_below, folder_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,7 +51,7 @@ class FolderFrames:
         self.files = images_in(self.path)
         if not self.files:
             raise MediaError(
-                f"{self.path}: the folder contains no image ({', '.join(PICTURE_SUFFIXES)})"
+                f"{self.path}: the folder contains no image ({', '.join(IMAGE_SUFFIXES)})"
             )
 
     def __len__(self) -> int:
@@ -60,7 +60,7 @@ class FolderFrames:
     def read(self, first: int, last: int) -> Iterator[Frame]:
         """Yield frames ``[first, last)``, R,G,B uint8 ``(H, W, 3)``."""
         for file in self.files[first:last]:
-            pixels = to_bytes(load_picture(file))
+            pixels = to_bytes(load_image(file))
             yield pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
@@ -180,13 +180,13 @@ def _even_video(path: Path) -> VideoFrames:
 def footage_files(path: str | Path) -> list[Path]:
     """Return the files of :func:`find_footage`."""
     entries = entries_below(Path(path)) if Path(path).is_dir() else [Path(path)]
-    known = (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES)
+    known = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
     return [file for file in entries if file.suffix.lower() in known and file.is_file()]
 
 
 def images_in(folder: Path) -> list[Path]:
     """Return the image files of a folder in the natural order of their names."""
-    files = (path for path in listed(folder) if path.suffix.lower() in PICTURE_SUFFIXES)
+    files = (path for path in folder_entries(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
     return [path for path in files if path.is_file()]
 
 

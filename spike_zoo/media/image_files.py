@@ -63,7 +63,7 @@ def read_image(path: str | Path) -> NDArray[Any]:
     """
     file = Path(path)
     if not file.is_file():
-        raise MissingFileError.at(file, "there is no such picture")
+        raise MissingFileError.at(file, "there is no such image")
     try:
         with warnings.catch_warnings():  # Pillow warns of metadata that are damaged or left out
             warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
@@ -72,11 +72,11 @@ def read_image(path: str | Path) -> NDArray[Any]:
         raise
     except Image.DecompressionBombError as error:
         raise MediaError.at(
-            file, f"too large for a picture; crop it, or make it smaller ({error})"
+            file, f"too large for an image; crop it, or make it smaller ({error})"
         ) from error
     except _DAMAGED as error:
         reason = "unknown format" if isinstance(error, UnidentifiedImageError) else error
-        raise MediaError.at(file, f"not a picture that can be read ({reason})") from error
+        raise MediaError.at(file, f"not an image that can be read ({reason})") from error
 
 
 def _values(file: Path) -> NDArray[Any]:
@@ -90,7 +90,7 @@ def _values(file: Path) -> NDArray[Any]:
     with image:
         count = getattr(image, "n_frames", 1)
         if count > 1 and image.format != "MPO":  # MPO: JPEG with previews
-            raise MediaError.at(file, f"has {count} images, expected one picture")
+            raise MediaError.at(file, f"has {count} images, expected one")
         if image.mode not in (*_GREY, *_COLOUR):
             raise MediaError.at(
                 file, f"its colours are {image.mode}, expected grey or R,G,B; save it as R,G,B"
@@ -133,7 +133,7 @@ def _png_values(file: Path, orientation: int) -> NDArray[Any]:
 
     values = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
     if values is None:
-        raise MediaError.at(file, "not a picture that can be read (damaged PNG)")
+        raise MediaError.at(file, "not an image that can be read (damaged PNG)")
     return _upright(values[..., 2::-1], orientation)
 
 
@@ -144,7 +144,7 @@ def _tiff_values(file: Path) -> NDArray[Any]:
     known = tifffile.PHOTOMETRIC
     with tifffile.TiffFile(file) as tiff:
         if len(tiff.pages) != 1:
-            raise MediaError.at(file, f"has {len(tiff.pages)} images, expected one picture")
+            raise MediaError.at(file, f"has {len(tiff.pages)} images, expected one")
         page = tiff.pages.first
         if page.imagelength * page.imagewidth > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):
             raise Image.DecompressionBombError(f"{page.imagelength * page.imagewidth} pixels")
@@ -160,7 +160,7 @@ def _tiff_values(file: Path) -> NDArray[Any]:
     if page.axes == "SYX":
         values = np.moveaxis(values, 0, -1)
     elif page.axes not in ("YX", "YXS"):
-        raise MediaError.at(file, f"{values.shape}, expected one picture, grey or R,G,B")
+        raise MediaError.at(file, f"{values.shape}, expected one image, grey or R,G,B")
     if values.ndim == 3:
         values = values[..., :3] if kind == known.RGB else values[..., 0]
     return _upright(values, orientation)
@@ -185,7 +185,7 @@ def _converted(values: NDArray[Any], file: Path) -> NDArray[Any]:
             raise MediaError.at(
                 file,
                 f"floats from {low:g} to {high:g}, expected 0 (black) to 1 (white); divide "
-                "them by the value of white, or save the picture with 8 or 16 bits",
+                "them by the value of white, or save the image with 8 or 16 bits",
             )
         return values.astype(np.float32)
     if values.dtype.newbyteorder("=") not in (np.uint8, np.uint16):

@@ -1,4 +1,4 @@
-"""Output of images as a picture, a video or a folder of pictures, with progress bars."""
+"""Output of images as a PNG file, a video or a folder, with progress bars."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 from spike_zoo.errors import ExistingFileError, SpikeZooError, UsageError
-from spike_zoo.media.pictures import save_picture
+from spike_zoo.media.images import save_image
 from spike_zoo.utils.files import (
     check_absent,
     check_suffix,
@@ -24,13 +24,13 @@ from spike_zoo.utils.files import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from spike_zoo.media.pictures import Picture
+    from spike_zoo.media.images import ImageArray
 
 _LOG = logging.getLogger(__name__)
 PROGRESS_SECONDS = 60.0  # seconds between progress lines without a terminal
 
 FILES = (".mp4", ".png")  # outputs that are no folder
-Kind = Literal["picture", "video", "folder"]
+Kind = Literal["image", "video", "folder"]
 Item = TypeVar("Item")
 
 
@@ -40,7 +40,7 @@ def kind_of(out: str, files: Sequence[str] = FILES) -> Kind:
         raise UsageError("--out -: images are not written to stdout; give a file or a folder")
     suffix = Path(out).suffix.lower()
     if suffix == ".png":
-        return "picture"
+        return "image"
     if suffix == ".mp4":
         return "video"
     check_suffix(out, files, option="--out ")
@@ -57,7 +57,7 @@ def check_target(target: Path, kind: Kind, *, overwrite: bool) -> None:
     elif target.is_dir() and any(target.iterdir()) and not overwrite:
         raise ExistingFileError(
             f"{target} exists and is not empty; choose another folder, or add --overwrite to "
-            "replace pictures of the same name"
+            "replace images of the same name"
         )
 
 
@@ -85,18 +85,18 @@ class Target:
         return cls(Path(out), kind, fps, overwrite)
 
     def write(
-        self, images: Iterable[tuple[str, Picture]], *, count: int, detail: str, doing: str
+        self, images: Iterable[tuple[str, ImageArray]], *, count: int, detail: str, doing: str
     ) -> str:
         """Write images from an iterator, show progress, and return a line with path and number.
 
-        Images are pairs of a file name without suffix and ``(C, H, W)`` in [0, 1]; a single picture
+        Images are pairs of a file name without suffix and ``(C, H, W)`` in [0, 1]; a single image
         is the first one. ``count`` and ``doing`` are number and label of the progress bar;
         ``detail`` describes the images in the line.
         """
-        if self.kind == "picture":
+        if self.kind == "image":
             image = next(iter(images))[1]
-            save_picture(image, self.path, overwrite=self.overwrite, is_result=True)
-            return f"picture: {self.path} ({detail})"
+            save_image(image, self.path, overwrite=self.overwrite, is_result=True)
+            return f"image: {self.path} ({detail})"
         tracked = with_progress(images, count, doing)
         if self.kind == "video":
             from spike_zoo.media.video import VideoWriter  # slow import
@@ -108,9 +108,9 @@ class Target:
         written = 0
         with new_folder(self.path) as folder:
             for stem, image in tracked:
-                save_picture(image, folder / f"{stem}.png", is_result=True)
+                save_image(image, folder / f"{stem}.png", is_result=True)
                 written += 1
-        return f"pictures: {self.path} ({written} files, {detail})"
+        return f"images: {self.path} ({written} files, {detail})"
 
 
 def with_progress(items: Iterable[Item], total: int, doing: str) -> Iterable[Item]:

@@ -1,4 +1,4 @@
-// What moves on a page: pictures under a slider, crops that move together, spikes that play.
+// What moves on a page: images under a slider, crops that move together, spikes that play.
 // All content is in the page's one block of data; nothing is fetched.
 "use strict";
 
@@ -13,16 +13,16 @@ function make(tag, attributes = {}, ...content) {
   return element;
 }
 
-const pictures = new Map(); // data URI -> promise of its decoded picture
+const decodedImages = new Map(); // data URI -> promise of its decoded image
 
-function picture(source) {
+function decodedImage(source) {
   if (!source) return Promise.resolve(null);
-  if (!pictures.has(source)) {
+  if (!decodedImages.has(source)) {
     const image = new Image();
     image.src = source;
-    pictures.set(source, image.decode().then(() => image));
+    decodedImages.set(source, image.decode().then(() => image));
   }
-  return pictures.get(source);
+  return decodedImages.get(source);
 }
 
 const clamped = (value, low, high) => Math.min(Math.max(value, low), high);

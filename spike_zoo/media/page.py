@@ -1,7 +1,7 @@
-"""HTML pages with sections, tables, pictures, viewers, videos and commands, each in one file.
+"""HTML pages with sections, tables, images, viewers, videos and commands, each in one file.
 
 A Content-Security-Policy blocks every external source: it allows the style sheet and the script by
-their digests, and pictures and videos as data URIs.
+their digests, and images and videos as data URIs.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from spike_zoo.media.viewer import SpikePlanes, Viewer, picture_source
+from spike_zoo.media.viewer import SpikePlanes, Viewer, image_source
 from spike_zoo.utils.files import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from spike_zoo.media.pictures import Picture
+    from spike_zoo.media.images import ImageArray
 
 _SCRIPTS = ("page.js", "page_viewer.js", "page_start.js")  # concatenated in this order
 
@@ -84,14 +84,14 @@ class Page:
         self._add("drawings", drawings=drawings)
 
     def add_viewer(self, viewer: Viewer | SpikePlanes) -> None:
-        """Add an interactive viewer of pictures over time, or of raw planes."""
+        """Add an interactive viewer of images over time, or of raw planes."""
         number = len(self.viewers)
         self._add("interactive", number=number, label=viewer.label, caption=viewer.caption)
         self.viewers.append(viewer)
 
-    def add_legend(self, picture: Picture, text: str) -> None:
-        """Add a legend of colours: a small picture and a text."""
-        self._add("legend", source=picture_source(picture), text=text)
+    def add_legend(self, image: ImageArray, text: str) -> None:
+        """Add a legend of colours: a small image and a text."""
+        self._add("legend", source=image_source(image), text=text)
 
     def add_facts(self, facts: Sequence[tuple[str, object]]) -> None:
         """Add a row of facts, each with name and value."""
@@ -108,7 +108,7 @@ class Page:
         video = VideoFrames(path)
         middle = len(video) // 2
         (image,) = video.read(middle, middle + 1)
-        source, poster = picture_source(Path(path)), picture_source(image)
+        source, poster = image_source(Path(path)), image_source(image)
         self._add("video", source=source, caption=caption, poster=poster)
 
     def _add(self, kind: str, **content: Any) -> None:

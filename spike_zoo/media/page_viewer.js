@@ -1,4 +1,4 @@
-// Pictures under a slider, their crops, their differences.
+// Images under a slider, their crops, their differences.
 
 const MODES = { split: "Slider", side: "Side by side", difference: "Difference" };
 const GAINS = [1, 2, 4, 8, 16];
@@ -51,7 +51,7 @@ class Viewer {
     const key = (name) => make("kbd", {}, name);
     const further = this.shown.differences ? [", ", key("d"), " difference"] : [];
     return make("p", { class: "hint keys" },
-      "Drag the picture to move the edge; click it, or drag a crop, to look closer. Keys: ",
+      "Drag the image to move the edge; click it, or drag a crop, to look closer. Keys: ",
       key("←"), " ", key("→"), " edge, ", key(","), " ", key("."), " moment, ", key("s"), " swap", ...further, ".");
   }
 
@@ -110,7 +110,7 @@ class Viewer {
   }
 
   source(layer, moment = this.clock.now) {
-    const all = this.shown.layers[layer].pictures;
+    const all = this.shown.layers[layer].images;
     return all[all.length === 1 ? 0 : moment];
   }
 
@@ -130,7 +130,7 @@ class Viewer {
   /** Show the moment; only the latest of concurrent calls draws. */
   async draw() {
     const call = (this.calls = (this.calls || 0) + 1);
-    const images = await Promise.all(this.shown.layers.map((_, index) => picture(this.source(index))));
+    const images = await Promise.all(this.shown.layers.map((_, index) => decodedImage(this.source(index))));
     if (call !== this.calls) return;
     const [width, height] = this.shown.size;
     this.panes.forEach((pane, side) => {

@@ -14,7 +14,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from spike_zoo.errors import MediaError
 from spike_zoo.media.coded_video import colourless, largest_unit, normal_priority, padded_side
-from spike_zoo.media.pictures import to_bytes
+from spike_zoo.media.images import to_bytes
 from spike_zoo.utils.files import new_file
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.media.pictures import Picture
+    from spike_zoo.media.images import ImageArray
 
 
 class VideoCodec(NamedTuple):
@@ -126,7 +126,7 @@ class VideoWriter:
                 raise MediaError(f"{self.path}: a video needs at least one image")
             self._mux(self._stream.encode())
 
-    def write(self, image: Picture) -> None:
+    def write(self, image: ImageArray) -> None:
         """Append an image.
 
         Args:
@@ -188,7 +188,7 @@ class VideoWriter:
 
 
 def save_video(
-    images: Iterable[Picture], path: str | Path, fps: float = 25.0, *, overwrite: bool = False
+    images: Iterable[ImageArray], path: str | Path, fps: float = 25.0, *, overwrite: bool = False
 ) -> None:
     """Write images as an MP4 video with :class:`VideoWriter`.
 

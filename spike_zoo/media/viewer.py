@@ -1,4 +1,4 @@
-"""Data of the interactive viewers of a page: pictures over time, and raw planes."""
+"""Data of the interactive viewers of a page: images over time, and raw planes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy as np
 from PIL import Image
 
 from spike_zoo.errors import MissingFileError
-from spike_zoo.media.pictures import to_pillow
+from spike_zoo.media.images import to_pillow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from spike_zoo.media.pictures import Picture
+    from spike_zoo.media.images import ImageArray
 
 MIME_TYPES: Final = {
     ".png": "image/png",
@@ -32,19 +32,19 @@ MIME_TYPES: Final = {
 
 @dataclass(frozen=True)
 class Layer:
-    """Pictures of a method, the ground truth or a flow field in a viewer."""
+    """Images of a method, the ground truth or a flow field in a viewer."""
 
     name: str
-    #: data URIs, one per moment, or one for all moments; empty for a missing picture
-    pictures: tuple[str, ...]
-    notes: tuple[str, ...] = ()  #: a note per picture, such as its PSNR; may be empty
+    #: data URIs, one per moment, or one for all moments; empty for a missing image
+    images: tuple[str, ...]
+    notes: tuple[str, ...] = ()  #: a note per image, such as its PSNR; may be empty
 
     @classmethod
     def of(
-        cls, name: str, pictures: Sequence[Picture | str | Path | None], notes: Sequence[str] = ()
+        cls, name: str, images: Sequence[ImageArray | str | Path | None], notes: Sequence[str] = ()
     ) -> Layer:
-        """Return a layer of images or files; None is a missing picture."""
-        sources = ("" if picture is None else picture_source(picture) for picture in pictures)
+        """Return a layer of images or files; None is a missing image."""
+        sources = ("" if image is None else image_source(image) for image in images)
         return cls(name, tuple(sources), tuple(notes))
 
 
@@ -61,16 +61,16 @@ class Viewer:
     focus: tuple[float, float] = (0.5, 0.5)
     caption: str = ""  #: text below the viewer
     has_differences: bool = True  #: whether the viewer offers difference images between layers
-    has_strip: bool = False  #: whether all moments of the right layer are shown as small pictures
+    has_strip: bool = False  #: whether all moments of the right layer are shown as small images
     first: int = 0  #: index of the initial moment
 
     def __post_init__(self) -> None:
         if not self.layers or not self.moments:
             raise ValueError("a viewer needs at least one layer and one moment")
         for layer in self.layers:
-            if len(layer.pictures) not in (1, len(self.moments)):
+            if len(layer.images) not in (1, len(self.moments)):
                 raise ValueError(
-                    f"{layer.name}: {len(layer.pictures)} pictures for {len(self.moments)} moments"
+                    f"{layer.name}: {len(layer.images)} images for {len(self.moments)} moments"
                 )
 
     def as_data(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class Viewer:
             "kind": "viewer",
             "label": self.label,
             "layers": [
-                {"name": layer.name, "pictures": layer.pictures, "notes": layer.notes}
+                {"name": layer.name, "images": layer.images, "notes": layer.notes}
                 for layer in self.layers
             ],
             "moments": self.moments,
@@ -127,15 +127,15 @@ class SpikePlanes:
         }
 
 
-def picture_source(picture: Picture | str | Path) -> str:
+def image_source(image: ImageArray | str | Path) -> str:
     """Return an image (as for ``to_bytes``) or a file as a data URI; keep a data URI unchanged."""
-    if isinstance(picture, str) and picture.startswith("data:"):
-        return picture
-    if not isinstance(picture, str | Path):
+    if isinstance(image, str) and image.startswith("data:"):
+        return image
+    if not isinstance(image, str | Path):
         buffer = io.BytesIO()
-        to_pillow(picture).save(buffer, format="PNG", optimize=True)
+        to_pillow(image).save(buffer, format="PNG", optimize=True)
         return _encoded(buffer.getvalue(), "image/png")
-    path = Path(picture)
+    path = Path(image)
     kind = MIME_TYPES.get(path.suffix.lower())
     if kind is None:
         raise ValueError(f"{path}: a page shows {', '.join(MIME_TYPES)}")
@@ -148,8 +148,8 @@ def _encoded(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def picture_size(source: str) -> tuple[int, int]:
-    """Return width and height of a picture that is a data URI, from its header."""
+def image_size(source: str) -> tuple[int, int]:
+    """Return width and height of an image that is a data URI, from its header."""
     content = base64.b64decode(source.partition(",")[2])
     with Image.open(io.BytesIO(content)) as image:
         return image.width, image.height

@@ -1,4 +1,4 @@
-"""White balance and black level of pictures in colour."""
+"""White balance and black level of images in colour."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PLANES: Final = 256
 
 @dataclass(frozen=True)
 class WhiteBalance:
-    """Black level and channel gains of colour pictures."""
+    """Black level and channel gains of colour images."""
 
     #: Gains of red, green and blue. The smallest is 1, so that saturated pixels stay white.
     gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -44,7 +44,7 @@ class WhiteBalance:
         return cls((red, green, blue), black)
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Apply black level and gains to a picture ``(3, H, W)``; clip to [0, 1]."""
+        """Apply black level and gains to an image ``(3, H, W)``; clip to [0, 1]."""
         gains = image.new_tensor(self.gains).view(3, 1, 1)
         return ((image - self.black) / (1 - self.black) * gains).clamp(0, 1)
 

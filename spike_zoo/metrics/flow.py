@@ -13,37 +13,37 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def end_point_error(motions: Tensor, truths: Tensor) -> Tensor:
+def end_point_error(flows: Tensor, truths: Tensor) -> Tensor:
     """Return the mean end-point error of each flow in pixels, over the pixels with known flow.
 
     Shape:
-        - motions: ``(B, 2, H, W)``.
+        - flows: ``(B, 2, H, W)``.
         - truths: ``(B, 2, H, W)``, NaN where unknown; at least one pixel per sample is known.
         - Output: ``(B,)``.
     """
     known = torch.isfinite(truths).all(dim=1)
-    distances = torch.linalg.vector_norm(motions - truths.nan_to_num(), dim=1)
+    distances = torch.linalg.vector_norm(flows - truths.nan_to_num(), dim=1)
     return (distances * known).sum(dim=(1, 2)) / known.sum(dim=(1, 2))
 
 
-def still_error(motions: Tensor, truths: Tensor) -> Tensor:
+def still_error(flows: Tensor, truths: Tensor) -> Tensor:
     """Return the end-point error of zero flow, that is the mean true displacement.
 
     Shape:
-        - motions: ``(B, 2, H, W)``, only for its shape.
+        - flows: ``(B, 2, H, W)``, only for its shape.
         - truths: ``(B, 2, H, W)``, NaN where unknown.
         - Output: ``(B,)``.
     """
-    return end_point_error(torch.zeros_like(motions), truths)
+    return end_point_error(torch.zeros_like(flows), truths)
 
 
-def motion_spread(motions: Tensor) -> Tensor:
+def flow_spread(flows: Tensor) -> Tensor:
     """Return the isotropy of vectors ``(B, 2, H, W)``: 0 if all are collinear, at most 1.
 
     It is 1 if the vectors spread equally in all directions. The output is a scalar over all
     samples: the ratio of the root mean squares along the two principal axes of the vectors.
     """
-    vectors = motions.to(exact_device(motions.device)).double().transpose(0, 1).flatten(1)
+    vectors = flows.to(exact_device(flows.device)).double().transpose(0, 1).flatten(1)
     smaller, larger = torch.linalg.eigvalsh(vectors @ vectors.T / vectors.shape[1])
     return (smaller.clamp(min=0) / larger.clamp(min=1e-12)).sqrt().float()
 

@@ -21,8 +21,8 @@ def speed_of(name: str) -> str | None:
     ('fast', 'slow', None)
     """
     words = set(re.split(r"[^a-z0-9]+", name.lower()))
-    stated = [speed for speed in SPEEDS if speed in words]
-    return stated[0] if len(stated) == 1 else None
+    speeds = [speed for speed in SPEEDS if speed in words]
+    return speeds[0] if len(speeds) == 1 else None
 
 
 def split_speed(metric: str) -> tuple[str, str | None]:

@@ -82,20 +82,20 @@ def _bars(bits: dict[int, float], reader: BitstreamReader) -> Markup:
 
 
 def _add_decoded(page: Page, reader: BitstreamReader, choices: Choices) -> None:
-    """Add decoded pictures and motion, or a warning with the reason if they cannot be decoded."""
+    """Add decoded images and motion, or a warning with the reason if they cannot be decoded."""
     from spike_zoo.pages.methods import method_label
 
-    page.add_section("Pictures", f"Decoded by {method_label(choices.coding_method)}.")
+    page.add_section("Images", f"Decoded by {method_label(choices.coding_method)}.")
     try:
         _add_viewers(page, reader, _load_codec(choices))
     except (SpikeZooError, ValueError) as error:
-        page.add_warning(f"The pictures cannot be made: {error}")
+        page.add_warning(f"The images cannot be made: {error}")
 
 
 def _add_viewers(page: Page, reader: BitstreamReader, codec: SCICodec) -> None:
     import torch
 
-    from spike_zoo.pages.motion import add_motion_viewer
+    from spike_zoo.pages.flow import add_flow_viewer
 
     header = reader.header
     count = min(max(1, _MAX_FRAMES // header.gop), header.groups)
@@ -108,32 +108,32 @@ def _add_viewers(page: Page, reader: BitstreamReader, codec: SCICodec) -> None:
     if len(frames) < header.frames:
         page.add_text(f"The first {len(frames)} of {header.frames} frames.")
     moments = tuple(f"plane {header.plane(index)}" for index in frames)
-    pictures = torch.stack([images[index] for index in frames]).cpu()
+    stack = torch.stack([images[index] for index in frames]).cpu()
     numbers = [int(index) for group in groups for index in group.feature_index]
     rows = [numbers.index(index) for index in frames]
     features = torch.cat([torch.as_tensor(group.features) for group in groups])[rows]
-    page.add_viewer(_viewer(pictures, features.cpu(), moments))
+    page.add_viewer(_viewer(stack, features.cpu(), moments))
     page.add_section(
-        "Motion",
+        "Optical flow",
         f"The decoded optical flow of each frame to the frame {header.step} planes before. The "
         "first frame of a group has none.",
     )
-    motion = torch.cat([torch.as_tensor(group.motion) for group in groups])[rows]
-    add_motion_viewer(page, "decoded motion", moments, pictures, {"motion": motion.float().cpu()})
+    flow = torch.cat([torch.as_tensor(group.motion) for group in groups])[rows]
+    add_flow_viewer(page, "decoded flow", moments, stack, {"flow": flow.float().cpu()})
 
 
-def _viewer(pictures: Tensor, features: Tensor, moments: tuple[str, ...]) -> Viewer:
-    """Return a viewer of pictures ``(N, 1, H, W)``, and of features with 3 channels."""
-    layers = [Layer.of("picture", list(pictures))]
+def _viewer(images: Tensor, features: Tensor, moments: tuple[str, ...]) -> Viewer:
+    """Return a viewer of images ``(N, 1, H, W)``, and of features with 3 channels."""
+    layers = [Layer.of("image", list(images))]
     if features.shape[1] == 3:
         layers.append(Layer.of("features", list(features.clamp(0, 1))))
     return Viewer(
-        label="decoded pictures",
+        label="decoded images",
         layers=tuple(layers),
         moments=moments,
-        size=(pictures.shape[-1], pictures.shape[-2]),
+        size=(images.shape[-1], images.shape[-2]),
         sides=(len(layers) - 1, 0),
-        caption="The picture, and the decoded features with three channels as red, green and blue.",
+        caption="The image, and the decoded features with three channels as red, green and blue.",
         has_differences=False,
     )
 
@@ -173,7 +173,7 @@ def _measured(
 ) -> tuple[tuple[tuple[float, float], ...], str]:
     """Return (bits per pixel and plane, PSNR) of each quality, and the name of the reference.
 
-    The reference is the ground truth at the planes of the pictures, or the pictures of the best
+    The reference is the ground truth at the planes of the images, or the images of the best
     quality if none exists.
     """
     import torch
@@ -198,7 +198,7 @@ def _measured(
         return tuple(points), "to the truth"
     best = coded[-1][1]
     points = [(rate, float(psnr(images, best).mean())) for rate, images in coded[:-1]]
-    return tuple(points), "to the pictures of the best quality"
+    return tuple(points), "to the images of the best quality"
 
 
 def _part(scene: ReportScene, choices: Choices) -> SpikeRecording:

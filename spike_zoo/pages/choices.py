@@ -10,7 +10,7 @@ from spike_zoo.formats.sidecar import RecordingSettings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Largest number of raw planes, of their bits, and of pixels of pictures, per scene of a report.
+#: Largest number of raw planes, of their bits, and of pixels of images, per scene of a report.
 MAX_PLANES: Final = 61
 MAX_BITS: Final = 16_000_000
 MAX_PIXELS: Final = 12_000_000
@@ -21,11 +21,11 @@ class Choices:
     """Options of a report, as of the command ``report``."""
 
     methods: Sequence[str] | None = None
-    #: Whether a named method that takes seconds per picture reconstructs only the plane of the
-    #: first picture. Default methods always do.
+    #: Whether a named method that takes seconds per image reconstructs only the plane of the
+    #: first image. Default methods always do.
     limits_slow: bool = False
     center: int | None = None
-    pictures: int = 5
+    images: int = 5
     start: int = 0
     stop: int | None = None
     scenes: int = 1
@@ -48,6 +48,6 @@ class Choices:
         most = max(1, min(MAX_PLANES, MAX_BITS // (height * width)))
         return most - 1 + most % 2
 
-    def pictures_that_fit(self, layers: int, height: int, width: int) -> int:
+    def images_that_fit(self, layers: int, height: int, width: int) -> int:
         """Return the number of planes to reconstruct with a number of layers of a size."""
-        return max(1, min(self.pictures, MAX_PIXELS // (layers * height * width)))
+        return max(1, min(self.images, MAX_PIXELS // (layers * height * width)))

@@ -1,4 +1,4 @@
-"""Player and local web page of the live view: pictures at a constant rate, dropped if late."""
+"""Player and local web page of the live view: images at a constant rate, dropped if late."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from spike_zoo.errors import PlaneRangeError, UsageError
-from spike_zoo.media.pictures import to_bytes
+from spike_zoo.media.images import to_bytes
 from spike_zoo.tasks.protocols import margin_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 HOST: Final = "127.0.0.1"
 _AROUND: Final = 128  # planes before and after the shown plane that a method gets
 _JPEG_QUALITY: Final = 90
-_RATES: Final = 25  # pictures over which the rate is measured
+_RATES: Final = 25  # images over which the rate is measured
 _IDLE: Final = 15.0  # seconds without a request, after which the player pauses
 _MAX_BYTES: Final = 1000  # of the body of a POST request
 _POLICY: Final = (
@@ -36,13 +36,13 @@ _POLICY: Final = (
 
 @dataclass(frozen=True)
 class LiveState:
-    """State of the player with its latest picture.
+    """State of the player with its latest image.
 
     Around ``first`` to ``last`` all planes that the method needs are available. ``latency`` is the
-    time from the arrival of the last needed plane to the picture, if known.
+    time from the arrival of the last needed plane to the image, if known.
     """
 
-    number: int  # pictures so far
+    number: int  # images so far
     plane: int
     first: int
     last: int
@@ -50,23 +50,23 @@ class LiveState:
     playing: bool
     following: bool  # the newest plane is shown
     ended: bool  # the source will have no more planes
-    seconds: float  # to compute the picture
+    seconds: float  # to compute the image
     latency: float | None
-    rate: float  # pictures per second, over the last 25 pictures
+    rate: float  # images per second, over the last 25 images
     dropped: int
 
 
 class Player:
-    """Compute pictures of a source at a constant rate.
+    """Compute images of a source at a constant rate.
 
     :meth:`run` is called in a separate thread; the other methods are called by the server.
 
     Args:
         source: Source of the planes.
-        method: Method that reconstructs the pictures.
+        method: Method that reconstructs the images.
         rate_scale: Spikes per plane at white.
-        fps: Pictures per second.
-        stride: Planes from one picture to the next.
+        fps: Images per second.
+        stride: Planes from one image to the next.
         follows: Whether to start with the newest plane and follow it.
 
     Attributes:
@@ -98,9 +98,9 @@ class Player:
         self._requested = -math.inf
 
     def run(self) -> None:
-        """Compute pictures until :meth:`stop` is called or the source raises an error.
+        """Compute images until :meth:`stop` is called or the source raises an error.
 
-        The first picture is computed at once, the following ones while a page is open.
+        The first image is computed at once, the following ones while a page is open.
         """
         due = time.monotonic()
         try:
@@ -110,7 +110,7 @@ class Player:
                 if is_new and self._number > 1:
                     late = max(0, int((now - due) / self.tick))
                     due += late * self.tick
-                else:  # nothing to play yet; the first picture compiles kernels
+                else:  # nothing to play yet; the first image compiles kernels
                     due = max(due, now)
                 self._dropped += late
                 if is_new:
@@ -149,7 +149,7 @@ class Player:
         self._controlled.set()
 
     def wait(self, number: int, timeout: float = 10.0) -> tuple[LiveState | None, bytes]:
-        """Wait for a picture after ``number``; return the latest state and its JPEG."""
+        """Wait for an image after ``number``; return the latest state and its JPEG."""
         now = time.monotonic()
         if now - self._requested >= _IDLE:
             self._controlled.set()
@@ -162,13 +162,13 @@ class Player:
     def _number(self) -> int:
         return 0 if self._shown is None else self._shown.number
 
-    def _advance(self, pictures: int) -> None:
+    def _advance(self, images: int) -> None:
         with self._changed:
             if self._playing and not self._following:
-                self._position += pictures * self.stride
+                self._position += images * self.stride
 
     def _make(self) -> bool:
-        """Compute the next picture; return False if no picture is due."""
+        """Compute the next image; return False if no image is due."""
         ended, (first, stop) = self.source.ended, self.source.span()
         shown = self._shown
         low, high, plane, playing = self._next(first, stop, ended=ended)
@@ -221,7 +221,7 @@ class Player:
             return low, high, int(self._position), self._playing
 
     def _coded(self, plane: int, first: int, stop: int) -> bytes:
-        """Return the picture of a plane as JPEG."""
+        """Return the image of a plane as JPEG."""
         import cv2
 
         past = min(stop, plane + _AROUND + 1)
@@ -235,7 +235,7 @@ class Player:
 
 
 class LiveServer(ThreadingHTTPServer):
-    """Serve the pictures of a player.
+    """Serve the images of a player.
 
     Args:
         player: The player.
@@ -277,10 +277,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: LiveServer
 
     def do_GET(self) -> None:
-        """Send the page, the latest picture, or the state as JSON."""
+        """Send the page, the latest image, or the state as JSON."""
         if not self._is_local():
             return
-        answers = {"/": self._page, "/picture": self._picture, "/state": self._state}
+        answers = {"/": self._page, "/image": self._image, "/state": self._state}
         answer = answers.get(urlsplit(self.path).path)
         if answer is None:
             self.send_error(HTTPStatus.NOT_FOUND)
@@ -318,14 +318,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._send("text/html; charset=utf-8", text.encode())
 
     def _state(self) -> None:
-        """Send the state; with ``?after=N``, wait for a picture after number N."""
+        """Send the state; with ``?after=N``, wait for an image after number N."""
         after = parse_qs(urlsplit(self.path).query).get("after", ["-1"])[0]
         latest, _ = self.server.player.wait(int(after) if after.isdecimal() else -1)
         state = {"title": self.server.title, "stride": self.server.player.stride}
         facts = {} if latest is None else asdict(latest)
         self._send("application/json", json.dumps(state | facts).encode())
 
-    def _picture(self) -> None:
+    def _image(self) -> None:
         latest, jpeg = self.server.player.wait(-1)
         if latest is None:
             self.send_error(HTTPStatus.NOT_FOUND)

@@ -80,16 +80,18 @@ class GrowingFile(PlaneSource):
 
     Args:
         path: The file.
-        stated: The settings that the user states.
+        user_settings: The settings that the user states.
     """
 
     ended = False
 
-    def __init__(self, path: Path, stated: RecordingSettings) -> None:
+    def __init__(self, path: Path, user_settings: RecordingSettings) -> None:
         super().__init__()
         self.path = path
-        self._source = RecordingSource(path, stated=replace(stated, allow_partial=True))
-        settings = stated.for_file(path, is_dat=True)
+        self._source = RecordingSource(
+            path, user_settings=replace(user_settings, allow_partial=True)
+        )
+        settings = user_settings.for_file(path, is_dat=True)
         self._layout, self.rate_scale = dat_layout(path, settings), settings.rate_scale
         self._size = -1
         self._recording: SpikeRecording | None = None
@@ -124,7 +126,7 @@ class Pipe(PlaneSource):
 
     Args:
         stream: The pipe. A thread reads it, so that the writing program is never blocked by the
-            computation of a picture.
+            computation of an image.
         name: Name of the pipe, for errors.
         layout: Layout of the planes.
         settings: All settings of the recording.
@@ -188,9 +190,9 @@ class Pipe(PlaneSource):
 class _PipePlanes:
     """Ring buffer of the stored bytes of the newest planes."""
 
-    def __init__(self, path: Path, layout: DatLayout, kept: int) -> None:
+    def __init__(self, path: Path, layout: DatLayout, capacity: int) -> None:
         self.path, self.layout = path, layout
-        self._ring = np.empty((kept, layout.bytes_for(1)), np.uint8)
+        self._ring = np.empty((capacity, layout.bytes_for(1)), np.uint8)
         self._stop = 0
         self._lock = threading.Lock()
 
@@ -198,9 +200,9 @@ class _PipePlanes:
         """Append planes; return the total number of planes so far."""
         with self._lock:
             self._stop += len(planes)
-            kept = planes[-len(self._ring) :]
-            places = np.arange(self._stop - len(kept), self._stop) % len(self._ring)
-            self._ring[places] = kept
+            newest = planes[-len(self._ring) :]
+            slots = np.arange(self._stop - len(newest), self._stop) % len(self._ring)
+            self._ring[slots] = newest
             return self._stop
 
     def span(self) -> tuple[int, int]:
@@ -241,14 +243,14 @@ def open_source(source: RecordingSource | Path, *, follow: bool) -> PlaneSource:
     source = RecordingSource(source) if isinstance(source, Path) else source
     path = local_path(source.path)
     if path.exists() and stat.S_ISFIFO(path.stat().st_mode):
-        settings = source.stated.for_file(path, is_dat=True)
+        settings = source.user_settings.for_file(path, is_dat=True)
         layout = dat_layout(path, settings)
         _check_alignment(str(path), layout)  # before waiting for a program that writes
         return Pipe(path.open("rb"), str(path), layout, settings)
     if follow:
         if path.suffix.lower() != ".dat":
             raise FormatError(f"{path}: only a .dat can be read while it is written (--follow)")
-        return GrowingFile(path, source.stated)
+        return GrowingFile(path, source.user_settings)
     return StoredRecording(source.open())
 
 

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Methods that a report compares by default, by increasing quality.
-DEFAULTS: Final = ("tfp", "tfi:average=9", "plain", "tfi-aligned", "stir")
+DEFAULTS: Final = ("tfp", "tfi:average=9", "plain", "tfi-aligned", "stir-aligned")
 #: Shipped network -> explanation, as :attr:`Weightless.explanation`.
 NETWORKS: Final = {
     "plain": "plain corrects TFI by a small network without motion, fast enough for a live view.",
-    "stir": "stir corrects tfi-aligned by a network.",
-    "stir-small": "stir-small is the network of the STIR paper at half its width.",
+    "stir-aligned": "stir-aligned corrects tfi-aligned by a network.",
+    "stir": "stir is the network of the STIR paper at half its width.",
     "sci": "sci is the network of the SCI paper, here without compression.",
 }
 
@@ -27,12 +27,12 @@ NETWORKS: Final = {
 class LabelledMethod:
     """A method with its name in a report.
 
-    Methods that take seconds per picture reconstruct only the plane of the first picture.
+    Methods that take seconds per image reconstruct only the plane of the first image.
     """
 
     name: str
     module: Reconstructs
-    has_one_picture: bool = False
+    has_one_image: bool = False
 
 
 def load_methods(
@@ -46,7 +46,7 @@ def load_methods(
     """Load methods by name, checkpoint or export folder, with settings as in ``tfi:average=9``.
 
     Without names, the default methods (``colour``: for recordings with filters) are loaded. Slow
-    ones among them, with ``limits_slow`` also named ones, come last and have one picture.
+    ones among them, with ``limits_slow`` also named ones, come last and have one image.
     """
     defaults = weightless_names(in_colour=True) if colour else DEFAULTS
     methods = []
@@ -58,10 +58,10 @@ def load_methods(
     if wanted and not limits_slow:
         return methods
     limited = [
-        replace(method, has_one_picture=getattr(method.module, "takes_seconds", False))
+        replace(method, has_one_image=getattr(method.module, "takes_seconds", False))
         for method in methods
     ]
-    return sorted(limited, key=lambda method: method.has_one_picture)
+    return sorted(limited, key=lambda method: method.has_one_image)
 
 
 def explanations(names: Sequence[str]) -> list[str]:

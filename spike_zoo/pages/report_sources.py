@@ -144,15 +144,15 @@ def _add_scene(
     named: bool = False,
 ) -> None:
     """Add all sections of one recording."""
-    from spike_zoo.pages.motion import add_motion
-    from spike_zoo.pages.pictures import add_deblurring, add_pictures
+    from spike_zoo.pages.flow import add_flow
+    from spike_zoo.pages.images import add_deblurring, add_images
 
     if named:
         page.add_section(scene.name)
     add_facts(page, scene)
     add_deblurring(page, scene, choices)
-    pictures = add_pictures(page, scene, methods, choices)
-    add_motion(page, scene, methods, pictures, choices)
+    images = add_images(page, scene, methods, choices)
+    add_flow(page, scene, methods, images, choices)
     add_spikes(page, scene, choices)
     if choices.rates:
         add_rates(page, scene, choices)
@@ -183,21 +183,21 @@ def _add_next_steps(
     page: Page, source: Path, choices: Choices, name: str | None = None, *, colour: bool = False
 ) -> None:
     """Add example commands for a recording; all options that describe it are repeated in them."""
-    stated: dict[str, Any] = {"name": name, "start": choices.start or None, "stop": choices.stop}
-    stated |= vars(choices.dat) | {"allow_partial": choices.dat.allow_partial or None}
+    selection: dict[str, Any] = {"name": name, "start": choices.start or None, "stop": choices.stop}
+    selection |= vars(choices.dat) | {"allow_partial": choices.dat.allow_partial or None}
     words = [shlex.quote(str(source))]
-    for option, value in stated.items():
+    for option, value in selection.items():
         if value is not None and option != "meta":
             text = str(value).lower() if isinstance(value, bool) else str(value)
             words.append(f"--{option.replace('_', '-')} {shlex.quote(text)}")
     arguments, stem = " ".join(words), shlex.quote(source.stem)
     is_colour = colour or choices.dat.cfa is not None
-    fast, best, others = "tfi", "stir", "tfi tfstp stir-small sci"
+    fast, best, others = "tfi", "stir-aligned", "tfi tfstp stir sci"
     if is_colour:
         fast, best, others = "tfi-colour", "tfi-aligned-colour", "tfp-colour ssl-csc"
     rows = [
         ("a video", f"reconstruct {arguments} --method {fast} --average 9 --out {stem}.mp4"),
-        ("the best picture", f"reconstruct {arguments} --method {best} --out {stem}.png"),
+        ("the best image", f"reconstruct {arguments} --method {best} --out {stem}.png"),
         ("a report of other methods", f"report {arguments} --methods {others} --out {stem}-2.html"),
     ]
     if not is_colour:  # it codes grey images

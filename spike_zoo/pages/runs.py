@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from spike_zoo.checkpoints.published import WEIGHTLESS
 from spike_zoo.errors import MediaError
+from spike_zoo.media.images import load_image
 from spike_zoo.media.page import Page
-from spike_zoo.media.pictures import load_picture
-from spike_zoo.media.viewer import Layer, Viewer, picture_size
+from spike_zoo.media.viewer import Layer, Viewer, image_size
 from spike_zoo.pages.methods import bare_name, explanations
 from spike_zoo.pages.scene import most_detailed_point
 from spike_zoo.tables.curves import curve_charts
@@ -17,7 +17,7 @@ from spike_zoo.tables.fill import fill_table
 from spike_zoo.tables.render import all_notes, text_rows
 from spike_zoo.tables.runs import RecordedRun, collect_runs, describe_test_splits, table_of_runs
 from spike_zoo.training.result import RECONSTRUCTIONS, TRUTHS
-from spike_zoo.utils.files import listed, natural_order
+from spike_zoo.utils.files import folder_entries, natural_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,8 @@ def runs_page(source: Path, title: str, runs: Sequence[RecordedRun]) -> Page:
     """Return the report of runs from :func:`find_runs`, without the section of their folders."""
     page = Page(title, describe_test_splits(runs))
     _add_numbers(page, runs)
-    _add_pictures(page, runs)
-    videos = listed(source, "*.mp4")
+    _add_images(page, runs)
+    videos = folder_entries(source, "*.mp4")
     if videos:
         page.add_section("Video", "In slow motion: consecutive images are a few planes apart.")
     for video in videos:
@@ -67,10 +67,10 @@ def _add_numbers(page: Page, runs: Sequence[RecordedRun]) -> None:
         page.add_drawings(charts)
 
 
-def _add_pictures(page: Page, runs: Sequence[RecordedRun]) -> None:
+def _add_images(page: Page, runs: Sequence[RecordedRun]) -> None:
     """Add the test samples that all runs reconstructed, the ground truth last."""
     folders = [_folder(run, RECONSTRUCTIONS) for run in runs]
-    stored = [{path.name for path in listed(folder, "*.png")} for folder in folders]
+    stored = [{path.name for path in folder_entries(folder, "*.png")} for folder in folders]
     samples = sorted(set.intersection(*stored), key=natural_order)
     if not samples:
         return
@@ -90,9 +90,9 @@ def _add_pictures(page: Page, runs: Sequence[RecordedRun]) -> None:
             label="test samples",
             layers=tuple(layers),
             moments=tuple(Path(sample).stem for sample in samples),
-            size=picture_size(layers[-1].pictures[0]),
+            size=image_size(layers[-1].images[0]),
             sides=(0, len(runs) - 1 if len(runs) > 1 else -1),
-            focus=most_detailed_point(load_picture(truths[0])),
+            focus=most_detailed_point(load_image(truths[0])),
             has_strip=len(samples) > 1,
         )
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from spike_zoo.archive.layouts.folders import read_archived
 from spike_zoo.errors import GeometryError
-from spike_zoo.media.pictures import as_floats, load_picture
+from spike_zoo.media.images import as_floats, load_image
 from spike_zoo.media.viewer import SpikePlanes
 from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of
 from spike_zoo.spikes.take import LUMA
@@ -108,13 +108,13 @@ def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> Rep
     part = range(choices.start, len(recording) if choices.stop is None else choices.stop)
     if choices.truth is None:
         return ReportScene(name, recording, part=part)
-    image = load_picture(choices.truth)
+    image = load_image(choices.truth)
     if len(image) == 3 and recording.cfa is None:
         image = np.tensordot(LUMA, image, 1)[None]
     if image.shape[1:] != recording.shape[1:]:
         raise GeometryError.at(
             choices.truth,
-            f"a picture of {image.shape[2]} x {image.shape[1]} (W x H), "
+            f"an image of {image.shape[2]} x {image.shape[1]} (W x H), "
             f"the planes are {recording.shape[2]} x {recording.shape[1]}; --truth needs this size",
         )
     center = middle(part) if choices.center is None else choices.center
@@ -126,9 +126,9 @@ def middle(planes: range) -> int:
     return (planes.start + planes.stop) // 2
 
 
-def scene_of_archive(archive: SpikeArchive, name: str, stated: RecordingSettings) -> ReportScene:
+def scene_of_archive(archive: SpikeArchive, name: str, settings: RecordingSettings) -> ReportScene:
     """Return the scene of a recording in an archive, with the stated settings."""
-    take = read_archived(archive, name, stated)
+    take = read_archived(archive, name, settings)
     truths, exposures = {}, []
     if take.images is not None and take.image_index is not None:
         pairs = zip(take.image_index.tolist(), take.images, strict=True)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import ImageOps
 
 from spike_zoo.formats.recording import read_recording
-from spike_zoo.media.pictures import contact_sheet, save_picture, to_pillow
+from spike_zoo.media.images import contact_sheet, save_image, to_pillow
 from spike_zoo.methods.classical.methods import TFI
 from spike_zoo.spikes.rate_scale import estimate_rate_scale
 
@@ -73,7 +73,7 @@ def write_sheet(tiles: Sequence[Tile], path: Path, *, overwrite: bool) -> None:
     """Write a PNG file with all images in one size, numbered and labelled with their options."""
     images = [np.asarray(ImageOps.contain(to_pillow(tile.image), _BOX)) for tile in tiles]
     captions = [f"{number}: " + "\n".join(tile.options) for number, tile in enumerate(tiles, 1)]
-    save_picture(contact_sheet(images, captions), path, overwrite=overwrite)
+    save_image(contact_sheet(images, captions), path, overwrite=overwrite)
 
 
 def _image(recording: SpikeRecording) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from spike_zoo.simulation.scenes.photograph_sets import BUNDLED, shipped_photographs
-from spike_zoo.simulation.scenes.photographs import SPLITS, TEST_PICTURES, Split
+from spike_zoo.simulation.scenes.photographs import SPLITS, TEST_IMAGES, Split
 from spike_zoo.simulation.scenes.scene import SceneSpec
 
 if TYPE_CHECKING:
@@ -75,22 +75,22 @@ _TEST_PLAN: Final = (
 )
 
 
-def _at_each_speed(pictures: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """Return all pictures at three speeds; the first three have different speeds."""
+def _at_each_speed(images: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return all images at three speeds; the first three have different speeds."""
     return tuple(
-        (picture, tuple(SPEEDS)[(number + turn) % len(SPEEDS)])
+        (image, tuple(SPEEDS)[(number + turn) % len(SPEEDS)])
         for turn in range(len(SPEEDS))
-        for number, picture in enumerate(pictures)
+        for number, image in enumerate(images)
     )
 
 
-_EIGHT_PLAN: Final = _at_each_speed(tuple(TEST_PICTURES))
-#: Scenes of the eight-picture plan that are in colour.
+_EIGHT_PLAN: Final = _at_each_speed(tuple(TEST_IMAGES))
+#: Scenes of the eight-image plan that are in colour.
 _COLOUR_PLAN: Final = tuple(entry for entry in _EIGHT_PLAN if not entry[0].startswith("coins"))
 TEST_PLANS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = MappingProxyType(
     {"eight": _EIGHT_PLAN, "three": _TEST_PLAN, "colour": _COLOUR_PLAN}
 )
-"""Pictures and speeds of the test scenes, by the name of the plan."""
+"""Images and speeds of the test scenes, by the name of the plan."""
 SHIPPED_PLAN: Final = "photographs"
 """Name of the plan with the test photographs that ship with this package."""
 _VAL_PLAN: Final = (
@@ -134,7 +134,7 @@ def default_scenes(
         noise: Noise preset of all scenes; by default ``none`` and ``indoor-v1`` in turn.
         training: Training scenes, one of :data:`TRAINING_MIXES`.
         testing: Test scenes, one of :data:`TEST_PLANS`: ``"three"`` photographs at up to three
-            speeds, ``"eight"`` pictures at three speeds each, or ``"colour"``, the colour pictures
+            speeds, ``"eight"`` images at three speeds each, or ``"colour"``, the colour images
             among these eight; or ``"photographs"``, the 24 shipped ones at three speeds each.
         photographs: Photographs for training and validation; by default those of scikit-image.
 
@@ -173,7 +173,7 @@ def default_scenes(
 def _plan(
     split: Split, testing: str, photographs: PhotographSet | None
 ) -> tuple[tuple[str, str], ...]:
-    """Return the pictures and speeds of validation or test scenes."""
+    """Return the images and speeds of validation or test scenes."""
     if split == "test":
         plan = TEST_PLANS.get(testing)
         return plan or _at_each_speed(shipped_photographs().names["test"])

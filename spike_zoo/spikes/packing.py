@@ -107,8 +107,8 @@ def _spread_bits(packed: NDArray[np.uint8], spread: NDArray[np.uint64], is_flipp
         for row in range(height):
             source = height - 1 - row if is_flipped else row
             for index in range(row_bytes):
-                kept = (np.uint64(packed[plane, source, index]) * _EIGHT_COPIES) & _BIT_OF_EACH
-                bits = ((kept + _TO_THE_TOP) >> np.uint64(7)) & _EIGHT_COPIES
+                copies = (np.uint64(packed[plane, source, index]) * _EIGHT_COPIES) & _BIT_OF_EACH
+                bits = ((copies + _TO_THE_TOP) >> np.uint64(7)) & _EIGHT_COPIES
                 spread[plane, row, index] = bits
 
 

@@ -89,8 +89,8 @@ class PixelMaps:
         height, width = self.defective.shape
         missing = self.defective.copy()
         while missing.any():
-            places = np.argwhere(missing)
-            near = places[:, None] + distance * _NEIGHBOURS  # (defects, 4, 2)
+            positions = np.argwhere(missing)
+            near = positions[:, None] + distance * _NEIGHBOURS  # (defects, 4, 2)
             is_inside = ((near >= 0) & (near < (height, width))).all(axis=-1)
             near = near.clip(0, (height - 1, width - 1))
             is_valid = is_inside & ~missing[near[..., 0], near[..., 1]]
@@ -100,6 +100,6 @@ class PixelMaps:
                 return
             indexes = np.ravel_multi_index((near[..., 0], near[..., 1]), (height, width))
             weights = (is_valid[filled] / counts[filled, None]).astype(np.float32)
-            missing[tuple(places[filled].T)] = False
-            at = np.ravel_multi_index(tuple(places[filled].T), (height, width))
+            missing[tuple(positions[filled].T)] = False
+            at = np.ravel_multi_index(tuple(positions[filled].T), (height, width))
             yield at, indexes[filled], weights

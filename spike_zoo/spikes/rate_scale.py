@@ -45,7 +45,7 @@ class RateScale(NamedTuple):
         )
 
 
-def stated_rate_scale(option: float | str | None) -> float | None:
+def user_rate_scale(option: float | str | None) -> float | None:
     """Return the value of ``--rate-scale``, or None for ``auto``.
 
     Raises UsageError if it is neither ``auto`` nor a number above 0 and at most 1.
@@ -62,7 +62,7 @@ def stated_rate_scale(option: float | str | None) -> float | None:
 
 def rate_scale_of(
     recording: SpikeRecording,
-    stated: float | None = None,
+    user_value: float | None = None,
     own: float | None = None,
     *,
     estimates: bool = True,
@@ -71,7 +71,7 @@ def rate_scale_of(
 
     Args:
         recording: The recording.
-        stated: Stated value, which overrides that of the recording.
+        user_value: Stated value, which overrides that of the recording.
         own: Value for which the method was made.
         estimates: Estimate an unknown value, as commands do; if False, it is 1 with a warning, so
             that images of parts of a recording are equally bright.
@@ -79,7 +79,7 @@ def rate_scale_of(
     Raises:
         UsageError: If the value is not a finite number above 0.
     """
-    for value in (stated, recording.rate_scale, own):
+    for value in (user_value, recording.rate_scale, own):
         if value is not None:
             if isinstance(value, str) or not 0 < value < math.inf:
                 raise UsageError(

@@ -194,9 +194,9 @@ class SpikeRecording:
         Raises:
             FormatError: If the layout in the metadata of the file is invalid.
         """
-        stated = self.meta.get("cfa")
+        layout = self.meta.get("cfa")
         try:
-            return None if stated is None else check_cfa(stated)
+            return None if layout is None else check_cfa(layout)
         except UsageError as error:
             source = self.meta.get("source", "the recording")
             raise FormatError.at(source, f"{error}") from error
@@ -288,8 +288,8 @@ class SpikeRecording:
                 f"stop, and stop at most {len(self)}"
             )
         facts = ("fps", "threshold", "rate_scale", "meta", "maps")
-        kept: dict[str, Any] = {name: getattr(self, name) for name in facts}
-        return type(self)(self.read_packed(start, stop), self._width, **kept)
+        attributes: dict[str, Any] = {name: getattr(self, name) for name in facts}
+        return type(self)(self.read_packed(start, stop), self._width, **attributes)
 
     def _checked_stop(self, start: int, stop: int | None) -> int:
         stop = len(self) if stop is None else stop
@@ -329,9 +329,9 @@ class SpikeRecording:
             start, stop, _ = first.indices(len(self))
             return self.read(start, max(start, stop))[(slice(None), *rest)]
         planes = chosen_planes(first, len(self))
-        kept, places = np.unique(planes, return_inverse=True)
-        read = np.concatenate([*self._read_some(kept)] or [self.read(0, 0)])
-        one = places.reshape(planes.shape) if planes.ndim else int(places.item())
+        unique, indices = np.unique(planes, return_inverse=True)
+        read = np.concatenate([*self._read_some(unique)] or [self.read(0, 0)])
+        one = indices.reshape(planes.shape) if planes.ndim else int(indices.item())
         return read[(one, *rest)]
 
     def _read_some(self, planes: NDArray[np.intp]) -> Iterator[NDArray[np.bool_]]:

@@ -31,19 +31,19 @@ def apply_modes(planes: Tensor, modes: Tensor) -> Tensor:
     return torch.stack(turned)
 
 
-def turn_motion(motion: Tensor, mode: int) -> Tensor:
+def turn_flow(flow: Tensor, mode: int) -> Tensor:
     """Rotate and flip a flow field ``(..., 2, H, W)`` (right, down), including its vectors.
 
     The result is the flow between the two images transformed by the mode, 0..7.
     """
     turns, is_flipped = MODES[mode]
-    right, down = apply_mode(motion, mode).unbind(-3)
+    right, down = apply_mode(flow, mode).unbind(-3)
     for _ in range(turns):  # a counter-clockwise quarter turn maps down to right
         right, down = down, -right
     return torch.stack((right, -down if is_flipped else down), dim=-3)
 
 
-def turn_motions(motions: Tensor, modes: Tensor) -> Tensor:
+def turn_flows(flows: Tensor, modes: Tensor) -> Tensor:
     """Rotate and flip the flow of each clip of a batch ``(B, ..., 2, H, W)`` by its mode."""
-    turned = [turn_motion(clip, mode) for clip, mode in zip(motions, modes.tolist(), strict=True)]
+    turned = [turn_flow(clip, mode) for clip, mode in zip(flows, modes.tolist(), strict=True)]
     return torch.stack(turned)

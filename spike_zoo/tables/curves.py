@@ -43,7 +43,7 @@ SMALL_OVERLAP: Final = 0.5
 """Overlap of the quality ranges below which tables print the overlap after the BD-rate."""
 NAMES: Final[dict[Interpolation, str]] = {"cubic": "cubic", "pchip": "PCHIP"}
 _MARKERS: Final = "os^D"
-_CHARTS_IN_A_ROW: Final = 3  # of a picture
+_CHARTS_IN_A_ROW: Final = 3  # of an image
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ def curve_chart(curve: FilledCurve) -> Markup:
     return to_svg(figure, curve.title)
 
 
-def curves_picture(curves: Sequence[FilledCurve]) -> NDArray[np.uint8]:
+def curves_chart(curves: Sequence[FilledCurve]) -> NDArray[np.uint8]:
     """Return an image of all curves, three charts in a row, uint8 ``(H, W, 3)``."""
     rows = math.ceil(len(curves) / _CHARTS_IN_A_ROW)
     names = list(dict.fromkeys(line.row for filled in curves for line in filled.lines))

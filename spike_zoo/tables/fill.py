@@ -183,8 +183,8 @@ def _different_rows(spec: TableSpec, runs: Mapping[str, Sequence[RecordedRun]]) 
         name: [(spec.one_data and run.result.data_sha256, run.result.profile) for run in row_runs]
         for name, row_runs in runs.items()
     }
-    listed = [origin for row_origins in origins.values() for origin in row_origins]
-    usual = statistics.mode(listed) if listed else None
+    all_origins = [origin for row_origins in origins.values() for origin in row_origins]
+    usual = statistics.mode(all_origins) if all_origins else None
     return frozenset(name for name, own in origins.items() if {*own} - {usual})
 
 

@@ -63,13 +63,13 @@ def notes_of(spec: TableSpec, runs: RunsByRow, repeats: int, others: RunsByRow) 
     ``repeats`` counts the excluded runs that repeat a seed; ``others`` are the runs of a row's
     variant with another configuration.
     """
-    listed = [run for row_runs in runs.values() for run in row_runs]
+    all_runs = [run for row_runs in runs.values() for run in row_runs]
     if spec.note:
         yield spec.note
     yield from _sources(spec)
-    if listed:
+    if all_runs:
         yield _counted(runs)
-        yield from _origins(spec, runs, listed)
+        yield from _origins(spec, runs, all_runs)
     else:
         yield "No runs yet."
     if repeats:
@@ -81,14 +81,14 @@ def notes_of(spec: TableSpec, runs: RunsByRow, repeats: int, others: RunsByRow) 
                 f"Excluded: {len(excluded)} runs of {name} with another configuration than the "
                 f"row's ({origins})."
             )
-    missing = sum(not run.images for run in listed)
+    missing = sum(not run.images for run in all_runs)
     if missing and any(column.is_grouped for column in spec.columns):
         yield f"{missing} runs have no per_image.csv: n/a in columns of selected scenes."
     if spec.command:
-        profiles = sorted({run.result.profile for run in listed if run.result.profile})
+        profiles = sorted({run.result.profile for run in all_runs if run.result.profile})
         yield f"To reproduce: {spec.command.replace('{profile}', (*profiles, 'cpu')[0])}"
-    elif listed:
-        yield f"To reproduce the first run: python -m spike_zoo {_arguments_of(listed[0])}"
+    elif all_runs:
+        yield f"To reproduce the first run: python -m spike_zoo {_arguments_of(all_runs[0])}"
 
 
 def _sources(spec: TableSpec) -> Iterator[str]:
@@ -111,17 +111,17 @@ def _counted(runs: RunsByRow) -> str:
     return f"Mean ± standard deviation over seeds, {each}. {text}"
 
 
-def _origins(spec: TableSpec, runs: RunsByRow, listed: Sequence[RecordedRun]) -> Iterator[str]:
+def _origins(spec: TableSpec, runs: RunsByRow, all_runs: Sequence[RecordedRun]) -> Iterator[str]:
     def archive(run: RecordedRun) -> str:
         return f"{run.result.archive or 'archive'} {_short(run.result.data_sha256)}"
 
     data = _rows_by(runs, archive)
     yield f"Data: {_listed(data) if len(data) > 1 else next(iter(data))}."
     yield f"Weights: {_listed(_rows_by(runs, _weights))}."
-    yield f"Profile: {', '.join(sorted({run.result.profile or 'none' for run in listed}))}."
+    yield f"Profile: {', '.join(sorted({run.result.profile or 'none' for run in all_runs}))}."
     costs = [column.cost for column in spec.columns if column.cost is not None]
     jobs = {job for job, number in costs if number != "macs_per_pixel"}
-    sizes = {cost.size for run in listed for job, cost in run.result.costs.items() if job in jobs}
+    sizes = {cost.size for run in all_runs for job, cost in run.result.costs.items() if job in jobs}
     if known := sorted(filter(None, sizes)):
         size_text = ", ".join(f"{height} x {width}" for height, width in known)
         yield f"Cost of one image of {size_text} pixels."
@@ -193,9 +193,9 @@ def _listed(groups: dict[str, list[str]]) -> str:
 
 
 def _few(names: Iterable[str]) -> str:
-    listed = list(names)
-    rest = f" and {len(listed) - _MAX_NAMES} more" if len(listed) > _MAX_NAMES else ""
-    return f"{' / '.join(listed[:_MAX_NAMES])}{rest}"
+    items = list(names)
+    rest = f" and {len(items) - _MAX_NAMES} more" if len(items) > _MAX_NAMES else ""
+    return f"{' / '.join(items[:_MAX_NAMES])}{rest}"
 
 
 def _short(digest: str | None) -> str:

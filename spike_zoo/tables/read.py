@@ -94,9 +94,9 @@ def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN
     check_keys(content, [item.name for item in fields(TableSpec) if item.name != "file"], place)
     content = {"columns": DEFAULT_COLUMNS, **content}
     lists = {key: content.pop(key, None) or () for key in _LISTS}
-    for key, listed in lists.items():
-        if not isinstance(listed, list | tuple):
-            raise ConfigError(f"{place}: {key}: expected a list, got {listed!r}")
+    for key, entries in lists.items():
+        if not isinstance(entries, list | tuple):
+            raise ConfigError(f"{place}: {key}: expected a list, got {entries!r}")
     columns = [
         _column(entry, f"{place}, column {n}") for n, entry in enumerate(lists["columns"], 1)
     ]
@@ -135,8 +135,8 @@ def _check_names(spec: TableSpec, place: str) -> None:
             _check_name(curve.anchor, rows, "row", f"{place}: anchor")
 
 
-def _parsed(cls: type[Any], listed: Sequence[Any], place: str) -> list[Any]:
-    return [parse_dataclass(cls, content, f"{place} {n}") for n, content in enumerate(listed, 1)]
+def _parsed(cls: type[Any], entries: Sequence[Any], place: str) -> list[Any]:
+    return [parse_dataclass(cls, content, f"{place} {n}") for n, content in enumerate(entries, 1)]
 
 
 def _column(content: Any, place: str) -> Column:  # noqa: ANN401  (any YAML value)
@@ -171,9 +171,9 @@ def _check_metric(key: str, place: str) -> None:
     )
 
 
-def _rows(file: Path, listed: Sequence[Any], place: str) -> list[Row]:
+def _rows(file: Path, entries: Sequence[Any], place: str) -> list[Row]:
     rows = []
-    for number, content in enumerate(listed, 1):
+    for number, content in enumerate(entries, 1):
         row = parse_dataclass(Row, content, f"{place}, row {number}", runs=(), curves={})
         if row.variant is None and not row.published:
             raise ConfigError(f"{place}, row {row.name!r}: needs a variant or published values")
@@ -207,11 +207,11 @@ def _with_published(
     return list(by_name.values())
 
 
-def _claims(spec: TableSpec, listed: Sequence[Any], place: str) -> tuple[Claim, ...]:
+def _claims(spec: TableSpec, entries: Sequence[Any], place: str) -> tuple[Claim, ...]:
     """Return the claims of a table, with default values filled in."""
     claims = [
         _complete(spec, claim, f"{place}, claim {n}")
-        for n, claim in enumerate(_parsed(Claim, listed, f"{place}, claim"), 1)
+        for n, claim in enumerate(_parsed(Claim, entries, f"{place}, claim"), 1)
     ]
     keys = []
     for claim in claims:

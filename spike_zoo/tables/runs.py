@@ -38,8 +38,8 @@ class RecordedRun:
     """A record and its origin."""
 
     result: RunResult  #: the record
-    folder: Path | None = None  #: the run's folder, with pictures; None for stored records and W&B
-    place: int = 0  #: index of the searched path that contains the record
+    folder: Path | None = None  #: the run's folder, with images; None for stored records and W&B
+    path_index: int = 0  #: index of the searched path that contains the record
     images: ImageMetrics = ()  #: ``name``, ``plane``, ``rate_scale`` and metrics of each test image
     source: str = ""  #: name of the record's origin in notes
     #: state of a run that did not finish, as W&B names it; its results count as diverged
@@ -173,25 +173,25 @@ def _without_dots(path: Path) -> Path:
     return path.resolve() if ".." in path.parts else path
 
 
-def collect_runs(places: Iterable[str | Path]) -> list[RecordedRun]:
+def collect_runs(sources: Iterable[str | Path]) -> list[RecordedRun]:
     """Read every ``result.json`` and ``records.jsonl`` at or below the given paths, in their order.
 
     A run that is also stored in the ``records.jsonl`` of its sweep is returned once, with its
     folder. A test that repeats the one of a listed fit is left out.
     """
     runs: dict[str, RecordedRun] = {}
-    listed = [Path(place) for place in places]
-    for number, place in enumerate(listed):
-        if not place.exists():
-            raise MissingFileError.at(place, "there is no such run or folder")
-        for file in [place] if place.is_file() else entries_below(place):
+    paths = [Path(source) for source in sources]
+    for number, path in enumerate(paths):
+        if not path.exists():
+            raise MissingFileError.at(path, "there is no such run or folder")
+        for file in [path] if path.is_file() else entries_below(path):
             for run in _runs_of_file(file, number):
                 key = json.dumps(run.result.content(), sort_keys=True)
                 first = runs.setdefault(key, run)
                 if first.folder is None:
                     runs[key] = replace(first, folder=run.folder)
     if not runs:
-        names = ", ".join(str(place) for place in listed) or "nowhere"
+        names = ", ".join(str(path) for path in paths) or "nowhere"
         raise MissingFileError(
             f"{names}: no {FILENAME} below, so it holds no runs; run fit or test first"
         )
@@ -207,13 +207,13 @@ def _tested(record: RunResult) -> str:
     return json.dumps((*model, *images), default=str)
 
 
-def _runs_of_file(file: Path, place: int) -> Iterator[RecordedRun]:
+def _runs_of_file(file: Path, path_index: int) -> Iterator[RecordedRun]:
     if file.name == RECORDS_FILENAME:
         for name, stored in read_records(file).items():
-            yield RecordedRun(stored.result, None, place, stored.images, f"{file}: {name}")
+            yield RecordedRun(stored.result, None, path_index, stored.images, f"{file}: {name}")
     elif file.name == FILENAME:
         stored = StoredRecord.of_run(file.parent)
-        yield RecordedRun(stored.result, file.parent, place, stored.images, str(file.parent))
+        yield RecordedRun(stored.result, file.parent, path_index, stored.images, str(file.parent))
 
 
 def runs_of_sweep(path: str, api: Any = None) -> list[RecordedRun]:  # noqa: ANN401  (wandb has no hints)
@@ -224,11 +224,11 @@ def runs_of_sweep(path: str, api: Any = None) -> list[RecordedRun]:  # noqa: ANN
         import wandb
 
         api = wandb.Api()
-    listed = list(api.sweep(path).runs)
-    if all(run.state != "finished" for run in listed):
+    sweep_runs = list(api.sweep(path).runs)
+    if all(run.state != "finished" for run in sweep_runs):
         raise MissingFileError(f"{path}: no run of this sweep has finished")
     runs: list[RecordedRun] = []
-    for run in sorted(listed, key=lambda run: run.state != "finished"):
+    for run in sorted(sweep_runs, key=lambda run: run.state != "finished"):
         if run.state != "finished":
             runs.append(_unfinished(run, runs[0].result))
             continue
@@ -243,13 +243,13 @@ def runs_of_sweep(path: str, api: Any = None) -> list[RecordedRun]:  # noqa: ANN
 def _unfinished(run: Any, usual: RunResult) -> RecordedRun:  # noqa: ANN401  (wandb has no hints)
     """Return a run without results; what it did not state is that of a finished run."""
     config = (getattr(run, "config", None) or {}).get("config") or usual.config
-    stated: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "variant": getattr(run, "group", None) or usual.variant,
         "configs": [],
         "seed": config.get("seed_everything"),
     }
-    stated |= {name: run.summary[name] for name in stated if name in run.summary}
-    result = replace(usual, **stated, config=config, metrics={}, curves={}, costs={})
+    facts |= {name: run.summary[name] for name in facts if name in run.summary}
+    result = replace(usual, **facts, config=config, metrics={}, curves={}, costs={})
     return RecordedRun(result, source=str(run.name), unfinished=run.state)
 
 
@@ -294,8 +294,8 @@ def configurations_of(runs: Sequence[RecordedRun]) -> list[list[RecordedRun]]:
 
 def newest_configuration(groups: Sequence[list[RecordedRun]]) -> list[RecordedRun]:
     """Return the newest configuration with a run in the first searched path that has runs."""
-    first_place = min((run.place for group in groups for run in group), default=0)
-    candidates = [group for group in groups if any(run.place == first_place for run in group)]
+    first_index = min((run.path_index for group in groups for run in group), default=0)
+    candidates = [group for group in groups if any(run.path_index == first_index for run in group)]
     newest = [max(run.result.finished or "" for run in group) for group in candidates]
     return candidates[newest.index(max(newest))] if candidates else []
 

@@ -210,8 +210,8 @@ class TableSpec:
 
 def missing_result(place: str, name: str, known: Sequence[str], count: int) -> ConfigError:
     """Return the error for a curve or metric that none of ``count`` results of a table has."""
-    hint, listed = closest(name, known, most=3), ", ".join(known) or "nothing"
-    return ConfigError(f"{place}: none of its {count} results has it.{hint} They have {listed}")
+    hint, names = closest(name, known, most=3), ", ".join(known) or "nothing"
+    return ConfigError(f"{place}: none of its {count} results has it.{hint} They have {names}")
 
 
 @dataclass(frozen=True)

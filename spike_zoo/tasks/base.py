@@ -40,7 +40,7 @@ class ProfiledCall:
 
 
 class TaskModule(LightningModule):
-    """Base class of all task modules: evaluation, pictures, costs and checkpoints.
+    """Base class of all task modules: evaluation, images, costs and checkpoints.
 
     A task (a subclass) defines :meth:`make_metrics`, :meth:`evaluate`, :meth:`origins` and
     ``predict_step``. A method (a subclass of a task) calls ``save_hyperparameters()`` in its
@@ -86,21 +86,21 @@ class TaskModule(LightningModule):
         """
         return {"forward": lambda: self.predict_step(batch, 0)}
 
-    def check_data(self, served: LightningDataModule, stage: str) -> None:
+    def check_data(self, datamodule: LightningDataModule, stage: str) -> None:
         """Raise ConfigError for data that do not match the method, before anything is computed.
 
         The error states the setting of the data and its correct value.
 
         Args:
-            served: Datamodule of the run.
+            datamodule: Datamodule of the run.
             stage: Lightning's stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
         """
 
     def setup(self, stage: str) -> None:
         """Check the data and create the metrics of the evaluated splits."""
-        served = getattr(self._trainer, "datamodule", None)  # None without a trainer
-        if served is not None:
-            self.check_data(served, stage)
+        datamodule = getattr(self._trainer, "datamodule", None)  # None without a trainer
+        if datamodule is not None:
+            self.check_data(datamodule, stage)
         if stage != "predict" and not self.split_metrics:
             metrics = self.make_metrics()
             for split in EVALUATED_SPLITS:
@@ -277,10 +277,10 @@ class ClipModule(TaskModule):
 
     clip_length: int  # planes
 
-    def check_data(self, served: LightningDataModule, stage: str) -> None:
+    def check_data(self, datamodule: LightningDataModule, stage: str) -> None:
         """Raise ConfigError for clips of another length than the method takes."""
-        if hasattr(served, "clip_length"):
-            self.check_clip(served.clip_length)
+        if hasattr(datamodule, "clip_length"):
+            self.check_clip(datamodule.clip_length)
 
     def check_clip(self, planes: int) -> None:
         """Raise ConfigError for a clip of another length than the method takes."""

@@ -19,10 +19,10 @@ from spike_zoo.tasks.batch import SceneBatch, Split
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
     TRUTH,
+    CaptionedImages,
     Evaluation,
     MeasuredImage,
     Origin,
-    SamplePictures,
     playback,
 )
 
@@ -101,10 +101,10 @@ class CodingModule(TaskModule):
         names = [self.named(kind, point) for point in points for kind in kinds]
         return MetricCollection({name: MeanOfValues() for name in names}, compute_groups=False)
 
-    def check_data(self, served: LightningDataModule, stage: str) -> None:
+    def check_data(self, datamodule: LightningDataModule, stage: str) -> None:
         """Raise ConfigError for data that cut recordings into clips; states the right setting."""
         splits = {"fit": ("val", "test"), "validate": ("val",)}.get(stage, ("test",))
-        if not {*splits} <= {*getattr(served, "full_sequence_splits", ())}:
+        if not {*splits} <= {*getattr(datamodule, "full_sequence_splits", ())}:
             raise ConfigError(
                 f"data: {type(self).__name__} codes whole recordings; serve them by spike_zoo.data."
                 f"SceneDataModule with init_args.full_sequence_splits: [{', '.join(splits)}]"
@@ -130,7 +130,7 @@ class CodingModule(TaskModule):
 
     def evaluate(self, batch: SceneBatch, split: Split, batch_idx: int) -> Evaluation:
         """Code a batch at every rate point, add it to the metrics, and return its evaluation."""
-        samples: list[SamplePictures] = []
+        samples: list[CaptionedImages] = []
         measured: list[MeasuredImage] = []
         values: dict[str, list[Tensor]] = {}
         for scene in self.scenes(batch):
@@ -138,7 +138,7 @@ class CodingModule(TaskModule):
             measured += [MeasuredImage(o, o.plane, scene.rate_scale) for o in self._origins(scene)]
             for name, scene_values in self._measure(split, scene, points).items():
                 values.setdefault(name, []).append(scene_values)
-            samples += self._pictures(scene, points)
+            samples += self._images(scene, points)
         metrics = cast("MetricCollection", self.split_metrics[split])
         self.log_means(split, {name: cast("MeanOfValues", metrics[name]) for name in values})
         columns = {name: torch.cat(parts) for name, parts in values.items()}
@@ -200,8 +200,8 @@ class CodingModule(TaskModule):
     def _origins(self, scene: CodedScene) -> list[Origin]:
         return [Origin(scene.name, plane) for plane in scene.planes]
 
-    def _pictures(self, scene: CodedScene, points: Sequence[RatePoint]) -> Iterator[SamplePictures]:
-        """Yield the pictures of every image: playback, each rate point, the ground truth."""
+    def _images(self, scene: CodedScene, points: Sequence[RatePoint]) -> Iterator[CaptionedImages]:
+        """Yield the images of every measured plane: playback, each rate point, the ground truth."""
         by_caption = {
             f"{name}: {rates['bpp']:.4f} bpp": images
             for name, (rates, images) in zip(self.rate_points, points, strict=True)
@@ -213,7 +213,7 @@ class CodingModule(TaskModule):
             _, finest = decoded.popitem()
             strip = {f"playback, {PREVIEW_PLANES} planes": rate, **decoded}
             strip |= {RECONSTRUCTION: finest, TRUTH: scene.images[index]}
-            yield SamplePictures(origin, strip, f"{scene.name}-plane{plane}")
+            yield CaptionedImages(origin, strip, f"{scene.name}-plane{plane}")
 
 
 def rates_of(coded: CompressedRecording, shape: tuple[int, int, int]) -> dict[str, float]:

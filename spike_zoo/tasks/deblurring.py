@@ -21,10 +21,10 @@ from spike_zoo.tasks.batch import DeblurBatch, Split
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
     TRUTH,
+    CaptionedImages,
     Evaluation,
     MeasuredImage,
     Origin,
-    SamplePictures,
     playback,
 )
 from spike_zoo.tasks.exposures import (
@@ -92,10 +92,10 @@ class DeblurModule(ImageModule):
         times = [exposure.middle]
         return self.images_at(exposure.blur, exposure.spikes, times, exposure.span)[0]
 
-    def check_data(self, served: LightningDataModule, stage: str) -> None:
+    def check_data(self, datamodule: LightningDataModule, stage: str) -> None:
         """Raise ConfigError if the data have too few planes around an exposure for the windows."""
         least = self.longest_window(stage) // 2
-        margin = getattr(served, "margin", least)
+        margin = getattr(datamodule, "margin", least)
         if margin < least:
             raise ConfigError(
                 f"data.init_args.margin: {margin} planes before and after an exposure, the "
@@ -121,20 +121,20 @@ class DeblurModule(ImageModule):
 
     def evaluate(self, batch: DeblurBatch, split: Split, batch_idx: int) -> Evaluation:
         """Deblur a batch, add it to the metrics of a split, and return its evaluation."""
-        samples: list[SamplePictures] = []
+        samples: list[CaptionedImages] = []
         measured: list[MeasuredImage] = []
         values: list[dict[str, Tensor]] = []
         for exposure in exposures(batch):
             images = self.restore_exposure(exposure)
             stem = f"{exposure.name}-{batch_idx:04d}"
             if images is None:  # recording of a real camera, without ground truth
-                samples = samples or [exposure_pictures(exposure, stem, self.image_of(exposure)[0])]
+                samples = samples or [exposure_images(exposure, stem, self.image_of(exposure)[0])]
                 continue
             number = exposure.middle_image if len(images.restored) > 1 else 0
             values.append(self._measure(images, number, split))
             measured += measured_images(exposure, len(images.restored))
             pair = images.restored[number], images.truth[number]
-            samples = samples or [exposure_pictures(exposure, stem, *pair)]
+            samples = samples or [exposure_images(exposure, stem, *pair)]
         columns = {name: torch.cat([row[name] for row in values]) for name in (values or [{}])[0]}
         first = next(exposures(batch))
         return Evaluation(samples, measured, columns, partial(self._sequence, first))
@@ -150,15 +150,15 @@ class DeblurModule(ImageModule):
         return values
 
     @torch.inference_mode()
-    def _sequence(self, exposure: Exposure) -> list[SamplePictures]:
-        """Return pictures of an exposure in order of time, each with the blurry image."""
+    def _sequence(self, exposure: Exposure) -> list[CaptionedImages]:
+        """Return images of an exposure in order of time, each with the blurry image."""
         planes = spread_planes(*exposure.span, SEQUENCE)
         try:
             images = self.images_at(exposure.blur, exposure.spikes, planes, exposure.span)
         except ConfigError:  # a stage that trains one of several networks makes no images yet
             return []
         return [
-            SamplePictures(
+            CaptionedImages(
                 Origin(exposure.name, plane),
                 {BLURRY: exposure.blur[0], RECONSTRUCTION: image.float()},
                 f"{exposure.name}-{plane:06d}",
@@ -226,20 +226,20 @@ class DeblurModule(ImageModule):
         raise NotImplementedError
 
 
-def exposure_pictures(
+def exposure_images(
     exposure: Exposure, stem: str, deblurred: Tensor, truth: Tensor | None = None
-) -> SamplePictures:
-    """Return the pictures of one exposure, with the file name ``stem``."""
+) -> CaptionedImages:
+    """Return the images of one exposure, with the file name ``stem``."""
     rate = playback(exposure.spikes[0], exposure.rate_scale, exposure.middle, PREVIEW_PLANES)
-    pictures = {
+    images = {
         BLURRY: exposure.blur[0],
         f"playback, {PREVIEW_PLANES} planes": rate,
         RECONSTRUCTION: deblurred.float(),
     }
     if truth is not None:
-        pictures[TRUTH] = truth
+        images[TRUTH] = truth
     plane = exposure.planes[exposure.middle_image] if exposure.planes else exposure.middle
-    return SamplePictures(Origin(exposure.name, plane), pictures, stem)
+    return CaptionedImages(Origin(exposure.name, plane), images, stem)
 
 
 def measured_images(exposure: Exposure, count: int) -> list[MeasuredImage]:

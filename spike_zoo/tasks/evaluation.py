@@ -1,4 +1,4 @@
-"""Results of a validation or test step, read by the callbacks for records, pictures and videos."""
+"""Results of a validation or test step, read by the callbacks for records, images and videos."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Origin(NamedTuple):
     plane: int | None = None
 
 
-class SamplePictures(NamedTuple):
-    """Pictures of one sample by caption, ``(C, H, W)`` or ``(H, W)`` in [0, 1].
+class CaptionedImages(NamedTuple):
+    """Images of one sample by caption, ``(C, H, W)`` or ``(H, W)`` in [0, 1].
 
-    ``note`` is added to the caption, for tasks whose result is not a picture.
+    ``note`` is added to the caption, for tasks whose result is not an image.
     """
 
     origin: Origin
-    pictures: Mapping[str, Tensor]
+    images: Mapping[str, Tensor]
     stem: str  # file name without suffix
     note: str = ""
 
@@ -68,14 +68,14 @@ class Labels(NamedTuple):
 class Evaluation(NamedTuple):
     """Result of a validation or test step for one batch."""
 
-    #: pictures of samples, at least of the first sample of a batch that is not empty
-    samples: Sequence[SamplePictures]
+    #: images of samples, at least of the first sample of a batch that is not empty
+    samples: Sequence[CaptionedImages]
     measured: Sequence[MeasuredImage] = ()  #: all measured images, in order
     #: name of a metric without the split -> values ``(len(measured),)``
     values: Mapping[str, Tensor] = {}
-    #: Returns many pictures of the first sample in order of time, for tasks that turn one sample
+    #: Returns many images of the first sample in order of time, for tasks that turn one sample
     #: into a video. None if a video consists of the samples of one recording.
-    sequence: Callable[[], Sequence[SamplePictures]] | None = None
+    sequence: Callable[[], Sequence[CaptionedImages]] | None = None
     labels: Labels | None = None  #: classes of the measured samples, for classification tasks
 
 

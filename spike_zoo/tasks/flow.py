@@ -1,4 +1,4 @@
-"""Optical flow estimated by reconstruction methods: end-point errors and pictures."""
+"""Optical flow estimated by reconstruction methods: end-point errors and images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spike_zoo.errors import ConfigError, UsageError
-from spike_zoo.media.flow import flow_picture, longest
+from spike_zoo.media.flow import flow_image, longest
 from spike_zoo.metrics.flow import end_point_error, still_error
 from spike_zoo.tasks.batch import ReconstructionBatch
 
@@ -58,11 +58,11 @@ def field_errors(fields: Sequence[Tensor], truth: Tensor) -> dict[str, Tensor]:
     return errors
 
 
-def flow_pictures(flow: Tensor, truth: Tensor | None = None) -> dict[str, Tensor]:
-    """Return pictures of a flow ``(2, H, W)`` and, with its colour scale, of the true flow."""
+def flow_images(flow: Tensor, truth: Tensor | None = None) -> dict[str, Tensor]:
+    """Return images of a flow ``(2, H, W)`` and, with its colour scale, of the true flow."""
     largest = longest(flow if truth is None else truth)
-    pictures = {f"motion, up to {largest:.1f} px": flow_picture(flow, largest)}
-    return pictures if truth is None else {**pictures, "true motion": flow_picture(truth, largest)}
+    images = {f"flow, up to {largest:.1f} px": flow_image(flow, largest)}
+    return images if truth is None else {**images, "true flow": flow_image(truth, largest)}
 
 
 def _both_ways(measure: Callable[[Tensor, Tensor], Tensor], field: Tensor, truth: Tensor) -> Tensor:

@@ -146,7 +146,7 @@ class DecodedBitstream:
 
 _MAX_MARGIN: Final = 128  # planes
 _VERBS: Final = {
-    Reconstructs: "make pictures",
+    Reconstructs: "make images",
     Deblurs: "deblur",
     Classifies: "classify",
 }

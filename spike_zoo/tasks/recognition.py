@@ -22,9 +22,9 @@ from spike_zoo.tasks.base import ClipModule
 from spike_zoo.tasks.batch import LabelledBatch, Split
 from spike_zoo.tasks.clips import read_clip
 from spike_zoo.tasks.evaluation import (
+    CaptionedImages,
     Evaluation,
     Labels,
-    SamplePictures,
     SamplePrediction,
     playback,
 )
@@ -89,14 +89,14 @@ class ClassificationModule(ClipModule):
         """Return accuracy, and precision, recall and F1 over all classes and per class."""
         return recognition_metrics(self.classes)
 
-    def check_data(self, served: LightningDataModule, stage: str) -> None:
+    def check_data(self, datamodule: LightningDataModule, stage: str) -> None:
         """Raise ConfigError for clips of another length, unknown classes and other class names."""
-        super().check_data(served, stage)
-        if not (hasattr(served, "labels") and hasattr(served, "label_names")):
+        super().check_data(datamodule, stage)
+        if not (hasattr(datamodule, "labels") and hasattr(datamodule, "label_names")):
             return  # the datamodule does not state its classes before the first batch
-        for label, name in served.labels().items():
+        for label, name in datamodule.labels().items():
             self._check_label(label, name)
-        data_names = tuple(served.label_names)
+        data_names = tuple(datamodule.label_names)
         if self.label_names and data_names and data_names != self.label_names:
             raise ConfigError(
                 f"model.init_args.label_names: {', '.join(self.label_names)}, but the data's "
@@ -160,7 +160,7 @@ class ClassificationModule(ClipModule):
         names = [self.name_of(label) for label in range(self.classes)]
         features = self.features(batch) if split == "test" else None
         labels = Labels(truth.cpu(), predicted.cpu(), names, features)
-        return Evaluation([self._pictures(batch, probabilities)], measured, values, labels=labels)
+        return Evaluation([self._images(batch, probabilities)], measured, values, labels=labels)
 
     def log_epoch(self, split: Split) -> None:
         """Log the metrics over all classes and, in a test, per class."""
@@ -220,7 +220,7 @@ class ClassificationModule(ClipModule):
                 "the archive's, or correct the label"
             )
 
-    def _pictures(self, batch: LabelledBatch, probabilities: Tensor) -> SamplePictures:
+    def _images(self, batch: LabelledBatch, probabilities: Tensor) -> CaptionedImages:
         """Return the playback of a batch's first clip, with its predicted and true class."""
         origin, spikes = self.origins(batch)[0], batch["spikes"][0]
         predicted, truth = int(probabilities[0].argmax()), int(batch["label"][0])
@@ -228,5 +228,5 @@ class ClassificationModule(ClipModule):
         note = f"{self.name_of(predicted)} ({percent:.0f} %), truth {self.name_of(truth)}"
         rate = playback(spikes, batch["rate_scale"][0], len(spikes) // 2, PREVIEW_PLANES)
         times = math.ceil(PREVIEW_WIDTH / rate.shape[1])
-        picture = rate.repeat_interleave(times, 0).repeat_interleave(times, 1)
-        return SamplePictures(origin, {note: picture}, f"{origin.name}-plane{origin.plane}", note)
+        image = rate.repeat_interleave(times, 0).repeat_interleave(times, 1)
+        return CaptionedImages(origin, {note: image}, f"{origin.name}-plane{origin.plane}", note)

@@ -21,12 +21,12 @@ from spike_zoo.tasks.clips import ClipReconstruction
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
     TRUTH,
+    CaptionedImages,
     Evaluation,
     MeasuredImage,
-    SamplePictures,
     playback,
 )
-from spike_zoo.tasks.flow import field_errors, flow_pictures
+from spike_zoo.tasks.flow import field_errors, flow_images
 
 HELD_OUT_ERROR = "heldout_mse"
 """Metric of data without images: mean squared error minus that of the method of the targets."""
@@ -83,14 +83,16 @@ class ReconstructionModule(ClipReconstruction, ClipModule, ImageModule):
         self.measure_speeds(split, batch["name"], values)
         truth = batch.get("flow")
         if fields and truth is not None:
-            self._measure_motion(split, batch["name"], fields, truth)
+            self._measure_fields(split, batch["name"], fields, truth)
         measured = self.measured_clips(batch)
         samples = []
         for index, ((origin, *_), image) in enumerate(zip(measured, images, strict=True)):
-            pictures = self.pictures(batch, index, image)
+            by_caption = self.captioned_images(batch, index, image)
             if fields and truth is not None:
-                pictures = {**flow_pictures(fields[0][index][0], truth[index][0]), **pictures}
-            samples.append(SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}"))
+                by_caption = {**flow_images(fields[0][index][0], truth[index][0]), **by_caption}
+            samples.append(
+                CaptionedImages(origin, by_caption, f"{origin.name}-plane{origin.plane}")
+            )
         return Evaluation(samples, measured, values)
 
     def flow_evaluation(
@@ -101,27 +103,29 @@ class ReconstructionModule(ClipReconstruction, ClipModule, ImageModule):
         truth: Tensor,
         inputs: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> Evaluation:
-        """Measure the flows that have any ground truth, and return metrics and pictures.
+        """Measure the flows that have any ground truth, and return metrics and images.
 
         Args:
             split: Split of the metrics.
             images: Image of each flow.
             flows: ``(N, 2, H, W)`` in pixels.
             truth: ``(N, 2, H, W)``, NaN where unknown.
-            inputs: Further pictures of each flow by caption, ``(N, C, H, W)``.
+            inputs: Further images of each flow by caption, ``(N, C, H, W)``.
         """
         has_truth = torch.isfinite(truth).all(dim=1).flatten(1).any(dim=1)
-        places = has_truth.nonzero()[:, 0].tolist()
-        if not places:
+        indices = has_truth.nonzero()[:, 0].tolist()
+        if not indices:
             return Evaluation(())
-        measured = [images[place] for place in places]
+        measured = [images[index] for index in indices]
         values = self.measure(split, flows[has_truth], truth[has_truth])
         self.measure_speeds(split, [image.origin.name for image in measured], values)
         samples = []
-        for place, (origin, *_) in zip(places, measured, strict=True):
-            pictures = {caption: tensor[place] for caption, tensor in inputs.items()}
-            pictures |= flow_pictures(flows[place], truth[place])
-            samples.append(SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}"))
+        for index, (origin, *_) in zip(indices, measured, strict=True):
+            by_caption = {caption: tensor[index] for caption, tensor in inputs.items()}
+            by_caption |= flow_images(flows[index], truth[index])
+            samples.append(
+                CaptionedImages(origin, by_caption, f"{origin.name}-plane{origin.plane}")
+            )
         return Evaluation(samples, measured, values)
 
     def _held_out_errors(self, batch: ReconstructionBatch, images: Tensor) -> Tensor:
@@ -147,7 +151,7 @@ class ReconstructionModule(ClipReconstruction, ClipModule, ImageModule):
         super().log_epoch(split)
         self.log_dict(error_ratios(self.trainer.callback_metrics))
 
-    def _measure_motion(
+    def _measure_fields(
         self, split: Split, names: Sequence[str], fields: Sequence[Tensor], truth: Tensor
     ) -> None:
         """Log the mean errors of flow fields over the images with known flow."""
@@ -170,12 +174,16 @@ class ReconstructionModule(ClipReconstruction, ClipModule, ImageModule):
             if chosen and metric in values:
                 self.log_means(split, {f"{metric}_{speed}": values[metric][chosen]})
 
-    def pictures(self, batch: ReconstructionBatch, index: int, image: Tensor) -> dict[str, Tensor]:
-        """Return the pictures of one sample and its image; reconstruction and truth are last."""
+    def captioned_images(
+        self, batch: ReconstructionBatch, index: int, image: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the images of one sample and its image; reconstruction and truth are last."""
         spikes = batch["spikes"][index]
         rate = playback(spikes, batch["rate_scale"][index], len(spikes) // 2, PREVIEW_PLANES)
-        pictures = {f"playback, {PREVIEW_PLANES} planes": rate, RECONSTRUCTION: image}
-        return pictures if "hidden_spikes" in batch else {**pictures, TRUTH: batch["image"][index]}
+        by_caption = {f"playback, {PREVIEW_PLANES} planes": rate, RECONSTRUCTION: image}
+        return (
+            by_caption if "hidden_spikes" in batch else {**by_caption, TRUTH: batch["image"][index]}
+        )
 
 
 class LoadedReconstruction(ReconstructionModule):

@@ -52,13 +52,13 @@ def keep_rows_before(path: Path, step: int) -> None:
     """Remove the rows of a log from a step on, and a truncated last row, if the log exists."""
     rows = _read_rows(path) if path.is_file() else []
     steps = [row.get("step") or "" for row in rows]
-    kept = [
+    remaining = [
         row
         for row, text in zip(rows, steps, strict=True)
         if text.isdigit() and int(text) < step and None not in row.values()
     ]
-    if len(kept) < len(rows):
-        write_rows(path, kept, list(rows[0]))
+    if len(remaining) < len(rows):
+        write_rows(path, remaining, list(rows[0]))
 
 
 def last_values(path: Path) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Callbacks and loggers of every run: saved configuration, checks, pictures, CSV and W&B."""
+"""Callbacks and loggers of every run: saved configuration, checks, images, CSV and W&B."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spike_zoo.training.csv_logger import AppendingCSVLogger
 from spike_zoo.training.divergence import WarnOfConstantImages
 from spike_zoo.training.evaluation import PerImageMetrics, PredictionFiles
 from spike_zoo.training.folders import RUN_DIR_VARIABLE
-from spike_zoo.training.images import ConfusionPicture, FeatureMap, SampleImages, SampleVideo
+from spike_zoo.training.images import ConfusionImage, FeatureMap, SampleImages, SampleVideo
 from spike_zoo.training.initial_weights import CKPT_PATH
 from spike_zoo.training.planning import dumped
 from spike_zoo.training.provenance import versions
@@ -88,10 +88,10 @@ def evaluation_callbacks(verb: str | None, out: Path) -> list[Callback]:
 
 
 def measuring_callbacks(out: Path) -> list[Callback]:
-    """Return the callbacks that measure a test and write its pictures into ``out``."""
+    """Return the callbacks that measure a test and write its images into ``out``."""
     images = out / "images"
-    pictures = [SampleImages(images), SampleVideo(images), ConfusionPicture(out), FeatureMap(out)]
-    return [CostMeter(), *pictures, PerImageMetrics(out)]
+    callbacks = [SampleImages(images), SampleVideo(images), ConfusionImage(out), FeatureMap(out)]
+    return [CostMeter(), *callbacks, PerImageMetrics(out)]
 
 
 def configure_loggers(given: Any, folder: Path) -> None:  # noqa: ANN401  (parsed arguments)
@@ -107,10 +107,12 @@ def configure_loggers(given: Any, folder: Path) -> None:  # noqa: ANN401  (parse
                 "logger from the configuration"
             )
         if "save_dir" in arguments:
-            stated = arguments["save_dir"]
-            if stated is not None and not folder.absolute().is_relative_to(Path(stated).absolute()):
+            save_dir = arguments["save_dir"]
+            if save_dir is not None and not folder.absolute().is_relative_to(
+                Path(save_dir).absolute()
+            ):
                 print(
-                    f"{name}: writes into {folder}, as all loggers; save_dir {stated} is not used"
+                    f"{name}: writes into {folder}, as all loggers; save_dir {save_dir} is not used"
                 )
             arguments["save_dir"] = str(folder)
         if arguments.get("name") == "lightning_logs":  # Lightning's default

@@ -130,8 +130,8 @@ class StopAtDivergence(_BufferCopies):
             parts.append(f"Logged values that are not finite: {', '.join(terms)}.")
         if self._names:
             parts.append(f"Recordings of the batch: {', '.join(self._names)}.")
-        kept = f"The last good checkpoint is {self.last}." if self.last.is_file() else ""
-        return DivergenceError(" ".join([*parts, kept or "No checkpoint was saved yet.", _WAY_OUT]))
+        hint = f"The last good checkpoint is {self.last}." if self.last.is_file() else ""
+        return DivergenceError(" ".join([*parts, hint or "No checkpoint was saved yet.", _WAY_OUT]))
 
 
 class SkipDivergedUpdates(_BufferCopies):
@@ -201,7 +201,7 @@ class WarnOfConstantImages(EvaluationCallback):
     def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, batch_idx: int) -> None:
         """Count the images of a batch."""
         for sample in evaluation.samples:
-            if (image := sample.pictures.get(RECONSTRUCTION)) is not None:
+            if (image := sample.images.get(RECONSTRUCTION)) is not None:
                 low, high = torch.aminmax(image)
                 self._images += 1
                 self._constant += bool(high - low < _CONSTANT)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lightning import Callback
 from lightning.pytorch.callbacks import BasePredictionWriter
 
-from spike_zoo.media.pictures import save_picture
+from spike_zoo.media.images import save_image
 from spike_zoo.tasks.base import TaskModule, all_gather_objects
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.training.csv_logger import write_rows
@@ -138,7 +138,7 @@ class PredictionFiles(BasePredictionWriter):
             if image is not None:
                 plane = number if origin.plane is None else origin.plane
                 path = self.folder / f"{plain_name(origin.name)}-{plane:06d}.png"
-                save_picture(image.float(), path, overwrite=True, is_result=True)
+                save_image(image.float(), path, overwrite=True, is_result=True)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the values of all processes atomically, each sample once.

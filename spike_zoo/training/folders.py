@@ -106,7 +106,7 @@ def check_no_predictions(out: Path) -> None:
     if any(out.glob("*.png")) or (out / PREDICTIONS_FILENAME).exists():
         raise ExistingFileError.at(
             out,
-            "contains the pictures of an earlier prediction; choose another --run_dir, or remove "
+            "contains the images of an earlier prediction; choose another --run_dir, or remove "
             "the folder",
         )
 

@@ -1,4 +1,4 @@
-"""Sample pictures of evaluations; video, confusion matrix and t-SNE map of a test."""
+"""Sample images of evaluations; video, confusion matrix and t-SNE map of a test."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
 
 from spike_zoo.media.charts import confusion_chart, map_chart
-from spike_zoo.media.pictures import save_picture, side_by_side, to_bytes
+from spike_zoo.media.images import save_image, side_by_side, to_bytes
 from spike_zoo.media.video import save_video
-from spike_zoo.tasks.evaluation import RECONSTRUCTION, TRUTH, SamplePictures
+from spike_zoo.tasks.evaluation import RECONSTRUCTION, TRUTH, CaptionedImages
 from spike_zoo.training.evaluation import EvaluationCallback
 from spike_zoo.training.result import (
     CONFUSION_FILENAME,
-    CONFUSION_PICTURE,
+    CONFUSION_IMAGE,
     FEATURE_MAP,
     RECONSTRUCTIONS,
     TRUTHS,
@@ -40,7 +40,7 @@ PERPLEXITY = 30  # t-SNE's perplexity, scikit-learn's default
 
 
 class SampleImages(EvaluationCallback):
-    """Save reconstructions of the same samples at every evaluation as strips of pictures.
+    """Save reconstructions of the same samples at every evaluation as strips of images.
 
     Strips are logged to W&B, with recording and plane in the caption, and to TensorBoard. The
     samples are spread evenly over the split. A test also writes each reconstruction and its ground
@@ -68,14 +68,14 @@ class SampleImages(EvaluationCallback):
         sample, split = evaluation.samples[0], "test" if trainer.testing else "val"
         step = "" if trainer.testing else f"-step{trainer.global_step:07d}"
         path = self.folder / f"{split}-{number}{step}.png"
-        strip = side_by_side(list(sample.pictures.values()), list(sample.pictures))
-        save_picture(strip, path, overwrite=True)
-        log_picture(trainer, f"{split}/sample_{number}", path, strip, sample.caption)
-        if not trainer.testing or TRUTH not in sample.pictures:
+        strip = side_by_side(list(sample.images.values()), list(sample.images))
+        save_image(strip, path, overwrite=True)
+        log_image(trainer, f"{split}/sample_{number}", path, strip, sample.caption)
+        if not trainer.testing or TRUTH not in sample.images:
             return  # nothing to compare between runs
         for kind, caption in {RECONSTRUCTIONS: RECONSTRUCTION, TRUTHS: TRUTH}.items():
             path = self.folder / kind / f"{plain_name(sample.stem)}.png"
-            save_picture(sample.pictures[caption].float(), path, overwrite=True)
+            save_image(sample.images[caption].float(), path, overwrite=True)
 
     def _number(self, batches: Sequence[int | float], batch_idx: int) -> int | None:
         """Return the number of the chosen sample that a batch starts with, or None."""
@@ -102,25 +102,25 @@ class SampleVideo(EvaluationCallback):
     def reset(self) -> None:
         """Clear the data of an earlier test."""
         self._images: list[NDArray[Any]] = []
-        self._samples: list[SamplePictures] = []
+        self._samples: list[CaptionedImages] = []
         self._is_complete = False
 
     def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, batch_idx: int) -> None:
-        """Add the pictures of the batch that belong to the first recording."""
+        """Add the images of the batch that belong to the first recording."""
         if self._is_complete or not trainer.is_global_zero:
             return
         if evaluation.sequence is not None:
             self._is_complete = True
             for sample in evaluation.sequence():
-                self._add(sample, list(sample.pictures))
+                self._add(sample, list(sample.images))
             return
         for sample in evaluation.samples:
             name = self._samples[0].origin.name if self._samples else sample.origin.name
             if sample.origin.name != name or len(self._samples) >= MAX_IMAGES:
                 self._is_complete = True
                 return
-            if RECONSTRUCTION in sample.pictures:  # not in classification
-                captions = [c for c in (RECONSTRUCTION, TRUTH) if c in sample.pictures]
+            if RECONSTRUCTION in sample.images:  # not in classification
+                captions = [c for c in (RECONSTRUCTION, TRUTH) if c in sample.images]
                 self._add(sample, captions)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -140,16 +140,14 @@ class SampleVideo(EvaluationCallback):
                     format=["mp4"],
                 )
 
-    def _add(self, sample: SamplePictures, captions: list[str]) -> None:
-        pictures = [sample.pictures[caption] for caption in captions]
-        self._images.append(to_bytes(side_by_side(pictures, captions)))
+    def _add(self, sample: CaptionedImages, captions: list[str]) -> None:
+        images = [sample.images[caption] for caption in captions]
+        self._images.append(to_bytes(side_by_side(images, captions)))
         self._samples.append(sample)
 
 
-def log_picture(
-    trainer: Trainer, key: str, path: Path, picture: NDArray[Any], caption: str
-) -> None:
-    """Log a picture ``(C, H, W)`` and its file to W&B and TensorBoard.
+def log_image(trainer: Trainer, key: str, path: Path, image: NDArray[Any], caption: str) -> None:
+    """Log an image ``(C, H, W)`` and its file to W&B and TensorBoard.
 
     TensorBoard has no captions, so the caption is part of its key.
     """
@@ -158,14 +156,14 @@ def log_picture(
         if isinstance(logger, WandbLogger):
             logger.log_image(key, [str(path)], step=step, caption=[caption])
         elif isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image(f"{key}/{caption}", picture, step)
+            logger.experiment.add_image(f"{key}/{caption}", image, step)
 
 
-class ConfusionPicture(EvaluationCallback):
+class ConfusionImage(EvaluationCallback):
     """Write ``confusion.csv`` and ``images/confusion.png``: a row of counts for each true class.
 
     The classes are those of the module's evaluations; a task without classes writes nothing. The
-    picture is logged to W&B and TensorBoard.
+    image is logged to W&B and TensorBoard.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -188,7 +186,7 @@ class ConfusionPicture(EvaluationCallback):
         np.add.at(self._counts, (labels.truth.cpu().numpy(), labels.predicted.cpu().numpy()), 1)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write each file atomically and log the picture."""
+        """Write each file atomically and log the image."""
         if self._counts is None or not trainer.is_global_zero:
             return
         with (
@@ -200,10 +198,10 @@ class ConfusionPicture(EvaluationCallback):
             writer.writerow(["truth", *self._names])
             for name, row in zip(self._names, self._counts.tolist(), strict=True):
                 writer.writerow([name, *row])
-        chart, path = confusion_chart(self._counts, self._names), self.folder / CONFUSION_PICTURE
-        save_picture(chart, path, overwrite=True)
+        chart, path = confusion_chart(self._counts, self._names), self.folder / CONFUSION_IMAGE
+        save_image(chart, path, overwrite=True)
         caption = f"{np.trace(self._counts)} of {self._counts.sum()} correct"
-        log_picture(trainer, "test/confusion", path, np.moveaxis(chart, -1, 0), caption)
+        log_image(trainer, "test/confusion", path, np.moveaxis(chart, -1, 0), caption)
 
 
 class FeatureMap(EvaluationCallback):
@@ -211,7 +209,7 @@ class FeatureMap(EvaluationCallback):
 
     Features and classes are those of the module's evaluations; a method without features writes
     nothing. If there are more than ``most`` samples, the map shows samples spread evenly over the
-    test. The picture is logged to W&B and TensorBoard.
+    test. The image is logged to W&B and TensorBoard.
 
     Source: van der Maaten and Hinton, *Visualizing Data using t-SNE*, JMLR 2008.
     """
@@ -243,21 +241,23 @@ class FeatureMap(EvaluationCallback):
         samples = sum(map(len, self._features))
         if samples < MIN_SAMPLES:
             return
-        kept = np.unique(np.linspace(0, samples - 1, min(samples, self.most)).round().astype(int))
+        selection = np.unique(
+            np.linspace(0, samples - 1, min(samples, self.most)).round().astype(int)
+        )
         features, classes, are_wrong = (
-            np.concatenate(parts)[kept]
+            np.concatenate(parts)[selection]
             for parts in (self._features, self._classes, self._are_wrong)
         )
         if not np.isfinite(features).all():  # no error: a diverged run must keep its record
             rank_zero_warn(f"{FEATURE_MAP} is left out: some of the features are not finite")
             return
-        title = f"t-SNE of the features of {len(kept)} samples"
-        if len(kept) < samples:
+        title = f"t-SNE of the features of {len(selection)} samples"
+        if len(selection) < samples:
             title += f" of {samples}"
         chart = map_chart(tsne_embedding(features), classes, self._names, are_wrong, title)
         path = self.folder / FEATURE_MAP
-        save_picture(chart, path, overwrite=True)
-        log_picture(trainer, "test/tsne", path, np.moveaxis(chart, -1, 0), title)
+        save_image(chart, path, overwrite=True)
+        log_image(trainer, "test/tsne", path, np.moveaxis(chart, -1, 0), title)
 
 
 def tsne_embedding(features: NDArray[np.float32]) -> NDArray[np.float32]:

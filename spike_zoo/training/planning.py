@@ -123,10 +123,10 @@ def fill_in(config: Any, plan: Plan) -> None:  # noqa: ANN401  (jsonargparse's N
             holder[name] = _matching(planned_files.get(pattern, pattern), key)
 
 
-def defaults_of(config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
-    """Return dotted key -> value of the settings at their default; ``stated`` is without them."""
+def defaults_of(config: dict[str, Any], explicit: dict[str, Any]) -> dict[str, Any]:
+    """Return dotted key -> value of the settings at their default; ``explicit`` is without them."""
     trainer = config.get("trainer", {})
-    result = {f"trainer.{k}": v for k, v in trainer.items() if k not in stated.get("trainer", {})}
+    result = {f"trainer.{k}": v for k, v in trainer.items() if k not in explicit.get("trainer", {})}
     for part in ("model", "data"):
         defaults = dict(leaves(argument_defaults(config[part]["class_path"])))
         for key, value in leaves(config[part].get("init_args") or {}):
@@ -144,9 +144,9 @@ def _matching(pattern: str, name: str) -> str:
             "'python -m spike_zoo sweep' runs what a sweep needs first"
         )
     if len(files) > 1:
-        listed = ", ".join(map(str, files))
+        names = ", ".join(map(str, files))
         raise ConfigError(
-            f"{pattern}: {name} matches several files: {listed}; name one of them, or remove runs "
+            f"{pattern}: {name} matches several files: {names}; name one of them, or remove runs "
             "of older configurations"
         )
     return str(files[0])

@@ -170,8 +170,8 @@ def _flat(error: BaseException) -> str:
     if denied := re.search(r"Importing '([^']+)' is not allowed", str(error)):
         return f"--safe does not allow {denied[1]!r}; leave --safe out if you trust its code"
     lines = [line.strip(" -\t") for line in str(error).splitlines()]
-    kept = [line for line in lines if line and not line.startswith(("Parser key", "Given value"))]
-    text = "; ".join(kept) or type(error).__name__
+    texts = [line for line in lines if line and not line.startswith(("Parser key", "Given value"))]
+    text = "; ".join(texts) or type(error).__name__
     return text.replace("a typing.Literal", "one of ").replace("typing.", "")[:400]
 
 

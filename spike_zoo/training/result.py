@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 FILENAME = "result.json"
-#: Folders of a test's pictures below ``images``; each picture is named after its sample.
+#: Folders of a test's images below ``images``; each image is named after its sample.
 RECONSTRUCTIONS, TRUTHS = "reconstructions", "truths"
 PER_IMAGE_FILENAME = "per_image.csv"  # metrics of each test image
 PREDICTIONS_FILENAME = "predictions.csv"
 #: Files that a test of recognition writes into the run's folder.
 CONFUSION_FILENAME = "confusion.csv"
-CONFUSION_PICTURE, FEATURE_MAP = "images/confusion.png", "images/tsne.png"
+CONFUSION_IMAGE, FEATURE_MAP = "images/confusion.png", "images/tsne.png"
 FORWARD = "forward"  # the cost that every method has: one reconstruction
 #: The cost of one reconstruction, repeated at the top level of a record.
 COST_FIELDS = ("macs", "image_size", "seconds_per_image")
@@ -184,8 +184,8 @@ class RunResult:
                 )
                 for name, item in content["costs"].items()
             }
-            listed = content.get("curves") or {}
-            fields["curves"] = {name: as_curve(points) for name, points in listed.items()}
+            curves = content.get("curves") or {}
+            fields["curves"] = {name: as_curve(points) for name, points in curves.items()}
         except (AttributeError, IndexError, TypeError, ValueError) as error:
             raise FormatError(f"{what} has damaged costs or curves ({error})", path=path) from error
         return cls(**fields)

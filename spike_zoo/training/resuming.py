@@ -96,8 +96,8 @@ def check_has_optimizer(checkpoint: Path) -> None:
 
 def explicit_arguments(arguments: Sequence[str]) -> set[str]:
     """Return the dotted names of the model's arguments that are options of a command line."""
-    stated = (re.match(r"--model\.(?:init_args\.)?([\w.]+)", argument) for argument in arguments)
-    return {match[1] for match in stated if match is not None}
+    options = (re.match(r"--model\.(?:init_args\.)?([\w.]+)", argument) for argument in arguments)
+    return {match[1] for match in options if match is not None}
 
 
 def copy_model_arguments(model: Namespace, checkpoint: Path, explicit: set[str]) -> bool:
@@ -285,9 +285,11 @@ class SettingsOfThisRun(Callback):
             _check_settings(schedule, settings, str(trainer.ckpt_path))
         others = [s.optimizer for s in schedules if not isinstance(s, RunSchedule)]
         for optimizer, groups in zip(trainer.optimizers, self._groups, strict=True):
-            kept = _SCHEDULED if optimizer in others else set()
+            fixed_keys = _SCHEDULED if optimizer in others else set()
             for group, settings in zip(optimizer.param_groups, groups, strict=True):
-                group.update({key: value for key, value in settings.items() if key not in kept})
+                group.update(
+                    {key: value for key, value in settings.items() if key not in fixed_keys}
+                )
 
 
 def _settings(schedule: Any) -> dict[str, Any]:  # noqa: ANN401  (torch's kinds have no common base)

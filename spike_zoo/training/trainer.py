@@ -366,13 +366,13 @@ class ZooCLI(LightningCLI):
             is_resumed=self.resumes,
             has_images=getattr(self.datamodule, "targets", None) is None,
         )
-        pictures = SampleImages(self.out / "images")
+        samples = SampleImages(self.out / "images")
         rates = [LearningRateMonitor(logging_interval="step")] if trainer["logger"] else []
         callbacks: list[Callback] = [StopAtDivergence(self.run_dir / FOLDER / LAST)]
         if self._get(self.config, CKPT_PATH) and (self.is_longer or not self.resumes):
             callbacks.append(resuming.SettingsOfThisRun())
         callbacks += [WarnOfConstantImages(), self.clock, self.stopper, checkpoints.ExactResume()]
-        return [*callbacks, pictures, *rates, *checkpointing]
+        return [*callbacks, samples, *rates, *checkpointing]
 
 
 def _settings(

@@ -85,14 +85,14 @@ def is_companion(name: str) -> bool:
     return name.startswith(".") or name.endswith("~") or name.lower() in _COMPANIONS
 
 
-def listed(folder: Path, pattern: str = "*") -> list[Path]:
+def folder_entries(folder: Path, pattern: str = "*") -> list[Path]:
     """Return files and folders by a pattern such as ``*/spike/*.dat``, in natural order.
 
     Companion files (:func:`is_companion`) and folders are left out.
     """
     paths = folder.glob(pattern)
-    kept = (p for p in paths if not any(map(is_companion, p.relative_to(folder).parts)))
-    return sorted(kept, key=natural_order)
+    remaining = (p for p in paths if not any(map(is_companion, p.relative_to(folder).parts)))
+    return sorted(remaining, key=natural_order)
 
 
 def entries_below(root: Path) -> list[Path]:

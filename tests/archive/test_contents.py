@@ -52,7 +52,7 @@ def path(tmp_path: Path) -> Path:
         writer.add("labelled", plain_take(0, label=7), split="train")
         writer.add("bare", plain_take(1), split="test")
         writer.add("unscaled", plain_take(2, label=0, scale=None), split="train")
-        writer.add("pictures", make_take(3), split="train")
+        writer.add("images", make_take(3), split="train")
         writer.add("moving", make_take(4, motion=make_motion(), blur=None, blur_span=None))
     return tmp_path / "a.h5"
 
@@ -77,13 +77,13 @@ def table_of(path: Path) -> dict[str, Facts]:
 
 
 def test_the_table_agrees_with_the_recordings(path: Path) -> None:
-    assert set(table_of(path)) == {"labelled", "bare", "unscaled", "pictures", "moving"}
+    assert set(table_of(path)) == {"labelled", "bare", "unscaled", "images", "moving"}
     assert table_of(without_table(path)) == {}
     assert contents_of(path) == contents_of(without_table(path))
     assert SpikeArchive(path).facts("labelled") == Facts((5, 6, 9), 0.6, 7)
     assert SpikeArchive(path).facts("unscaled") == Facts((5, 6, 9), None, 0)
     assert SpikeArchive(path).facts("moving") == Facts(
-        (37, 12, 21), 0.6, 4, (5, 15, 15), (12, 21), has_motion=True
+        (37, 12, 21), 0.6, 4, (5, 15, 15), (12, 21), has_flow=True
     )
     assert SpikeArchive(path).verify() == SpikeArchive(without_table(path)).verify()
 
@@ -109,7 +109,7 @@ def test_a_valid_table_replaces_opening_the_recordings(
     [
         (lambda file: file["recordings/bare"].attrs.__setitem__("rate_scale", 0.7), True),
         (lambda file: file["recordings/labelled/labels/class"].__setitem__((), 8), True),
-        (lambda file: file["recordings/pictures/images"].__setitem__((0, 0, 0), 1), True),
+        (lambda file: file["recordings/images/images"].__setitem__((0, 0, 0), 1), True),
         (lambda file: file["recordings/bare"].attrs.__setitem__("operator", "Ada"), False),
         (lambda file: file.move("recordings/labelled", "recordings/lab"), True),
         (lambda file: file["splits"].__setitem__("val", ["bare"]), True),
@@ -191,7 +191,7 @@ def takes(tmp_path: Path) -> Path:
     return write_archive(tmp_path / "takes.h5")
 
 
-def test_pictures_labels_and_calibration_have_separate_checksums(takes: Path) -> None:
+def test_images_labels_and_calibration_have_separate_checksums(takes: Path) -> None:
     add_annotations(takes, "take0")
     labels = ("boxes", "boxes_index", "class", "class_index", "flow", "mood")
     assert checked_datasets(Hdf5File(takes), TAKE) == [

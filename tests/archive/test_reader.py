@@ -246,7 +246,7 @@ def test_motion_is_read_back_whole_and_cropped(tmp_path: Path) -> None:
         np.testing.assert_array_equal(crop, motion[2, :, 1:5, 8:20])
         stored: Any = archive.take("a").motion
         np.testing.assert_array_equal(stored, motion)
-        assert [archive.facts(name).has_motion for name in "ab"] == [True, False]
+        assert [archive.facts(name).has_flow for name in "ab"] == [True, False]
         assert archive.take("b").motion is None
         with pytest.raises(MissingItemError, match="b has no motion"):
             archive.motion("b")

@@ -295,7 +295,7 @@ def test_changes_to_a_take_of_another_archive_are_written(tmp_path: Path) -> Non
     part = replace(other, label=take.label, recording=planes, blur=None, blur_span=None)
     new = SpikeArchive(write_takes(tmp_path / "new.h5", {"other": other, "part": part}))
     assert new.label("other") == 5
-    assert new.picture_sizes("other") == [(24, 42)]  # the blurry image alone
+    assert new.image_sizes("other") == [(24, 42)]  # the blurry image alone
     new.close()
     with h5py.File(new.path) as file:
         np.testing.assert_array_equal(file["recordings/other/labels/boxes_index"], [4, 9])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # raised by the exporters of torch
-SIZES = {"stir-small": (64, 80), "ssdm-student": (24, 32), "sci": (48, 64)}
+SIZES = {"stir": (64, 80), "ssdm-student": (24, 32), "sci": (48, 64)}
 
 
 class Mean(ReconstructionModule):
@@ -119,5 +119,5 @@ def test_methods_without_a_network_and_invalid_options_are_rejected(
         write_graph(Mean(), tmp_path / "x.trt", height=16, width=16)
     with pytest.raises(UsageError, match="at least 16"):
         write_graph(Mean(), tmp_path / "x.pt2", height=8, width=16)
-    assert main(["export", "stir-small", str(tmp_path / "a.onnx"), "--half"]) == 2
+    assert main(["export", "stir", str(tmp_path / "a.onnx"), "--half"]) == 2
     assert "--half" in capsys.readouterr().err

@@ -53,8 +53,8 @@ def test_a_shipped_name_gives_a_module_in_evaluation_mode() -> None:
 def test_an_unknown_name_is_rejected_with_the_shipped_names() -> None:
     with pytest.raises(MissingFileError, match=r"tif: neither a file nor .* tfp, tfi, tfstp"):
         spike_zoo.load("tif")
-    with pytest.raises(MissingFileError, match=r"Did you mean 'stir-small'\?"):
-        spike_zoo.load("stir_small")
+    with pytest.raises(MissingFileError, match=r"Did you mean 'stir-aligned'\?"):
+        spike_zoo.load("stir_aligned")
 
 
 def test_a_folder_without_an_export_is_rejected(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 import spike_zoo
-from spike_zoo.media import load_picture
+from spike_zoo.media import load_image
 from spike_zoo.methods.classical import tfi
 from spike_zoo.methods.sci.codec.frames import encode_frames
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
@@ -42,7 +42,7 @@ CLIPS = [
 
 
 #: Limit in bytes; that of other weights is 3.5e6.
-MAX_BYTES = {"sci": 8e6, "stir": 11e6}
+MAX_BYTES = {"sci": 8e6, "stir-aligned": 11e6}
 
 
 @pytest.mark.parametrize("name", shipped_weights())
@@ -57,7 +57,7 @@ def test_shipped_weights_are_small_and_contain_their_configuration(name: str) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "margin"), [("stir-small", 1.0), ("stir", 2.0)])
+@pytest.mark.parametrize(("name", "margin"), [("stir", 1.0), ("stir-aligned", 2.0)])
 @pytest.mark.parametrize(("clip", "truth", "rows", "decibels", "similarity"), CLIPS)
 def test_stir_exceeds_the_best_classical_method_on_unseen_clips(
     shared: Path,
@@ -73,7 +73,7 @@ def test_stir_exceeds_the_best_classical_method_on_unseen_clips(
     assert isinstance(module, ReconstructionModule)
     recording = spike_zoo.read_recording(shared / "data" / clip, height=250, width=400)
     image = module.reconstruct(recording, [150], rate_scale=0.6)
-    target = torch.from_numpy(load_picture(shared / "data" / truth))[None]
+    target = torch.from_numpy(load_image(shared / "data" / truth))[None]
     actual, expected = image[:, :, :rows], target[:, :, :rows]
     assert psnr(actual, expected).item() > decibels + margin
     assert ssim_uniform7(actual, expected).item() > similarity
@@ -155,9 +155,9 @@ def test_p_frames_of_a_static_scene_cost_few_bits_and_lose_no_quality(quality: i
     image = torch.from_numpy(np.minimum.outer(row, row[::-1]).copy())
     features = [image.expand(1, 3, -1, -1)] * 9
     symbols, decoded, bits = RateEstimator(is_exact=True), [], []
-    options = {"estimation": codec.motion, "weight": codec.lambdas[quality]}
+    options = {"estimation": codec.motion, "weight": codec.rd_weights[quality]}
     with torch.inference_mode():
-        for frame in encode_frames(codec.coding, symbols, features, quality, **options):
+        for frame in encode_frames(codec.codec_networks, symbols, features, quality, **options):
             decoded.append(psnr(frame.feature.clamp(0, 1), features[0]).item())
             bits.append(float(torch.as_tensor(symbols.bits)))
     assert (bits[-1] - bits[0]) / 8 < 0.1 * bits[0]

@@ -110,7 +110,7 @@ def test_info_counts_the_takes_of_each_class(zoo: Zoo) -> None:
     assert damaged["classes"] == []
 
 
-def test_an_archive_with_damaged_pictures_is_listed_without_a_digest(zoo: Zoo) -> None:
+def test_an_archive_with_damaged_images_is_listed_without_a_digest(zoo: Zoo) -> None:
     path = write_archive(Path("a.h5"), compression="gzip")
     with h5py.File(path) as file:
         chunk = file["recordings/take0/blur"].id.get_chunk_info(0)

@@ -14,7 +14,7 @@ from spike_zoo import SpikeRecording
 from spike_zoo.cli.batch import _method_sha256
 from spike_zoo.formats import write_recording
 from spike_zoo.media.frames import find_footage
-from spike_zoo.media.pictures import load_picture
+from spike_zoo.media.images import load_image
 from tests.helpers.archives import write_archive
 from tests.helpers.checkpoints import export, write_checkpoint
 from tests.helpers.codecs import SumsModule
@@ -43,7 +43,7 @@ def outputs(folder: str) -> list[str]:
     return sorted(path.as_posix() for path in files if not path.parent.name.startswith("."))
 
 
-def test_every_recording_of_a_folder_becomes_a_picture_named_after_it(zoo: Zoo) -> None:
+def test_every_recording_of_a_folder_becomes_an_image_named_after_it(zoo: Zoo) -> None:
     result = zoo(f"reconstruct clips --out made/{{name}}.png --jobs 1 {FRAMES}")
     assert outputs("made") == ["deep/three.png", "one.png", "two.png"]
     assert "recordings: 3 made, 0 unchanged, 0 failed" in result.out
@@ -245,15 +245,15 @@ def test_two_processes_write_the_same_files_as_one(
     for name in outputs("1"):
         serial, parallel = Path("1", name), Path("2", name)
         if serial.suffix == ".mp4":  # the threads of the encoder are not deterministic
-            difference = _pictures(serial).astype(float) - _pictures(parallel)
+            difference = _images(serial).astype(float) - _images(parallel)
             assert np.abs(difference).mean() < 3
         elif serial.suffix == ".png":
-            np.testing.assert_array_equal(load_picture(serial), load_picture(parallel))
+            np.testing.assert_array_equal(load_image(serial), load_image(parallel))
         else:
             assert serial.read_bytes() == parallel.read_bytes()
 
 
-def _pictures(path: Path) -> NDArray[Any]:
+def _images(path: Path) -> NDArray[Any]:
     """Return the pixels of a video."""
     (source,) = find_footage(path).values()
     return np.stack(list(source.read(0, len(source))))

@@ -15,7 +15,7 @@ from spike_zoo.errors import FormatError, GeometryError, MissingFileError
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.formats.recording import RecordingSource
 from spike_zoo.formats.sidecar import RecordingSettings
-from spike_zoo.media import load_picture
+from spike_zoo.media import load_image
 from spike_zoo.pages.live_sources import open_source
 from spike_zoo.spikes import PixelMaps, SpikeRecording
 from tests.helpers.archives import write_takes
@@ -147,9 +147,9 @@ def test_reconstruct_applies_the_camera_to_one_or_many(
     line = f"reconstruct {source} --method tfp --center 20 --out {{name}}.png --overwrite"
     line = line if source == "takes" else line.replace("{name}", "a")
     assert zoo(line).code == 0
-    plain = load_picture("a.png")
+    plain = load_image("a.png")
     assert zoo(f"{line} --camera lab/camera.yaml").code == 0
-    corrected = load_picture("a.png")
+    corrected = load_image("a.png")
     valid = ~maps.defective & (plain[0] < 1) & (corrected[0] > 0)
     expected = (plain[0] - maps.dark / 0.6) / maps.gain
     np.testing.assert_allclose(corrected[0][valid], expected[valid].clip(0, 1), atol=0.005)
@@ -222,7 +222,7 @@ def test_a_bitstream_of_spikes_has_no_camera(zoo: Zoo) -> None:
 @pytest.mark.usefixtures("maps")
 def test_the_live_view_applies_the_camera() -> None:
     stated = RecordingSettings(camera="lab/camera.yaml")
-    recording = RecordingSource(write_street("a.dat"), stated=stated)
+    recording = RecordingSource(write_street("a.dat"), user_settings=stated)
     for follow in (False, True):
         source = open_source(recording, follow=follow)
         assert source.window(3, 30).maps is not None
@@ -233,7 +233,7 @@ def test_report_accepts_a_camera_for_a_recording_and_an_archive(maps: PixelMaps,
     write_street("a.h5", ".")
     write_camera(Path("small.yaml"), (6, 20))
     for source in ("takes/a.npz", "a.h5"):
-        line = f"report {source} --methods tfp --pictures 1 --out {Path(source).suffix[1:]}.html"
+        line = f"report {source} --methods tfp --images 1 --out {Path(source).suffix[1:]}.html"
         result = zoo(f"{line} --camera small.yaml")
         assert "maps of 6x20 pixels do not fit planes of 12x20" in result.err
         assert zoo(f"{line} --camera lab/camera.yaml").code == 0

@@ -12,8 +12,8 @@ import pytest
 
 from spike_zoo import SpikeRecording
 from spike_zoo.formats import write_recording
-from spike_zoo.media.coded_pictures import CodedPictures, read_pictures
-from spike_zoo.media.pictures import load_picture, to_bytes
+from spike_zoo.media.coded_images import CodedImages, read_images
+from spike_zoo.media.images import load_image, to_bytes
 from spike_zoo.media.video import VideoWriter, save_video
 from spike_zoo.testing import pattern_take
 from tests.helpers.streams import random_spikes
@@ -45,7 +45,7 @@ def test_decoded_images_keep_their_planes_and_size(codec: str, zoo: Zoo) -> None
     for crf, name in ((45, "small"), (10, "large")):
         line = f"compress street.npz {codec} --crf {crf} --method tfi --stride 20 --out {name}.mp4"
         assert zoo(line).code == 0
-    assert CodedPictures.read("large.mp4").codec == ("x265" if codec else "av1")
+    assert CodedImages.read("large.mp4").codec == ("x265" if codec else "av1")
     assert Path("small.mp4").stat().st_size < Path("large.mp4").stat().st_size
     assert zoo("decompress large.mp4 --out decoded.1/").code == 0
     Path("decoded.1").rename("decoded")
@@ -53,8 +53,8 @@ def test_decoded_images_keep_their_planes_and_size(codec: str, zoo: Zoo) -> None
     planes = sorted(path.name.rpartition("-")[2] for path in Path("decoded").iterdir())
     assert planes == ["000000.png", "000020.png", "000040.png", "000060.png"]
     for plane in planes:
-        decoded = load_picture(f"decoded/large-{plane}")
-        expected = load_picture(f"expected/street-{plane}")
+        decoded = load_image(f"decoded/large-{plane}")
+        expected = load_image(f"expected/street-{plane}")
         assert decoded.shape == expected.shape == (1, 45, 61)
         assert np.abs(decoded - expected).mean() < 0.02
 
@@ -126,15 +126,15 @@ def test_the_only_copy_is_not_clipped_and_clipped_pixels_of_others_are_reported(
     assert "(lossy, 4 images" in result.out
     assert "estimated from the brightest pixels" in result.err
     assert "warning" not in result.err
-    scale = CodedPictures.read("a.mp4").rate_scale
-    [decoded] = [image for plane, image in read_pictures("a.mp4") if plane == 150]
-    truth = load_picture(shared / "data" / "data.png")  # white is 0.6 spikes per plane
+    scale = CodedImages.read("a.mp4").rate_scale
+    [decoded] = [image for plane, image in read_images("a.mp4") if plane == 150]
+    truth = load_image(shared / "data" / "data.png")  # white is 0.6 spikes per plane
     error = np.asarray(to_bytes(decoded), float) / 255 * scale / 0.6 - truth[0]
     assert -10 * np.log10((error**2).mean()) > 36
     result = zoo(f"reconstruct {clip} --method tfi-aligned --out a.png")
     assert f"rate scale: {scale:.3g} spikes" in result.err, "one estimate in all commands"
     assert "clipped" not in result.err
-    error = load_picture("a.png")[0] - truth[0]
+    error = load_image("a.png")[0] - truth[0]
     assert -10 * np.log10((error**2).mean()) > 30
     result = zoo(f"reconstruct {clip} --method tfi-aligned --rate-scale 0.4 --out b.png")
     assert "clipped or just white at a rate scale of 0.4;" in result.err
@@ -162,7 +162,7 @@ def test_the_only_copy_is_not_clipped_and_clipped_pixels_of_others_are_reported(
 def test_descriptions_of_wrong_types_and_values_are_rejected(
     change: dict[str, Any], message: str, zoo: Zoo
 ) -> None:
-    description = CodedPictures("tfi", "", "av1", 35, 0, 7, 2, 80, 45, 61, 0.6)
+    description = CodedImages("tfi", "", "av1", 35, 0, 7, 2, 80, 45, 61, 0.6)
     content = json.loads(description.as_text()) | change
     _write_video(Path("a.mp4"), json.dumps(content))
     for line in ("info a.mp4", "decompress a.mp4 --out images"):
@@ -181,7 +181,7 @@ def test_videos_without_a_description_are_rejected(comment: str, zoo: Zoo) -> No
 
 
 def test_images_smaller_than_stated_are_rejected(zoo: Zoo) -> None:
-    text = CodedPictures("tfi", "", "av1", 35, 0, 7, 2, 80, 450, 61, 0.6).as_text()
+    text = CodedImages("tfi", "", "av1", 35, 0, 7, 2, 80, 450, 61, 0.6).as_text()
     _write_video(Path("a.mp4"), text)
     result = zoo("decompress a.mp4 --out images")
     assert result.code == 1

@@ -13,7 +13,7 @@ from spike_zoo import SpikeRecording
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.formats import read_recording
-from spike_zoo.media import load_picture
+from spike_zoo.media import load_image
 from tests.helpers.bitstreams import bitstream
 from tests.helpers.checkpoints import export
 from tests.helpers.codecs import SumsCodec, SumsModule
@@ -54,13 +54,13 @@ def files() -> list[Path]:
     return sorted(Path().rglob("*"))
 
 
-def test_pictures_in_a_folder_are_named_after_the_middle_plane_of_their_window(zoo: Zoo) -> None:
-    assert zoo(f"{DECODE} out").out == "pictures: out (7 files, planes 6 to 48)\n"
+def test_images_in_a_folder_are_named_after_the_middle_plane_of_their_window(zoo: Zoo) -> None:
+    assert zoo(f"{DECODE} out").out == "images: out (7 files, planes 6 to 48)\n"
     names = [f"street-{plane:06d}.png" for plane in range(6, 49, 7)]
     assert sorted(path.name for path in Path("out").iterdir()) == names
     for name, rate in zip(names, rates(list(range(7))), strict=True):
         expected = (rate / 0.5).clip(0, 1)
-        np.testing.assert_allclose(load_picture(f"out/{name}")[0], expected, atol=0.5 / 255 + 1e-6)
+        np.testing.assert_allclose(load_image(f"out/{name}")[0], expected, atol=0.5 / 255 + 1e-6)
 
 
 def test_a_video_shows_every_frame(zoo: Zoo) -> None:
@@ -97,13 +97,13 @@ def test_a_damaged_bitstream_is_rejected_and_its_intact_groups_are_salvaged(zoo:
     assert min(Path("out").iterdir()).stem == "street-000027", "named after the planes they show"
 
 
-@pytest.mark.parametrize("out", ["a.npz", "a.mp4", "pictures"])
+@pytest.mark.parametrize("out", ["a.npz", "a.mp4", "images"])
 def test_no_file_is_written_if_nothing_can_be_decoded(out: str, zoo: Zoo) -> None:
     reader, before = BitstreamReader(DATA), files()
     wrong = [payload[:4] + b"\0\0\1\0" + payload[8:] for _, payload in reader]
     Path("street.sci").write_bytes(bitstream(reader.header, wrong))  # correct checksums
     for salvage in ("", "--salvage"):
-        assert "pictures 0" in zoo(f"{DECODE} {out} {salvage}").err
+        assert "images 0" in zoo(f"{DECODE} {out} {salvage}").err
     Path("street.sci").write_bytes(DATA[:50])
     assert "within group of pictures 0" in zoo(f"{DECODE} {out} --salvage").err
     Path("street.sci").write_bytes(DATA)

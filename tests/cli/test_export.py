@@ -103,7 +103,7 @@ def test_a_configuration_that_belongs_to_no_run_is_not_exported(zoo: Zoo) -> Non
     save_weights(spike_zoo.load(CHECKPOINT), Path("work/checkpoints/w.safetensors"))
     for folder in ("work", "work/sub", "."):
         Path(folder, "config.yaml").write_text("password: stray\n")
-    sources = ("stir-small", "work/sub/folder/best.ckpt", "work/checkpoints/w.safetensors")
+    sources = ("stir", "work/sub/folder/best.ckpt", "work/checkpoints/w.safetensors")
     for source in sources:
         assert zoo(f"export {source} out.safetensors --overwrite").code == 0
         with safe_open("out.safetensors", framework="pt") as file:

@@ -131,7 +131,7 @@ def test_a_damaged_lossless_recording_is_described_with_its_damage(zoo: Zoo) -> 
     assert "within the header" in zoo("info a.spl").err
 
 
-def test_a_picture_shows_sizes_of_an_unknown_one_and_orientations_of_a_stated_one(zoo: Zoo) -> None:
+def test_an_image_shows_sizes_of_an_unknown_one_and_orientations_of_a_stated_one(zoo: Zoo) -> None:
     path = write_recording(smooth_scene(60, 48, 64), "a.dat")
     path.write_bytes(bytes(16) + path.read_bytes())
     result = zoo("info a.dat")
@@ -146,21 +146,21 @@ def test_a_picture_shows_sizes_of_an_unknown_one_and_orientations_of_a_stated_on
     assert (facts["planes"], facts["picture"], len(facts["images"])) == (60, "sheet.png", 8)
 
 
-def test_pictures_that_cannot_be_made_are_rejected_and_not_written(zoo: Zoo) -> None:
+def test_images_that_cannot_be_made_are_rejected_and_not_written(zoo: Zoo) -> None:
     write_recording(SPIKES, "a.npz")
     Path("a.sci").write_bytes(DATA)
     for name, data in (("odd.dat", bytes(37_499)), ("dark.dat", bytes(37_500))):
         Path(name).write_bytes(data)
-    for file, picture, problem in (
+    for file, sheet, problem in (
         ("a.npz", "a.png", "a.npz states its size and orientation"),
         ("a.sci", "a.png", "a.sci states its size and orientation"),
         ("dark.dat", "a.jpg", "expected a file ending in .png"),
         ("odd.dat", "a.png", "None of the common sensor sizes divides 37499 bytes"),
     ):
-        result = zoo(f"info {file} --picture {picture}")
+        result = zoo(f"info {file} --picture {sheet}")
         assert result.code == 2
         assert problem in result.err
-        assert not Path(picture).exists()
+        assert not Path(sheet).exists()
     assert "common sizes that fit" in zoo("info dark.dat --picture dark.png").out
     assert "--overwrite" in zoo("info dark.dat --picture dark.png").err
 

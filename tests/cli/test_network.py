@@ -34,12 +34,12 @@ for line in sys.argv[1:]:
 """
 
 LINES = (
-    "reconstruct a.npz --method stir-small --rate-scale 0.5 --out a.png",
+    "reconstruct a.npz --method stir --rate-scale 0.5 --out a.png",
     "compress a.npz --rate-scale 0.5 --out a.sci",
     "compress a.npz --out a.spl",
     "archive info a.h5",
     "report a.npz --rate-scale 0.5 --methods [tfp] --out a.html",
-    "export stir-small a.safetensors",
+    "export stir a.safetensors",
     "simulate --size small --train 0 --val 0 --test 1 --height 32 --width 32 --planes 161 --jobs 1 "
     "--out made.h5",
     "fit --config stir --config profiles/smoke --model.init_args.width 0.25 --run_dir run "

@@ -13,7 +13,7 @@ from skimage.io import imread
 
 from spike_zoo import SpikeRecording, load, write_recording
 from spike_zoo.coding.spl import codec as lossless
-from spike_zoo.media import load_picture
+from spike_zoo.media import load_image
 from spike_zoo.methods.classical import TFI, TFPModule
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.simulation import SpikeCamera
@@ -46,23 +46,23 @@ def names(folder: str) -> list[str]:
     return sorted(path.name for path in Path(folder).iterdir())
 
 
-def check_picture(path: str, expected: Tensor) -> None:
-    np.testing.assert_allclose(load_picture(path), expected, atol=0.5 / 255 + 1e-6)
+def check_image(path: str, expected: Tensor) -> None:
+    np.testing.assert_allclose(load_image(path), expected, atol=0.5 / 255 + 1e-6)
 
 
 @pytest.mark.parametrize(
     ("options", "measured"), [("--method tfi --average 21", 35.83), ("--method tfp", 31.60)]
 )
-def test_a_picture_of_the_sample_clip_reaches_the_measured_psnr(
+def test_an_image_of_the_sample_clip_reaches_the_measured_psnr(
     shared: Path, options: str, measured: float, zoo: Zoo
 ) -> None:
     line = f"reconstruct {shared / 'data' / 'data.dat'} --height 250 --width 400 --center 150"
     assert zoo(f"{line} --rate-scale 0.6 --out a.png {options}").code == 0
-    error = load_picture("a.png") - load_picture(shared / "data" / "data.png")
+    error = load_image("a.png") - load_image(shared / "data" / "data.png")
     assert -10 * np.log10(np.mean(error**2)) == pytest.approx(measured, abs=0.05)
 
 
-def test_a_lossless_recording_gives_the_same_pictures_as_the_original(
+def test_a_lossless_recording_gives_the_same_images_as_the_original(
     recording: SpikeRecording, zoo: Zoo
 ) -> None:
     lossless.write(recording, Path("street.spl"), restart=16)
@@ -87,7 +87,7 @@ def test_the_default_method_is_the_best_that_takes_at_most_a_minute(
         assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
 
 
-def test_pictures_of_a_range_of_planes_equal_those_of_the_whole_recording(zoo: Zoo) -> None:
+def test_images_of_a_range_of_planes_equal_those_of_the_whole_recording(zoo: Zoo) -> None:
     line = "reconstruct street.npz --average 9 --stride 10 --out"
     assert zoo(f"{line} all --start 0 --stop 70").code == 0
     assert zoo(f"{line} some --start 20 --stop 41").code == 0
@@ -99,7 +99,7 @@ def test_pictures_of_a_range_of_planes_equal_those_of_the_whole_recording(zoo: Z
 @pytest.mark.parametrize(
     ("span", "plane"), [("", 35), ("--start 10 --stop 60", 35), ("--start 30", 50)]
 )
-def test_a_picture_without_a_centre_shows_the_middle_plane(span: str, plane: int, zoo: Zoo) -> None:
+def test_an_image_without_a_centre_shows_the_middle_plane(span: str, plane: int, zoo: Zoo) -> None:
     line = "reconstruct street.npz --method tfi --out"
     assert f"a.png (plane {plane} of 70)" in zoo(f"{line} a.png {span}").out
     assert zoo(f"{line} b.png --center {plane}").code == 0
@@ -129,14 +129,14 @@ def test_a_video_shows_every_stride_th_plane(zoo: Zoo) -> None:
     assert "a.mp4 (7 images, 50 a second)" in result.out
 
 
-def test_a_folder_gets_one_picture_named_after_each_plane(
+def test_a_folder_gets_one_image_named_after_each_plane(
     recording: SpikeRecording, zoo: Zoo
 ) -> None:
     assert zoo("reconstruct street.npz --out new/a --method tfp --window 9 --stride 30").code == 0
     assert names("new/a") == [f"street-{plane:06d}.png" for plane in (4, 34, 64)]
     expected = TFPModule(window=9).reconstruct(recording, [4, 34, 64])
     for name, image in zip(names("new/a"), expected, strict=True):
-        check_picture(f"new/a/{name}", image)
+        check_image(f"new/a/{name}", image)
     assert names("new") == ["a"]
 
 
@@ -147,7 +147,7 @@ def test_a_method_from_a_file_reconstructs_a_recording_of_an_archive(
     write_takes(Path("archive.h5"), {"other": recording, "street": recording})
     line = "reconstruct archive.h5 --out a.png --name street --method mine --center 7"
     assert zoo(line).code == 0
-    check_picture("a.png", TFI(average=5).reconstruct(recording, [7])[0])
+    check_image("a.png", TFI(average=5).reconstruct(recording, [7])[0])
 
 
 @pytest.mark.parametrize("is_fast", [True, False])
@@ -161,11 +161,11 @@ def test_a_learned_method_accepts_tiles_and_a_precision_which_is_bf16_where_it_i
     line = "reconstruct street.npz --method mine --center 30 --out"
     assert ("precision: bf16" in zoo(f"{line} a.png").err) is is_fast
     module.precision = "bf16" if is_fast else "32"
-    check_picture("a.png", module.reconstruct(recording, [30])[0])
+    check_image("a.png", module.reconstruct(recording, [30])[0])
     module.precision = "bf16"
     result = zoo(f"{line} b.png --precision bf16 --tile 128")
     assert ("slower than 32 on this machine" in result.err) is not is_fast
-    check_picture("b.png", module.reconstruct(recording, [30])[0])
+    check_image("b.png", module.reconstruct(recording, [30])[0])
     assert "at least 128" in zoo(f"{line} c.png --tile 100").err
 
 
@@ -175,12 +175,12 @@ def test_an_unknown_rate_scale_is_estimated_and_reported_on_one_line(zoo: Zoo) -
     write_recording(SpikeRecording.from_planes(spikes), "raw.dat")
     line = "reconstruct raw.dat --height 8 --width 16 --method tfi --out a.png"
     (estimated,) = zoo(line).err.splitlines()
-    columns = load_picture("a.png")[0].mean(axis=0)
+    columns = load_image("a.png")[0].mean(axis=0)
     np.testing.assert_allclose(columns, [1 / 1.1] * 8 + [0.0] * 8, atol=0.003)
     assert estimated.startswith("rate scale: 0.275 spikes per plane at white, estimated")
     assert "--rate-scale sets it" in estimated
     assert zoo(f"{line} --overwrite --rate-scale 0.5").err == ""
-    assert load_picture("a.png").max() == pytest.approx(0.5, abs=0.01)
+    assert load_image("a.png").max() == pytest.approx(0.5, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -204,16 +204,16 @@ def test_options_that_a_method_does_not_have_are_rejected(
 
 def test_existing_files_are_replaced_only_with_overwrite(zoo: Zoo) -> None:
     Path("a.png").write_bytes(b"mine")
-    Path("pictures").mkdir()
-    Path("pictures/notes.txt").write_text("mine")
-    for out in ("a.png", "pictures"):
+    Path("images").mkdir()
+    Path("images/notes.txt").write_text("mine")
+    for out in ("a.png", "images"):
         assert "exists" in zoo(f"reconstruct street.npz --out {out}").err
         assert zoo(f"reconstruct street.npz --overwrite --out {out}").code == 0
-    assert load_picture("a.png").shape == (1, HEIGHT, WIDTH)
-    assert {"notes.txt", "street-000032.png"} <= {*names("pictures")}
+    assert load_image("a.png").shape == (1, HEIGHT, WIDTH)
+    assert {"notes.txt", "street-000032.png"} <= {*names("images")}
 
 
-@pytest.mark.parametrize("out", ["a.mp4", "pictures", "deep/er/pictures"])
+@pytest.mark.parametrize("out", ["a.mp4", "images", "deep/er/images"])
 def test_ctrl_c_leaves_no_partial_files(
     zoo: Zoo, monkeypatch: pytest.MonkeyPatch, out: str
 ) -> None:
@@ -240,10 +240,10 @@ def _bayer(zoo: Zoo) -> None:
 
 
 @pytest.mark.usefixtures("_bayer")
-def test_a_bayer_recording_becomes_a_picture_and_a_video_in_colour(zoo: Zoo) -> None:
+def test_a_bayer_recording_becomes_an_image_and_a_video_in_colour(zoo: Zoo) -> None:
     assert "method: tfi-aligned-colour" in zoo("reconstruct bayer.npz --out a.png").err
-    picture = imread("a.png").astype(float) / 255
-    np.testing.assert_allclose(picture.mean(axis=(0, 1)), [0.2, 0.4, 0.8], atol=0.06)
+    image = imread("a.png").astype(float) / 255
+    np.testing.assert_allclose(image.mean(axis=(0, 1)), [0.2, 0.4, 0.8], atol=0.06)
     assert zoo("reconstruct bayer.npz --window 41 --out a.mp4").code == 0
     with av.open("a.mp4") as video:
         frame = next(video.decode(video=0)).to_ndarray(format="rgb24").mean(axis=(0, 1)) / 255
@@ -300,7 +300,7 @@ def test_all_images_of_a_recording_shorter_than_a_window_are_made_and_named(zoo:
         ("tfp", 20),
         ("tfi-aligned", 32),
         ("plain", 40),
-        ("stir-small", 30),
+        ("stir", 30),
     ],
 )
 def test_margins_are_half_the_planes_that_a_method_uses(method: str, margin: int) -> None:

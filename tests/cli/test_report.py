@@ -15,7 +15,7 @@ import pytest
 
 from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.checkpoints.loading import load
-from spike_zoo.media import save_picture
+from spike_zoo.media import save_image
 from spike_zoo.methods.stir import AlignedSTIRModule, FlowOptions
 from spike_zoo.pages.methods import LabelledMethod, load_methods
 from spike_zoo.testing import pattern_take
@@ -30,7 +30,7 @@ from tests.helpers.results import make_result
 if TYPE_CHECKING:
     from tests.helpers.commands import Zoo
 
-QUICK = "--methods tfp tfi --pictures 2"
+QUICK = "--methods tfp tfi --images 2"
 RUNS = {"stir": 31.0, "tfp": 25.0}
 Page = tuple[str, list[dict[str, Any]]]
 Make = Callable[..., Page]
@@ -58,25 +58,25 @@ def write_runs(*results: RunResult) -> None:
         folder = Path("runs", result.variant)
         result.write(folder / "result.json")
         for kind in (RECONSTRUCTIONS, TRUTHS):
-            save_picture(np.full((16, 24), 0.5), folder / "images" / kind / "a-plane75.png")
+            save_image(np.full((16, 24), 0.5), folder / "images" / kind / "a-plane75.png")
 
 
 def test_a_recording_shows_every_method_its_planes_and_the_next_commands(
     report: Make, tmp_path: Path
 ) -> None:
-    html, (pictures, spikes) = report("street.npz", QUICK)
-    assert layers(pictures) == ["tfp", "tfi"]
-    assert pictures["moments"] == ["plane 40"], "the only one with all planes that tfi uses"
-    assert pictures["differences"]
+    html, (images, spikes) = report("street.npz", QUICK)
+    assert layers(images) == ["tfp", "tfi"]
+    assert images["moments"] == ["plane 40"], "the only one with all planes that tfi uses"
+    assert images["differences"]
     assert spikes["shape"] == [61, 32, 48]
     assert "PSNR" not in html, "no PSNR without ground truth"
     assert "TFP (texture from playback) averages the spikes" in html
     assert "TFI (texture from interval) takes one over the time" in html
     assert "What to do next" in html
     assert "reconstruct street.npz --method tfi --average 9 --out street.mp4" in html
-    assert html.count("<h2>Pictures</h2>") == 1
-    part, (pictures, _) = report("street.npz", f"{QUICK} --start 40")
-    assert all(int(moment.split()[1]) >= 40 for moment in pictures["moments"])
+    assert html.count("<h2>Images</h2>") == 1
+    part, (images, _) = report("street.npz", f"{QUICK} --start 40")
+    assert all(int(moment.split()[1]) >= 40 for moment in images["moments"])
     assert "compress street.npz --start 40 --out street-small.mp4" in part
     assert str(tmp_path) not in html, "a page contains no local folders"
 
@@ -118,9 +118,9 @@ def test_a_recording_of_a_folder_is_named(zoo: Zoo) -> None:
 
 
 def test_an_archive_is_measured_against_its_ground_truth(clips_archive: Path, report: Make) -> None:
-    html, (pictures, _) = report(clips_archive, QUICK)
-    assert layers(pictures) == ["tfp", "tfi", "ground truth"]
-    assert any("dB, SSIM" in note for note in pictures["layers"][0]["notes"])
+    html, (images, _) = report(clips_archive, QUICK)
+    assert layers(images) == ["tfp", "tfi", "ground truth"]
+    assert any("dB, SSIM" in note for note in images["layers"][0]["notes"])
     assert "PSNR (dB)" in html
     assert "Rate and distortion" not in html
 
@@ -145,9 +145,9 @@ def test_a_recording_without_a_rate_scale_is_marked_as_estimated(report: Make, z
 
 def test_a_page_states_what_it_leaves_out(report: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     write_recording(pattern_take(0, planes=9, height=32, width=48).recording, "short.npz")
-    html, (pictures, _) = report("short.npz", "--methods tfp stir-small")
-    assert layers(pictures) == ["tfp"]
-    assert "stir-small is left out: " in html
+    html, (images, _) = report("short.npz", "--methods tfp stir")
+    assert layers(images) == ["tfp"]
+    assert "stir is left out: " in html
     assert "of 5 planes are shown, because windows around the others" in html
     assert "to limit the size" not in html
     monkeypatch.setattr("spike_zoo.pages.choices.MAX_PIXELS", 2 * 32 * 48)
@@ -160,11 +160,11 @@ def test_flow_is_shown_with_a_legend_if_a_method_estimates_it(report: Make) -> N
     module = AlignedSTIRModule(flow, pyramid_levels=3, width=0.34, lpips="off")
     export(module, Path("mine"))
     html, (_, motion, _) = report("street.npz", "--methods mine")
-    assert layers(motion) == ["picture", "20 planes before", "20 planes after"]
+    assert layers(motion) == ["image", "20 planes before", "20 planes after"]
     assert not motion["differences"], "no difference images of flow colours"
     assert "Optical flow: mine" in html
     assert "full colour: " in html
-    html, viewers = report("street.npz", "--methods stir-small")  # trained without a flow loss
+    html, viewers = report("street.npz", "--methods stir")  # trained without a flow loss
     assert "flow" not in html.partition("<script")[0].partition("<body>")[2]
     assert [viewer["kind"] for viewer in viewers] == ["viewer", "spikes"]
 
@@ -175,7 +175,7 @@ def test_a_flow_that_several_methods_share_is_shown_once(
     (method,) = load_methods(["tfi-aligned"], device="cpu", trust=False)
     methods = [LabelledMethod(name, method.module) for name in ("one", "two")]
     monkeypatch.setattr("spike_zoo.pages.report_sources._load_methods", lambda *_: methods)
-    html, _ = report("street.npz", "--pictures 1")
+    html, _ = report("street.npz", "--images 1")
     assert html.count("<h2>Optical flow: one</h2>") == 1
     assert "Optical flow: two" not in html
 
@@ -185,14 +185,14 @@ def test_a_slow_method_shows_only_the_first_plane(
 ) -> None:
     tiny_archive(Path("three.h5"), planes=161, stride=40)
     quick, slow = load_methods(["tfp", "tfi"], device="cpu", trust=False)
-    methods = [quick, replace(slow, has_one_picture=True)]
+    methods = [quick, replace(slow, has_one_image=True)]
     monkeypatch.setattr("spike_zoo.pages.report_sources._load_methods", lambda *_: methods)
-    html, (pictures, _) = report("three.h5", "--pictures 3")
-    full, single, _ = pictures["layers"]
-    assert [bool(picture) for picture in full["pictures"]] == [True] * 3
-    assert [bool(picture) for picture in single["pictures"]].count(True) == 1
-    assert single["pictures"][pictures["first"]]
-    assert "tfi takes seconds per picture" in html
+    html, (images, _) = report("three.h5", "--images 3")
+    full, single, _ = images["layers"]
+    assert [bool(image) for image in full["images"]] == [True] * 3
+    assert [bool(image) for image in single["images"]].count(True) == 1
+    assert single["images"][images["first"]]
+    assert "tfi takes seconds per image" in html
     assert ">tfi (1 plane)</th>" in html, "its mean covers fewer planes"
 
 
@@ -200,7 +200,7 @@ def test_exposures_become_a_strip_of_sharp_images(exposures_archive: Path, repor
     _, (sharp, *_) = report(exposures_archive, QUICK)
     assert sharp["strip"]
     assert layers(sharp)[:2] == ["blurry", "deblurred"]
-    assert len(sharp["layers"][1]["pictures"]) == len(sharp["moments"]) > 1
+    assert len(sharp["layers"][1]["images"]) == len(sharp["moments"]) > 1
 
 
 def test_the_bits_of_a_bitstream_are_shown_without_its_model(report: Make) -> None:
@@ -209,7 +209,7 @@ def test_the_bits_of_a_bitstream_are_shown_without_its_model(report: Make) -> No
     html, viewers = report("street.sci", "--coding-method nothing")
     assert html.count("fill: #2f80c9") == 2, "a bar for each group of pictures"
     assert "bits per frame on average" in html
-    assert "The pictures cannot be made: nothing: neither a file nor" in html
+    assert "The images cannot be made: nothing: neither a file nor" in html
     assert viewers == []
     Path("cut.sci").write_bytes(Path("street.sci").read_bytes()[:-3])
     html, _ = report("cut.sci", "--coding-method nothing")
@@ -217,23 +217,21 @@ def test_the_bits_of_a_bitstream_are_shown_without_its_model(report: Make) -> No
     assert "Left out: " in html
 
 
-def test_a_codec_shows_pictures_and_motion_of_a_bitstream(
+def test_a_codec_shows_images_and_motion_of_a_bitstream(
     report: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codec = SumsCodec()
     Path("street.sci").write_bytes(codec.compress(pattern_take(0, planes=81).recording))
     monkeypatch.setattr("spike_zoo.checkpoints.loading.load", lambda *_, **__: codec)
     _, viewers = report("street.sci")
-    assert [viewer["label"] for viewer in viewers] == ["decoded pictures", "decoded motion"]
+    assert [viewer["label"] for viewer in viewers] == ["decoded images", "decoded flow"]
 
 
 def test_rates_are_measured_at_every_quality_against_the_ground_truth(
     clips_archive: Path, report: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    html, _ = report("street.npz", f"{QUICK} --rates --coding-method stir-small")
-    assert (
-        "No bitstream can be made: --coding-method stir-small: STIRModule does not compress" in html
-    )
+    html, _ = report("street.npz", f"{QUICK} --rates --coding-method stir")
+    assert "No bitstream can be made: --coding-method stir: STIRModule does not compress" in html
 
     def load_codec(name: str, **options: Any) -> Any:
         return SumsCodec() if name == "sci" else load(name, **options)
@@ -254,7 +252,7 @@ def test_a_run_shows_its_test_samples_and_a_scene_of_the_test_split(
     Path("runs/mine/checkpoints").mkdir()
     write_checkpoint(Path("runs/mine/checkpoints/best.ckpt"))
     html, (stored, computed, spikes) = report("runs", QUICK)
-    assert html.count("<h2>Pictures</h2>") == 1
+    assert html.count("<h2>Images</h2>") == 1
     assert stored["layers"][0]["notes"] == ["31.25 dB"]
     assert layers(computed) == ["tfp", "tfi", "mine, best", "ground truth"]
     assert spikes["kind"] == "spikes"
@@ -262,9 +260,7 @@ def test_a_run_shows_its_test_samples_and_a_scene_of_the_test_split(
     assert stored["label"] == "test samples"
 
 
-def test_a_page_of_runs_shows_their_numbers_and_pictures_side_by_side(
-    report: Make, zoo: Zoo
-) -> None:
+def test_a_page_of_runs_shows_their_numbers_and_images_side_by_side(report: Make, zoo: Zoo) -> None:
     write_runs(*(make_result(variant=n, metrics={"test/psnr": v}) for n, v in RUNS.items()))
     html, (viewer,) = report("runs", "--scenes 0")
     assert html.index("25.00") < html.index("31.00"), "the best comes last"

@@ -13,7 +13,7 @@ import torch
 from skimage import data
 from torch.nn import functional as F
 
-from spike_zoo.media.pictures import save_picture
+from spike_zoo.media.images import save_image
 from spike_zoo.metrics.noreference import no_reference_metrics
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def parameters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from deepinv.loss.metric import NIQE
 
     folder = tmp_path_factory.mktemp("parameters")
-    pictures = [data.astronaut(), data.coffee(), data.chelsea()]
-    tensors = [torch.from_numpy(picture).permute(2, 0, 1).float() for picture in pictures]
+    images = [data.astronaut(), data.coffee(), data.chelsea()]
+    tensors = [torch.from_numpy(image).permute(2, 0, 1).float() for image in images]
     niqe = NIQE(weights_path=None, patch_overlap=80)
     niqe.create_weights(tensors, save_path=str(folder / "niqe.pt"))
     arrays = {"support_vectors": torch.zeros(1, 36), "dual_coef": torch.ones(1)}
@@ -51,14 +51,14 @@ def test_blur_and_noise_make_niqe_worse(parameters: Path) -> None:
 
 def test_scores_of_a_folder_are_written_to_a_file(parameters: Path, zoo: Zoo) -> None:
     sharp = photograph()[0, 0, :250, :400].numpy() / 255
-    for name, picture in (("a", sharp), ("b", np.flipud(sharp))):
-        save_picture(np.ascontiguousarray(picture), Path("pictures", f"{name}.png"))
+    for name, image in (("a", sharp), ("b", np.flipud(sharp))):
+        save_image(np.ascontiguousarray(image), Path("images", f"{name}.png"))
     files = f"--niqe {parameters / 'niqe.pt'} --brisque {parameters / 'brisque.pt'}"
-    assert "mean of 2" in zoo(f"score pictures {files} --out scores.csv").out
+    assert "mean of 2" in zoo(f"score images {files} --out scores.csv").out
     lines = Path("scores.csv").read_text().splitlines()
     assert lines[0] == "name,niqe,brisque"
     assert [line.split(",")[0] for line in lines[1:]] == ["a.png", "b.png"]
-    assert zoo(f"score pictures {files} --out scores.csv").code == 2
+    assert zoo(f"score images {files} --out scores.csv").code == 2
 
 
 class _RunsCode:
@@ -71,16 +71,16 @@ class _RunsCode:
 def test_files_without_metric_parameters_are_rejected_by_name(
     metric: str, content: bytes, zoo: Zoo
 ) -> None:
-    save_picture(np.zeros((200, 200)), Path("a.png"))
+    save_image(np.zeros((200, 200)), Path("a.png"))
     Path("other.pt").write_bytes(content)
     result = zoo(f"score a.png --{metric} other.pt")
     assert result.code == 1
     assert f"other.pt: not a file of parameters of {metric.upper()}" in result.err
 
 
-def test_missing_parameters_and_unsuitable_pictures_are_named(parameters: Path, zoo: Zoo) -> None:
-    save_picture(np.full((200, 200), 0.5), Path("flat.png"))
-    save_picture(np.zeros((191, 200)), Path("small.png"))
+def test_missing_parameters_and_unsuitable_images_are_named(parameters: Path, zoo: Zoo) -> None:
+    save_image(np.full((200, 200), 0.5), Path("flat.png"))
+    save_image(np.zeros((191, 200)), Path("small.png"))
     for line, message in (
         ("flat.png", "--niqe FILE or --brisque FILE"),
         ("flat.png --niqe none.pt", "none.pt: there is no such file of parameters"),

@@ -19,9 +19,9 @@ from spike_zoo.cli.options import SceneOptions
 from spike_zoo.cli.simulate import Kind, simulate
 from spike_zoo.data import DeblurDataModule
 from spike_zoo.errors import ExistingFileError
-from spike_zoo.media import save_picture
+from spike_zoo.media import save_image
 from spike_zoo.simulation import NOISE_PRESETS, Scene, default_scenes, simulate_take
-from spike_zoo.simulation.datasets.picture_sets import PICTURE_SETS
+from spike_zoo.simulation.datasets.image_sets import IMAGE_SETS
 from spike_zoo.simulation.defaults import TRAINING_MIXES
 from spike_zoo.simulation.kinds.recipes import RECIPES
 from spike_zoo.simulation.kinds.sequences import sequence_scenes
@@ -126,7 +126,7 @@ def test_a_file_that_is_not_an_archive_is_not_replaced(tmp_path: Path) -> None:
 
 def test_the_choices_of_options_are_complete() -> None:
     hints = typing.get_type_hints(SceneOptions)
-    assert set(typing.get_args(Kind)) == {*RECIPES, *PICTURE_SETS}
+    assert set(typing.get_args(Kind)) == {*RECIPES, *IMAGE_SETS}
     assert typing.get_args(typing.get_args(hints["training"])[0]) == tuple(TRAINING_MIXES)
     help_text = str(SceneOptions.__doc__)
     assert all(f"{name}," in help_text for name in NOISE_PRESETS)
@@ -148,8 +148,8 @@ def test_the_choices_of_options_are_complete() -> None:
         ("--kind s-mnist", "--kind s-mnist needs --images"),
         ("--kind deblur --images .", "--images goes with --kind labelled, s-mnist"),
         ("--images .", "not with reconstruction"),
-        ("--kind labelled --images . --size small", "set the number of pictures"),
-        ("--kind labelled --images . --train 3", "--train is not an option for pictures"),
+        ("--kind labelled --images . --size small", "set the number of images"),
+        ("--kind labelled --images . --train 3", "--train is not an option for images"),
         ("--video short --size small", "--size small: a video has its own size"),
         ("--video short --motions 2", "--motions: a video has its own size, length and motion"),
         ("--video short --kind labelled", "--kind labelled: a video becomes exposures to deblur"),
@@ -205,7 +205,7 @@ def test_sequences_are_simulated_with_motion(
         simulate(str(path), motion=False, **options)
     simulate(str(path), motion=False, overwrite=True, **options)
     with SpikeArchive(path) as archive:
-        assert not any(archive.facts(name).has_motion for name in archive)
+        assert not any(archive.facts(name).has_flow for name in archive)
         assert archive.data_sha256() != digest
 
 
@@ -243,7 +243,7 @@ def test_photographs_of_a_folder_are_used_in_all_processes_and_recorded_without_
     photographs, path = tmp_path / "mine", tmp_path / "a.h5"
     for number in range(4):
         texture = moving_texture(1, number)[0]
-        save_picture(texture, photographs / f"{number}.png", overwrite=False)
+        save_image(texture, photographs / f"{number}.png", overwrite=False)
     options: dict[str, Any] = TINY | {"photographs": str(photographs), "training": "photographs"}
     simulate(str(path), jobs=2, **options)
     entries = content(path)
@@ -251,7 +251,7 @@ def test_photographs_of_a_folder_are_used_in_all_processes_and_recorded_without_
     assert not any(str(tmp_path).encode() in entry for entry in entries.values())
     assert any(b"photo:0.png" in entry for entry in entries.values())
     simulate(str(path), jobs=2, **options)  # unchanged
-    save_picture(moving_texture(1, 9)[0], photographs / "0.png", overwrite=True)
+    save_image(moving_texture(1, 9)[0], photographs / "0.png", overwrite=True)
     with pytest.raises(ExistingFileError, match="not made with these options"):
         simulate(str(path), jobs=2, **options)
 
@@ -310,5 +310,5 @@ def test_a_folder_of_footage_becomes_an_archive_for_training(
     assert batch["blur"].shape == (2, 3, 32, 48)
     assert main(arguments) == 0
     assert "Already made" in capsys.readouterr().out
-    save_picture(moving_texture(1, 3)[0], clips / "val" / "park" / "000007.png", overwrite=True)
+    save_image(moving_texture(1, 3)[0], clips / "val" / "park" / "000007.png", overwrite=True)
     assert main(arguments) == 2  # another frame of the same name

@@ -12,7 +12,7 @@ import pytest
 from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.cli.main import COMMANDS
 from spike_zoo.cli.trainer_commands import TRAINER_VERBS
-from spike_zoo.media import save_picture
+from spike_zoo.media import save_image
 from tests.helpers.archives import write_archive
 from tests.helpers.bitstreams import bitstream, encode_symbols, random_symbols, small_header
 from tests.helpers.processes import run_python
@@ -38,8 +38,8 @@ MISTAKES = {
     "reconstruct street.npz": "--out must be given",
     "reconstruct street.npz --out new.gif": ".gif is not written here; give X.mp4, X.png or a",
     "reconstruct street.npz --center 99 --out new.png": "--center 99: the recording has planes 0..",
-    "reconstruct street.npz --center 3 --out new.mp4": "--center 3 makes one picture: give --out",
-    "reconstruct street.npz --stride 3 --out new.png": "--stride 3 makes several pictures: give a",
+    "reconstruct street.npz --center 3 --out new.mp4": "--center 3 makes one image: give --out",
+    "reconstruct street.npz --stride 3 --out new.png": "--stride 3 makes several images: give a",
     "reconstruct street.npz --stride 0 --out new.mp4": "--stride 0: must be above 0",
     "reconstruct street.npz --window x --out new.png": "--window x: expected an integer",
     "reconstruct street.npz --start 9 --stop 9 --out new.png": "planes 9 to 9 (--start, --stop)",
@@ -58,13 +58,13 @@ MISTAKES = {
     "deblur small.png street.npz --out new.png": "4 times as wide and high, 64 x 32",
     "deblur large.png street.dat --height 9 --width 16 --out new.png": "not a whole number",
     "deblur large.png street.npz --out new.png": "give --exposure-start and --exposure-length",
-    "deblur large.png street.npz --frames 7 --out new.png": "--frames 7 are several pictures",
+    "deblur large.png street.npz --frames 7 --out new.png": "--frames 7 are several images",
     "deblur large.png street.npz --exposure-start -1 --out new": "--exposure-start -1: must be at",
     "deblur large.png street.npz --method no.pth --out new": "no.pth",
     "deblur . street.npz --out new": "or a folder with a folder",
     "deblur large.png . --out new": "give one image with one recording",
     "deblur results results --out new": "no image (.png",
-    "deblur images clips --out new.png": "a folder of images does not fit into one picture",
+    "deblur images clips --out new.png": "a folder of images does not fit into one image",
     "compress nothere.npz --out new.sci": "nothere.npz: there is no such file",
     "compress street.npz --method nothere.ckpt --out new.sci": "nothere.ckpt: neither a file nor a",
     "compress street.npz --out new.avi": "give X.sci for features of a method, X.spl for every",
@@ -79,7 +79,7 @@ MISTAKES = {
     "decompress street.sci --method nothere.ckpt --out new.mp4": "nothere.ckpt: neither a file nor",
     "decompress street.sci --out new.png": "give X.mp4, X.npz or a folder",
     "decompress street.sci --out street.npz": "street.npz exists",
-    "decompress street.spl --out new.mp4": "give X.dat, X.npz, X.npy or X.h5 (for pictures",
+    "decompress street.spl --out new.mp4": "give X.dat, X.npz, X.npy or X.h5 (for images",
     "decompress street.spl --out folder": "--out folder: ",
     "decompress street.spl --method sci --out new.npz": "--method sci: street.spl is decoded with",
     "decompress street.spl --trust --out new.npz": "--trust True: ",
@@ -101,8 +101,8 @@ MISTAKES = {
     "sweep nothere.yaml": "nothere.yaml: there is no such sweep file",
     "sweep sweep.yaml --profile nothere": "nothere.yaml: there is no such profile",
     "sweep sweep.yaml": "nothere.yaml: there is no such configuration file",
-    "score nothere.png --niqe x": "nothere.png: there is no such picture or folder",
-    "score results --niqe x": "results: the folder contains no picture",
+    "score nothere.png --niqe x": "nothere.png: there is no such image or folder",
+    "score results --niqe x": "results: the folder contains no image",
     "export nothere.ckpt new.safetensors": "nothere.ckpt: neither a file nor a shipped method",
     "export tfi new.bin": ".bin is not written here",
     "live street.npz --port 0": "--port 0: must be at least 1 and at most 65535",
@@ -160,10 +160,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_archive(folder / "takes.h5")
     write_spec(folder)
     make_run("full", 31.0).result.write(folder / "results" / "full-0" / "result.json")
-    save_picture(np.zeros((3, 32, 60)), folder / "small.png")
-    save_picture(np.zeros((3, 32, 64)), folder / "large.png")
+    save_image(np.zeros((3, 32, 60)), folder / "small.png")
+    save_image(np.zeros((3, 32, 64)), folder / "large.png")
     (folder / "sweep.yaml").write_text(SWEEP, encoding="utf-8")
-    save_picture(np.zeros((3, 32, 64)), folder / "images" / "street.png")
+    save_image(np.zeros((3, 32, 64)), folder / "images" / "street.png")
     write_recording(recording, folder / "clips" / "street.npz")
     longer = np.random.default_rng(1).random((41, 16, 16)) < 0.3
     write_recording(SpikeRecording.from_planes(longer, rate_scale=0.6), folder / "clip.npz")

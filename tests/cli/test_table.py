@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spike_zoo.media import load_picture
+from spike_zoo.media import load_image
 from tests.helpers.tables import SPEC, make_run, write_spec
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def test_a_sweep_without_a_table_file_is_rejected(zoo: Zoo) -> None:
     assert "give one (.yaml)" in zoo("table runs --sweep a/b/c").err
 
 
-def test_the_curves_of_a_table_are_written_as_one_picture(folder: Path, zoo: Zoo) -> None:
+def test_the_curves_of_a_table_are_written_as_one_image(folder: Path, zoo: Zoo) -> None:
     curves = "rate_distortion/psnr"
     replacement = f"curves: [{{name: {curves}, x: bpp, y: PSNR, scale: symlog}}]\nrows:"
     write_spec(folder, SPEC.replace("rows:", replacement, 1))
@@ -71,9 +71,9 @@ def test_the_curves_of_a_table_are_written_as_one_picture(folder: Path, zoo: Zoo
         measured = make_run("full", 31.0, curves={curves: points}).result
         measured.write(folder / "results" / "full-0" / "result.json")
         assert zoo(f"{TABLE} --out curves.png").code == 0
-    picture = load_picture("curves.png")
-    assert picture.min() < 0.5 < picture.max(), "lines on white"
+    image = load_image("curves.png")
+    assert image.min() < 0.5 < image.max(), "lines on white"
 
 
-def test_a_table_without_curves_is_not_written_as_a_picture(zoo: Zoo) -> None:
+def test_a_table_without_curves_is_not_written_as_an_image(zoo: Zoo) -> None:
     assert "has no curves with results to draw" in zoo(f"{TABLE} --out curves.png").err

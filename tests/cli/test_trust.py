@@ -12,7 +12,7 @@ import pytest
 
 from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.cli.main import COMMANDS, imported
-from spike_zoo.media import save_picture
+from spike_zoo.media import save_image
 from tests.helpers.codecs import SumsCodec
 from tests.helpers.marking import MARK, write_marking
 
@@ -35,7 +35,7 @@ def _untrusted_checkpoint(zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     recording = SpikeRecording.from_planes(np.zeros((70, 6, 8), dtype=bool), rate_scale=0.6)
     write_recording(recording, "street.npz")
     Path("street.sci").write_bytes(SumsCodec().compress(recording))
-    save_picture(np.zeros((3, 24, 32), np.float32), Path("blurry.png"))
+    save_image(np.zeros((3, 24, 32), np.float32), Path("blurry.png"))
     write_marking(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)  # like python -m
     monkeypatch.delitem(sys.modules, "marking", raising=False)

@@ -84,22 +84,22 @@ def test_damage_elsewhere_does_not_keep_a_group_from_being_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "places",
+    "positions",
     [range(0, len(DATA), 7), pytest.param(range(len(DATA)), marks=pytest.mark.slow)],
     ids=["some", "all"],
 )
-def test_a_changed_byte_is_found_and_the_other_groups_are_decoded(places: range) -> None:
-    for place in places:
+def test_a_changed_byte_is_found_and_the_other_groups_are_decoded(positions: range) -> None:
+    for position in positions:
         data = bytearray(DATA)
-        data[place] ^= (0x01, 0x80, 0xFF)[place % 3]
+        data[position] ^= (0x01, 0x80, 0xFF)[position % 3]
         with pytest.raises(BitstreamError):
             _symbols(BitstreamReader(bytes(data)))
-        if place < 48:
+        if position < 48:
             with pytest.raises(BitstreamError):
                 BitstreamReader(bytes(data), strict=False)
             continue
         reader = BitstreamReader(bytes(data), strict=False)
-        hit = next(k for k in range(GROUPS) if place < STARTS[k + 1])
+        hit = next(k for k in range(GROUPS) if position < STARTS[k + 1])
         assert _symbols(reader) == {k: TRUTH[k] for k in range(GROUPS) if k != hit}
         (error,) = reader.errors
         if isinstance(error, TruncatedBitstreamError):  # the last length exceeds the file
@@ -110,12 +110,12 @@ def test_a_changed_byte_is_found_and_the_other_groups_are_decoded(places: range)
 
 
 @pytest.mark.parametrize(
-    "places",
+    "positions",
     [range(0, len(DATA), 7), pytest.param(range(len(DATA)), marks=pytest.mark.slow)],
     ids=["some", "all"],
 )
-def test_a_truncation_is_found_and_the_complete_groups_are_decoded(places: range) -> None:
-    for length in places:
+def test_a_truncation_is_found_and_the_complete_groups_are_decoded(positions: range) -> None:
+    for length in positions:
         data = DATA[:length]
         with pytest.raises(TruncatedBitstreamError) as caught:
             list(BitstreamReader(data))
@@ -138,7 +138,7 @@ def test_a_changed_bit_with_a_repaired_checksum_is_found_by_the_coder() -> None:
         payload = bytearray(PAYLOADS[1])
         payload[bit // 8] ^= 1 << bit % 8
         data = bitstream(HEADER, [PAYLOADS[0], bytes(payload), *PAYLOADS[2:]])
-        with pytest.raises((DecodeMismatchError, CorruptBitstreamError), match="pictures 1"):
+        with pytest.raises((DecodeMismatchError, CorruptBitstreamError), match="images 1"):
             _symbols(BitstreamReader(data))
 
 

@@ -29,8 +29,8 @@ def _with_checksum(data: bytes) -> bytes:
     return data[:44] + struct.pack("<I", zlib.crc32(data[:44])) + data[48:]
 
 
-def _replace_bytes(data: bytes, place: int, *values: int) -> bytes:
-    return _with_checksum(data[:place] + bytes(values) + data[place + len(values) :])
+def _replace_bytes(data: bytes, position: int, *values: int) -> bytes:
+    return _with_checksum(data[:position] + bytes(values) + data[position + len(values) :])
 
 
 def test_the_golden_header_is_read_and_written() -> None:
@@ -69,7 +69,7 @@ def test_frames_and_groups_follow_from_the_planes() -> None:
         assert (header.frames, header.groups) == (sum(lengths), len(lengths))
         assert [header.group_length(k) for k in range(header.groups)] == lengths
         for beyond in (-1, len(lengths)):
-            with pytest.raises(IndexError, match=f"pictures {beyond} .* there are {len(lengths)}"):
+            with pytest.raises(IndexError, match=f"images {beyond} .* there are {len(lengths)}"):
                 header.group_length(beyond)
 
 
@@ -97,7 +97,7 @@ def test_an_impossible_header_is_not_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "values", "problem"),
+    ("position", "values", "problem"),
     [
         (16, (255, 255, 255, 255), "65535 x 65535 pixels"),
         (24, (0,), "window 0"),
@@ -107,9 +107,9 @@ def test_an_impossible_header_is_not_written() -> None:
     ],
 )
 def test_an_impossible_header_with_a_valid_checksum_is_rejected(
-    place: int, values: tuple[int, ...], problem: str
+    position: int, values: tuple[int, ...], problem: str
 ) -> None:
-    data = _replace_bytes(HEADER.pack(), place, *values)
+    data = _replace_bytes(HEADER.pack(), position, *values)
     with pytest.raises(BitstreamError, match=rf"street\.sci: .*{problem}") as caught:
         Header.parse(data, "street.sci")
     assert type(caught.value) is BitstreamError
@@ -117,9 +117,9 @@ def test_an_impossible_header_with_a_valid_checksum_is_rejected(
 
 
 def test_every_changed_byte_and_truncation_is_found() -> None:
-    for place in range(4, 48):
+    for position in range(4, 48):
         data = bytearray(HEADER.pack())
-        data[place] ^= 16
+        data[position] ^= 16
         with pytest.raises(CorruptBitstreamError, match="header is damaged") as caught:
             Header.parse(bytes(data))
         assert (caught.value.gop, caught.value.byte_range) == (-1, (0, 48))

@@ -103,7 +103,7 @@ def test_samples_of_different_sizes_are_rejected_by_name() -> None:
 
 
 @pytest.mark.parametrize("key", ["image", "images", "blur"])
-def test_pictures_of_bytes_and_of_floats_in_one_batch_have_one_scale(key: str) -> None:
+def test_images_of_bytes_and_of_floats_in_one_batch_have_one_scale(key: str) -> None:
     grey = np.float32(128) / np.float32(255)
     mixed = [{key: np.full((1, 80, 80), value)} for value in (np.uint8(128), grey)]
     for samples in (mixed, mixed[::-1]):

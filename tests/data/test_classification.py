@@ -60,14 +60,14 @@ def test_every_labelled_recording_is_served_once_with_its_own_label(labelled: Pa
     data.setup("fit")
     data.setup("test")
     batches = _batches(data, data.train_dataloader())
-    served = {
+    samples = {
         name: (int(label), spikes)
         for batch in batches
         for name, label, spikes in zip(batch["name"], batch["label"], batch["spikes"], strict=True)
     }
-    assert sorted(served) == [f"train-{number}" for number in range(4)]
+    assert sorted(samples) == [f"train-{number}" for number in range(4)]
     for number in range(4):
-        label, spikes = served[f"train-{number}"]
+        label, spikes = samples[f"train-{number}"]
         assert label == number % 2
         expected = labelled_take(number, PLANES).recording[2:43]
         np.testing.assert_array_equal(spikes, expected)

@@ -30,7 +30,7 @@ def are_equal(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
     return len(first) == len(second) and all(map(torch.equal, first, second))
 
 
-def test_a_loader_needs_no_setup_and_gives_planes_and_pictures(archive_path: Path) -> None:
+def test_a_loader_needs_no_setup_and_gives_planes_and_images(archive_path: Path) -> None:
     data = data_of(archive_path)
     batch = next(iter(data.train_dataloader()))
     assert batch["spikes"].shape == (2, 61, 16, 16)

@@ -21,7 +21,7 @@ from spike_zoo.data.sampling import SampleKey
 from spike_zoo.data.scenes import SceneWindows
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import Take
-from spike_zoo.spikes.turning import apply_mode, turn_motion
+from spike_zoo.spikes.turning import apply_mode, turn_flow
 from spike_zoo.tasks.batch import ReconstructionBatch
 from spike_zoo.testing import pattern_take, tiny_archive
 
@@ -161,27 +161,27 @@ def test_training_draws_every_run_of_neighbouring_images(moving_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("images", "starts", "served"),
+    ("images", "starts", "used"),
     [(None, [0], 9), (1, [0, 1, 2, 3, 4, 5, 6, 7, 8], 9), (2, [0, 1, 2, 3, 4, 5, 6, 7], 9),
      (3, [0, 2, 4, 6], 9), (4, [0, 3], 7), (5, [0, 4], 9), (9, [0], 9), (12, [0], 9)],
 )  # fmt: skip
 def test_evaluation_contains_each_pair_of_neighbouring_images_once(
-    moving_path: Path, images: int | None, starts: list[int], served: int
+    moving_path: Path, images: int | None, starts: list[int], used: int
 ) -> None:
     runs = SceneWindows(SpikeArchive(moving_path), "test", 61, images=images)
     firsts = [run[0].image - runs.windows[0].image for run in runs.scenes]
     assert firsts == starts * 2
     assert {len(run) for run in runs.scenes} == {min(images or 9, 9)}
-    assert runs.served == 2 * served
+    assert runs.used == 2 * used
     links = [
         (run[0].name, run[0].image + link) for run in runs.scenes for link in range(len(run) - 1)
     ]
     assert len(links) == len(set(links))
 
 
-@pytest.mark.parametrize(("eval_images_per_sample", "served"), [(None, 2), (3, 3), (0, 9)])
+@pytest.mark.parametrize(("eval_images_per_sample", "used"), [(None, 2), (3, 3), (0, 9)])
 def test_evaluation_samples_can_be_longer_than_training_samples(
-    moving_path: Path, eval_images_per_sample: int | None, served: int
+    moving_path: Path, eval_images_per_sample: int | None, used: int
 ) -> None:
     every = ("train", "val", "test")
     lengths: Any = {"images_per_sample": 2, "eval_images_per_sample": eval_images_per_sample}
@@ -189,8 +189,8 @@ def test_evaluation_samples_can_be_longer_than_training_samples(
     data.setup("fit")
     data.setup("test")
     assert next(iter(data.train_dataloader()))["images"].shape[1] == 2
-    assert next(iter(data.val_dataloader()))["images"].shape[1] == served
-    assert next(iter(data.test_dataloader()))["images"].shape[1] == served
+    assert next(iter(data.val_dataloader()))["images"].shape[1] == used
+    assert next(iter(data.test_dataloader()))["images"].shape[1] == used
 
 
 def test_images_outside_every_sample_are_reported(moving_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_motion_has_the_crop_and_augmentation_of_its_images(moving_path: Path) -
         mode = sample["mode"]
         inverse = [0, 1, 2, 5, 4, 3, 6, 7][mode]  # 3 and 5 undo each other
         image = apply_mode(batch["images"][0, 0, 0], inverse)
-        motion = turn_motion(batch["flow"][0], inverse)
+        motion = turn_flow(batch["flow"][0], inverse)
         (place,) = (p for p in PLACES if torch.equal(whole["images"][0, 0, 0][p], image))
         torch.testing.assert_close(motion, whole["flow"][0][..., place[0], place[1]])
         modes.add(mode)

@@ -48,7 +48,7 @@ TABLE: tuple[tuple[str, str, Check], ...] = (
     ("a codec at full size", r".*spike_zoo (de)?compress\b", Check.RUN_SLOW),
     ("a bitstream that a slow command makes", r".*spike_zoo classify \S+\.sci\b", Check.RUN_SLOW),
     ("output of a codec", r".*spike_zoo info street\.(sci|spl|mp4)", Check.RUN_SLOW),
-    ("a network at full size", r".*--method (stir-small|plain)", Check.RUN_SLOW),
+    ("a network at full size", r".*--method (stir(?!-)|plain)", Check.RUN_SLOW),
     ("a page of every method", r".*spike_zoo report\b", Check.RUN_SLOW),
     ("a network", r".*spike_zoo (deblur|export)\b", Check.RUN_SLOW),
     ("all other commands of Spike Zoo", r"(python -m spike_zoo|spike-zoo)\b", Check.RUN),

@@ -10,7 +10,7 @@ import numpy as np
 
 from spike_zoo import write_recording
 from spike_zoo.archive import build_archive
-from spike_zoo.media import save_picture
+from spike_zoo.media import save_image
 from spike_zoo.testing import labelled_take, pattern_take
 from spike_zoo.testing.exposures import exposed_take
 from tests.conftest import ROOT
@@ -63,7 +63,7 @@ def write_example_files(folder: Path) -> None:
 
 def _write_pairs(folder: Path) -> None:
     take: Any = exposed_take(0, height=24, width=40)
-    save_picture(take.blur[0], folder / "photo.png")
+    save_image(take.blur[0], folder / "photo.png")
     write_recording(take.recording, folder / "spikes.dat")
     job = functools.partial(exposed_take, 0, height=24, width=40)
     build_archive(folder / "data" / "deblur-small.h5", {"exposure": job})
@@ -74,7 +74,7 @@ def _write_own(folder: Path) -> None:
         take: Any = pattern_take(5, planes=81, height=250, width=400)
         write_recording(take.recording, folder / split / f"{name}.dat")
         (folder / split / f"{name}.dat.yaml").unlink(missing_ok=True)
-        save_picture(take.images[0], folder / split / f"{name}.png")
+        save_image(take.images[0], folder / split / f"{name}.png")
 
 
 def _write_runs(folder: Path) -> None:

@@ -257,7 +257,7 @@ def test_scales_that_are_not_positive_numbers_are_rejected(
 def test_planes_of_an_array_larger_than_the_memory_are_read_on_demand(
     tmp_path: Path, kind: str, dtype: str
 ) -> None:
-    shape, place = (1_000_000, 250, 400), 700_000  # 100 GB of bytes, sparse
+    shape, plane = (1_000_000, 250, 400), 700_000  # 100 GB of bytes, sparse
     if kind == "npy":
         header = io.BytesIO()
         fields = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
@@ -266,17 +266,17 @@ def test_planes_of_an_array_larger_than_the_memory_are_read_on_demand(
         with (tmp_path / "big.npy").open("wb") as stream:
             stream.write(header.getvalue())
             stream.truncate(len(header.getvalue()) + shape[0] * plane_bytes)
-            stream.seek(len(header.getvalue()) + place * plane_bytes)
+            stream.seek(len(header.getvalue()) + plane * plane_bytes)
             stream.write(np.ones((250, 400), dtype).tobytes())
     else:
         with h5py.File(tmp_path / "big.h5", "w") as file:
             spikes = file.create_dataset("spikes", shape, dtype, chunks=(5, 250, 400))
-            spikes[place] = 1
+            spikes[plane] = 1
     tracemalloc.start()
     recording = read_recording(tmp_path / f"big.{kind}")
     assert recording.shape == shape
-    assert [bool(recording[place + k].all()) for k in (-1, 0, 1)] == [False, True, False]
-    assert not recording[place - 1].any()
+    assert [bool(recording[plane + k].all()) for k in (-1, 0, 1)] == [False, True, False]
+    assert not recording[plane - 1].any()
     assert tracemalloc.get_traced_memory()[1] < 2e8
     tracemalloc.stop()
 

@@ -130,7 +130,7 @@ def test_commands_name_the_size_that_fits_better(
     options += {
         "info": [],
         "reconstruct": ["--method", "tfi", "--out", str(tmp_path / "a.png")],
-        "report": ["--methods", "tfi", "--pictures", "1", "--out", str(tmp_path / "a.html")],
+        "report": ["--methods", "tfi", "--images", "1", "--out", str(tmp_path / "a.html")],
         "compress": ["--stop", "8", "--out", str(tmp_path / "a.spl")],
     }[command]
     with pytest.warns(UserWarning, match=r"250x400 fits better: pass --height 250 --width 400"):

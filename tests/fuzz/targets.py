@@ -22,9 +22,9 @@ from spike_zoo.coding import BitstreamReader
 from spike_zoo.coding.spl.codec import salvage
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.media.frames import find_footage
-from spike_zoo.media.pictures import load_picture
+from spike_zoo.media.images import load_image
 from spike_zoo.media.video import save_video
-from spike_zoo.simulation.datasets.picture_sets import picture_request
+from spike_zoo.simulation.datasets.image_sets import image_request
 from spike_zoo.tables.read import read_points, read_table_file
 from spike_zoo.tables.sweeps.spec import read_sweep
 from spike_zoo.training.configs import check_configs
@@ -34,7 +34,7 @@ from tests.fuzz import mutators as m
 from tests.helpers.archives import write_archive
 from tests.helpers.bitstreams import bitstream, encode_symbols, random_symbols, small_header
 from tests.helpers.checkpoints import write_checkpoint
-from tests.helpers.picture_trees import write_cifar, write_mnist, write_picture, write_septuplets
+from tests.helpers.image_trees import write_cifar, write_image, write_mnist, write_septuplets
 from tests.helpers.results import make_result
 from tests.helpers.streams import random_spikes
 from tests.helpers.tables import write_spec
@@ -147,7 +147,7 @@ def _copied(file: str, name: str) -> Callable[[Path], Any]:
 def _write_base(folder: Path) -> None:
     for split in ("train", "test"):
         write_recording(random_spikes(9, 8, 16), folder / "set" / split / "spike" / "a.dat")
-        write_picture(folder / "set" / split / "gt" / "a.png", 90, (8, 16))
+        write_image(folder / "set" / split / "gt" / "a.png", 90, (8, 16))
 
 
 def _read_base(folder: Path) -> None:
@@ -158,7 +158,7 @@ def _read_base(folder: Path) -> None:
 
 def _takes_of(kind: str) -> Callable[[Path], Any]:
     def read(folder: Path) -> None:
-        takes = picture_request(kind, str(folder / "set"), 0, {}).takes()
+        takes = image_request(kind, str(folder / "set"), 0, {}).takes()
         for jobs in takes.values():
             for job in list(jobs.values())[:1]:
                 job()
@@ -176,9 +176,9 @@ def _read_footage(folder: Path) -> None:
         list(source.read(0, len(source)))
 
 
-def _read_pictures(folder: Path) -> None:
+def _read_images(folder: Path) -> None:
     for path in folder.iterdir():
-        load_picture(path)
+        load_image(path)
 
 
 _YAML = {".yaml": (m.text, m.any_bytes)}
@@ -231,9 +231,9 @@ TARGETS: dict[str, Target] = {
         {".txt": (m.text, m.any_bytes), ".png": (m.any_bytes, m.png)},
     ),
     "base layout": Target(_write_base, _read_base, {**_YAML, ".png": (m.any_bytes, m.png)}),
-    "picture": Target(
-        lambda folder: write_picture(folder / "a.png"),
-        _read_pictures,
+    "image": Target(
+        lambda folder: write_image(folder / "a.png"),
+        _read_images,
         {".png": (m.any_bytes, m.png)},
     ),
     "video": Target(_write_video, _read_footage),

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spike_zoo.errors import MediaError, MissingFileError, UsageError
-from spike_zoo.media import save_picture
+from spike_zoo.media import save_image
 from spike_zoo.media.frames import FolderFrames, VideoFrames, find_footage
 from tests.helpers.processes import run_python
 
@@ -47,7 +47,7 @@ def write_video(path: Path, frames: list[NDArray[np.uint8]], fps: int = 240) -> 
 
 def write_folder(path: Path, frames: list[NDArray[np.uint8]]) -> Path:
     for number, frame in enumerate(frames):
-        save_picture(frame, path / f"{number:06d}.png")
+        save_image(frame, path / f"{number:06d}.png")
     return path
 
 
@@ -84,7 +84,7 @@ def test_reading_a_range_of_a_folder_gives_its_images(tmp_path: Path) -> None:
 
 
 def test_grey_images_become_colour(tmp_path: Path) -> None:
-    save_picture(np.full((4, 4), 9, np.uint8), tmp_path / "1.png")
+    save_image(np.full((4, 4), 9, np.uint8), tmp_path / "1.png")
     [frame] = FolderFrames(tmp_path).read(0, 1)
     np.testing.assert_array_equal(frame, np.full((4, 4, 3), 9))
 
@@ -99,7 +99,7 @@ def test_footage_is_named_after_its_path(tmp_path: Path) -> None:
 
 
 def test_footage_in_linked_folders_is_found(tmp_path: Path) -> None:
-    save_picture(np.zeros((4, 6)), tmp_path / "store" / "clip" / "1.png")
+    save_image(np.zeros((4, 6)), tmp_path / "store" / "clip" / "1.png")
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "train").symlink_to("../store")
     assert list(find_footage(tmp_path / "set")) == ["train/clip"]

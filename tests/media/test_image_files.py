@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from spike_zoo.errors import MediaError
-from spike_zoo.media import load_picture
+from spike_zoo.media import load_image
 from spike_zoo.media.image_files import read_image
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def scaled(image: NDArray[np.float32], dtype: str) -> NDArray[Any]:
         ),
     ],
 )
-def test_tiffs_of_any_type_and_byte_order_show_the_same_picture(
+def test_tiffs_of_any_type_and_byte_order_show_the_same_image(
     tmp_path: Path, image: NDArray[Any], options: dict[str, Any], byteorder: Any
 ) -> None:
     path = tmp_path / "a.tif"
@@ -70,7 +70,7 @@ def test_tiffs_of_any_type_and_byte_order_show_the_same_picture(
     expected = COLOUR.transpose(2, 0, 1) if options["photometric"] == "rgb" else GREY[None]
     tolerance = 1e-3 if image.dtype in (np.float16, np.uint8) else 1 / 65535
     tolerance = 1 / 255 if image.dtype == np.uint8 else tolerance
-    np.testing.assert_allclose(load_picture(path), expected, atol=tolerance)
+    np.testing.assert_allclose(load_image(path), expected, atol=tolerance)
     assert read_image(path).dtype == (np.float32 if image.dtype.kind == "f" else image.dtype)
 
 
@@ -122,11 +122,11 @@ def test_transparent_and_grey_palettes_are_resolved(tmp_path: Path) -> None:
             np.where(GREY == 0.5, np.nan, GREY),
             "floats from nan to nan, expected 0 .* to 1 .*divide",
         ),
-        (np.stack([scaled(GREY, "u1")] * 4), "has 4 images, expected one picture"),
-        (np.stack([GREY] * 4), "has 4 images, expected one picture"),
+        (np.stack([scaled(GREY, "u1")] * 4), "has 4 images, expected one"),
+        (np.stack([GREY] * 4), "has 4 images, expected one"),
     ],
 )
-def test_pictures_of_other_ranges_and_stacks_are_rejected_by_name(
+def test_images_of_other_ranges_and_stacks_are_rejected_by_name(
     tmp_path: Path, image: NDArray[Any], message: str
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", image, photometric="minisblack")
@@ -143,7 +143,7 @@ def test_pictures_of_other_ranges_and_stacks_are_rejected_by_name(
         ("I", ".tif", "its values are int32, expected uint8, uint16 or floats"),
     ],
 )
-def test_a_picture_of_an_unsupported_type_is_rejected_by_name(
+def test_an_image_of_an_unsupported_type_is_rejected_by_name(
     tmp_path: Path, mode: str, suffix: str, message: str
 ) -> None:
     Image.new(mode, (5, 3)).save(tmp_path / f"a{suffix}")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from spike_zoo.errors import ExistingFileError, RecordingError, UsageError
-from spike_zoo.media import load_picture
+from spike_zoo.media import load_image
 from spike_zoo.media.output import (
     Target,
     check_target,
@@ -34,10 +34,10 @@ WRITE_OPTIONS: dict[str, Any] = {"count": 3, "detail": "planes 0 to 2", "doing":
 @pytest.mark.parametrize(
     ("out", "kind"),
     [
-        ("a.png", "picture"),
-        ("A.PNG", "picture"),
+        ("a.png", "image"),
+        ("A.PNG", "image"),
         ("new/a.mp4", "video"),
-        ("pictures", "folder"),
+        ("images", "folder"),
         ("v1.5/", "folder"),
         ("old.d", "folder"),  # an existing folder
     ],
@@ -95,27 +95,27 @@ def _images() -> Iterator[tuple[str, Tensor]]:
         yield f"plane-{level}", torch.full((1, 4, 6), level / 2)
 
 
-def test_a_picture_target_computes_only_the_first_image(tmp_path: Path) -> None:
+def test_an_image_target_computes_only_the_first_image(tmp_path: Path) -> None:
     images = _images()
     target = Target.of(str(tmp_path / "a.png"), overwrite=False)
-    assert target.write(images, **WRITE_OPTIONS) == f"picture: {tmp_path / 'a.png'} (planes 0 to 2)"
-    assert load_picture(tmp_path / "a.png").max() == 0
+    assert target.write(images, **WRITE_OPTIONS) == f"image: {tmp_path / 'a.png'} (planes 0 to 2)"
+    assert load_image(tmp_path / "a.png").max() == 0
     assert next(images)[0] == "plane-1"
 
 
 def test_a_folder_has_a_file_for_every_image(tmp_path: Path) -> None:
-    target = Target.of(str(tmp_path / "new" / "pictures"), overwrite=False)
+    target = Target.of(str(tmp_path / "new" / "images"), overwrite=False)
     message = target.write(_images(), **WRITE_OPTIONS)
-    assert message == f"pictures: {tmp_path / 'new' / 'pictures'} (3 files, planes 0 to 2)"
+    assert message == f"images: {tmp_path / 'new' / 'images'} (3 files, planes 0 to 2)"
     for level in range(3):
-        picture = load_picture(tmp_path / "new" / "pictures" / f"plane-{level}.png")
-        assert picture.mean() == pytest.approx(level / 2, abs=0.51 / 255)
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["pictures"]
+        image = load_image(tmp_path / "new" / "images" / f"plane-{level}.png")
+        assert image.mean() == pytest.approx(level / 2, abs=0.51 / 255)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["images"]
 
 
 @pytest.mark.parametrize("exists", [False, True])
 def test_an_interrupted_folder_keeps_the_previous_files(exists: bool, tmp_path: Path) -> None:
-    target = tmp_path / "pictures"
+    target = tmp_path / "images"
     if exists:
         target.mkdir()
         (target / "plane-0.png").write_text("older")
@@ -141,7 +141,7 @@ def test_files_with_other_names_in_an_existing_folder_are_kept(tmp_path: Path) -
 
 
 def test_errors_of_a_folder_name_the_target(tmp_path: Path) -> None:
-    target = tmp_path / "pictures"
+    target = tmp_path / "images"
     error = pytest.raises(RecordingError, match=rf"^{target}/a\.png: cannot be written")
     with error, new_folder(target) as folder, new_file(folder / "a.png"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -15,9 +15,9 @@ from PIL import Image
 
 from spike_zoo.errors import MissingFileError
 from spike_zoo.media import save_video
+from spike_zoo.media.images import to_bytes
 from spike_zoo.media.page import Page, render_page, write_page
-from spike_zoo.media.pictures import to_bytes
-from spike_zoo.media.viewer import Layer, Viewer, picture_source
+from spike_zoo.media.viewer import Layer, Viewer, image_source
 from tests.helpers.pages import page_data
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def full_page(tmp_path: Path) -> Page:
     page = Page("Title", "what it is")
     page.add_section("First", "a text")
     page.add_text("more")
-    page.add_viewer(_comparison(("spikes", "picture"), "one plane"))
+    page.add_viewer(_comparison(("spikes", "image"), "one plane"))
     page.add_legend(IMAGE, "what grey means")
     page.add_video(tmp_path / "a b.mp4", "moving")
     page.add_table(["", "PSNR"], [["ours", "**30.00**"], ["theirs", 29]], notes=["n = 3"])
@@ -83,7 +83,7 @@ def test_a_page_with_all_elements_is_well_formed_and_self_contained(full_page: P
     outline = Outline(html)
     assert outline.open == []
     sources = [a["src"] or "" for tag in ("img", "video") for a in outline.attributes(tag)]
-    sources += [picture for layer in _layers(html) for picture in layer["pictures"]]
+    sources += [image for layer in _layers(html) for image in layer["images"]]
     assert len(sources) == 4
     sources += [str(video["poster"]) for video in outline.attributes("video")]
     assert all(source.startswith("data:") for source in sources)
@@ -115,9 +115,9 @@ def test_a_page_without_viewers_has_no_script() -> None:
     assert "script-src &#39;none&#39;" in html
 
 
-def test_pictures_in_a_page_equal_the_given_images(full_page: Page) -> None:
+def test_images_in_a_page_equal_the_given_images(full_page: Page) -> None:
     html = render_page(full_page)
-    sources = [layer["pictures"][0] for layer in _layers(html)]
+    sources = [layer["images"][0] for layer in _layers(html)]
     sources += [a["src"] or "" for a in Outline(html).attributes("img")]
     for source, expected in zip(sources, [IMAGE, 1 - IMAGE, IMAGE], strict=True):
         content = base64.b64decode(source.removeprefix("data:image/png;base64,"))
@@ -173,8 +173,8 @@ def test_writing_a_page_again_replaces_it(tmp_path: Path) -> None:
 def test_missing_files_and_invalid_content_are_rejected(tmp_path: Path) -> None:
     page = Page("t")
     with pytest.raises(MissingFileError, match=r"none\.png"):
-        picture_source(tmp_path / "none.png")
+        image_source(tmp_path / "none.png")
     with pytest.raises(ValueError, match=r"a\.gif: a page shows \.png"):
-        picture_source(tmp_path / "a.gif")
+        image_source(tmp_path / "a.gif")
     with pytest.raises(ValueError, match="1 cells under 2 headings"):
         page.add_table(["a", "b"], [["x"]])

@@ -21,7 +21,7 @@ SIZE, CENTER, SCALE = (48, 56), 90, 0.6
 NOISE = CameraNoise(
     dark=0.02, gain_deviation=0.1, threshold_deviation=0.05, dark_deviation=0.5, sensor=3
 )
-METHODS = ["tfp", "tfi", "tfstp", "tfi-aligned", "plain", "stir-small", "aligned-stir"]
+METHODS = ["tfp", "tfi", "tfstp", "tfi-aligned", "plain", "stir", "aligned-stir"]
 
 
 def light(plane: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spike_zoo.metrics.flow import end_point_error, motion_spread, still_error
+from spike_zoo.metrics.flow import end_point_error, flow_spread, still_error
 
 
 def test_errors_are_mean_lengths_in_pixels_over_known_flow() -> None:
@@ -22,7 +22,7 @@ def test_errors_are_mean_lengths_in_pixels_over_known_flow() -> None:
 def test_the_spread_is_0_on_a_line_and_the_ratio_of_the_axes_of_an_ellipse() -> None:
     samples = torch.randn(2, 2, 40, 50, generator=torch.Generator().manual_seed(0))
     line = samples[:, :1] * torch.tensor([-0.786, 0.618]).view(1, 2, 1, 1)
-    assert float(motion_spread(line)) < 1e-3
-    assert float(motion_spread(torch.zeros(1, 2, 4, 4))) == 0
+    assert float(flow_spread(line)) < 1e-3
+    assert float(flow_spread(torch.zeros(1, 2, 4, 4))) == 0
     ellipse = samples * torch.tensor([4.0, 1.0]).view(1, 2, 1, 1)
-    assert float(motion_spread(ellipse)) == pytest.approx(0.25, abs=0.02)
+    assert float(flow_spread(ellipse)) == pytest.approx(0.25, abs=0.02)

@@ -20,9 +20,9 @@ class CountedFunction:
         self.cache, self.size, self.count = cache, size, 0
 
     def __call__(self, *keys: int) -> Tensor:
-        def compute(places: list[int]) -> Tensor:
-            self.count += len(places)
-            return torch.stack([torch.full((self.size,), keys[place] / 3) for place in places])
+        def compute(indices: list[int]) -> Tensor:
+            self.count += len(indices)
+            return torch.stack([torch.full((self.size,), keys[index] / 3) for index in indices])
 
         return self.cache(keys, compute, CPU)
 

@@ -1,4 +1,4 @@
-"""Tests of the live view: sources of planes, rate of pictures, page."""
+"""Tests of the live view: sources of planes, rate of images, page."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ STORED = StoredRecording(SpikeRecording.from_planes(SPIKES, rate_scale=0.5))
 
 
 class SlowMethod(TFI):
-    """A method that takes three times the interval between two pictures."""
+    """A method that takes three times the interval between two images."""
 
     def reconstruct(self, *arguments: Any, **options: Any) -> Tensor:
         time.sleep(0.06)
@@ -125,7 +125,7 @@ def test_a_pipe_keeps_the_last_planes_and_does_not_block_the_writer(tmp_path: Pa
         source.window(600, 610)
 
 
-def test_a_slow_method_drops_pictures_and_keeps_the_playback_speed() -> None:
+def test_a_slow_method_drops_images_and_keeps_the_playback_speed() -> None:
     recording = SpikeRecording.from_planes(np.concatenate([SPIKES] * 20), rate_scale=0.5)
     source, method = StoredRecording(recording), SlowMethod(average=9)
     with running_server(source, method, fps=50, stride=5) as server:
@@ -155,7 +155,7 @@ def test_the_newest_planes_are_followed_until_another_plane_is_requested(tmp_pat
         wait_until(lambda: state(server)["plane"] == 500 - 1 - 47)
 
 
-def test_a_recording_ends_paused_before_the_planes_that_a_picture_needs() -> None:
+def test_a_recording_ends_paused_before_the_planes_that_an_image_needs() -> None:
     with running_server(STORED, fps=100, stride=50) as server:
         wait_until(lambda: state(server).get("playing") is False)
         assert state(server)["plane"] == state(server)["last"] == 400 - 1 - 47
@@ -198,14 +198,14 @@ def test_playing_goes_on_when_a_file_grows_after_its_last_plane_was_shown(tmp_pa
         wait_until(lambda: state(server)["plane"] == 500 - 1 - 47)
 
 
-def test_control_does_not_wait_for_the_next_picture() -> None:
+def test_control_does_not_wait_for_the_next_image() -> None:
     with running_server(STORED, fps=0.01) as server:
         wait_until(lambda: state(server).get("plane") == 67)  # the second one: a page is open
         send_request(server, "/control", {"plane": 200})
         wait_until(lambda: state(server)["plane"] == 200)
 
 
-def test_ctrl_c_interrupts_a_slow_picture() -> None:
+def test_ctrl_c_interrupts_a_slow_image() -> None:
     class VerySlowMethod(TFI):
         def reconstruct(self, *arguments: Any, **options: Any) -> Tensor:
             os.kill(os.getpid(), signal.SIGINT)
@@ -258,7 +258,7 @@ def test_invalid_requests_are_rejected(content: object) -> None:
         assert send_request(server, "/../secret")[0] == 404
 
 
-def test_a_request_waits_for_the_next_picture_at_a_multiple_of_the_stride() -> None:
+def test_a_request_waits_for_the_next_image_at_a_multiple_of_the_stride() -> None:
     with running_server(STORED, fps=50, stride=5) as server:
         numbers = [0]
         for _ in range(5):
@@ -268,7 +268,7 @@ def test_a_request_waits_for_the_next_picture_at_a_multiple_of_the_stride() -> N
             assert answer["plane"] % 5 == 47 % 5 or answer["plane"] == answer["last"]
         assert sorted(set(numbers)) == numbers
         connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
-        connection.request("GET", "/picture")
+        connection.request("GET", "/image")
         assert connection.getresponse().read()[:2] == b"\xff\xd8"
         connection.close()
 
@@ -303,7 +303,7 @@ def test_a_pipe_is_read_as_a_file_with_the_same_sidecar(
     writer = threading.Thread(target=pipe.write_bytes, args=(data,))
     writer.start()
     stated = RecordingSettings(**options)
-    source = open_source(RecordingSource(pipe, stated=stated), follow=False)
+    source = open_source(RecordingSource(pipe, user_settings=stated), follow=False)
     writer.join()
     wait_until(lambda: source.ended)
     assert source.span() == (0, len(expected)) == (0, 128)
@@ -337,7 +337,7 @@ def test_a_pipe_that_cannot_be_read_has_ended() -> None:
     assert source.ended
 
 
-def test_planes_that_arrive_before_the_oldest_ones_are_read_move_the_picture() -> None:
+def test_planes_that_arrive_before_the_oldest_ones_are_read_move_the_image() -> None:
     stored = np.packbits(SPIKES[:, ::-1], axis=-1, bitorder="little").reshape(400, -1)
 
     class FastPipe(Pipe):
@@ -355,7 +355,7 @@ def test_planes_that_arrive_before_the_oldest_ones_are_read_move_the_picture() -
     player: Any = Player(source, TFI(), 0.5)
     player.control(plane=0, playing=False)
     source.arriving = 300
-    assert not player._make(), "the picture's plane was overwritten"
+    assert not player._make(), "the image's plane was overwritten"
     source.arriving = 20
     assert player._make()
     assert player._shown.plane == 800 + 300 - 512 + 43

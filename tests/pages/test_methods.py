@@ -30,18 +30,18 @@ def test_settings_are_parsed_after_the_name() -> None:
     assert plain.module.hparams["average"] == 1  # type: ignore[attr-defined]
 
 
-def test_slow_default_methods_come_last_and_have_one_picture() -> None:
+def test_slow_default_methods_come_last_and_have_one_image() -> None:
     by_default = load_methods([], device="cpu", trust=False)
     *fast, slow = by_default
-    assert (slow.name, slow.has_one_picture) == ("stir", True)
+    assert (slow.name, slow.has_one_image) == ("stir-aligned", True)
     assert [method.name for method in fast] == ["tfp", "tfi:average=9", "plain", "tfi-aligned"]
-    assert not any(method.has_one_picture for method in fast)
-    names = ["stir", "tfp"]
+    assert not any(method.has_one_image for method in fast)
+    names = ["stir-aligned", "tfp"]
     chosen = load_methods(names, device="cpu", trust=False)
-    assert not any(method.has_one_picture for method in chosen)
+    assert not any(method.has_one_image for method in chosen)
     limited = load_methods(names, device="cpu", trust=False, limits_slow=True)
-    limits = [(method.name, method.has_one_picture) for method in limited]
-    assert limits == [("tfp", False), ("stir", True)]
+    limits = [(method.name, method.has_one_image) for method in limited]
+    assert limits == [("tfp", False), ("stir-aligned", True)]
 
 
 def test_a_method_without_weights_is_one_class_and_one_entry_of_the_list(
@@ -93,11 +93,11 @@ def test_invalid_settings_are_rejected(name: str, message: str) -> None:
 def test_names_that_are_not_reconstruction_methods_are_rejected() -> None:
     with pytest.raises(MissingFileError, match="neither a file nor a shipped method"):
         load_methods(["nothing"], device="cpu", trust=False)
-    with pytest.raises(UsageError, match="does not make pictures"):
+    with pytest.raises(UsageError, match="does not make images"):
         load_methods(["ssdm-student"], device="cpu", trust=False)
 
 
 def test_a_checkpoint_is_named_after_its_run(tmp_path: Path) -> None:
     checkpoint = tmp_path / "mine" / "checkpoints" / "best.ckpt"
     assert method_label(str(checkpoint)) == "mine, best"
-    assert method_label("stir-small") == "stir-small"
+    assert method_label("stir") == "stir"

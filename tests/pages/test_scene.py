@@ -10,7 +10,7 @@ import pytest
 from spike_zoo import SpikeArchive, SpikeRecording
 from spike_zoo.errors import GeometryError
 from spike_zoo.formats.sidecar import RecordingSettings
-from spike_zoo.media import save_picture
+from spike_zoo.media import save_image
 from spike_zoo.pages.choices import Choices
 from spike_zoo.pages.scene import (
     ReportScene,
@@ -40,7 +40,7 @@ def test_planes_are_spread_away_from_the_ends_and_include_the_requested_one() ->
 
 
 def test_a_part_is_shown_with_the_planes_of_the_recording(tmp_path: Path) -> None:
-    save_picture(GROUND_TRUTH, tmp_path / "true.png")
+    save_image(GROUND_TRUTH, tmp_path / "true.png")
     choices = Choices(start=100, stop=120, truth=str(tmp_path / "true.png"))
     scene = scene_of_file("clip", _recording(), choices)
     assert list(scene.truths) == [110]
@@ -78,8 +78,8 @@ def test_an_unknown_rate_scale_is_estimated() -> None:
 
 
 def test_a_ground_truth_file_must_have_the_size_of_the_planes(tmp_path: Path) -> None:
-    save_picture(GROUND_TRUTH, tmp_path / "true.png")
-    save_picture(np.zeros((3, 3)), tmp_path / "small.png")
+    save_image(GROUND_TRUTH, tmp_path / "true.png")
+    save_image(np.zeros((3, 3)), tmp_path / "small.png")
     scene = scene_of_file("clip", _recording(), Choices(truth=str(tmp_path / "true.png")))
     assert list(scene.truths) == [80]
     assert scene.has_truth
@@ -105,12 +105,12 @@ def test_a_scene_of_an_archive_has_its_images_and_exposures(
         assert 0 <= scene.exposures[0].blur.min() <= scene.exposures[0].blur.max() <= 1
 
 
-def test_large_sensors_show_fewer_planes_and_pictures() -> None:
-    choices = Choices(pictures=5)
+def test_large_sensors_show_fewer_planes_and_images() -> None:
+    choices = Choices(images=5)
     assert choices.planes_that_fit(250, 400) == 61
     assert choices.planes_that_fit(1000, 1000) == 15
-    assert choices.pictures_that_fit(7, 250, 400) == 5
-    assert choices.pictures_that_fit(7, 1000, 1000) == 1
+    assert choices.images_that_fit(7, 250, 400) == 5
+    assert choices.images_that_fit(7, 1000, 1000) == 1
 
 
 def test_crops_are_centred_on_the_most_detailed_region() -> None:

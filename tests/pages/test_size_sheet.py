@@ -8,7 +8,7 @@ import numpy as np
 
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.formats.dat_sizes import StoredSize
-from spike_zoo.media import load_picture
+from spike_zoo.media import load_image
 from spike_zoo.methods.classical import TFI
 from spike_zoo.pages.size_sheet import STORED, tiles_of_orientations, tiles_of_sizes, write_sheet
 from spike_zoo.spikes.rate_scale import estimate_rate_scale
@@ -58,7 +58,7 @@ def test_the_first_size_has_four_orientations_and_all_needed_settings(tmp_path: 
 
 def test_images_of_all_sizes_fill_cells_of_one_size_below_their_labels(tmp_path: Path) -> None:
     write_sheet(tiles_of_sizes(_path(tmp_path), SIZES), tmp_path / "a.png", overwrite=False)
-    sheet = load_picture(tmp_path / "a.png")[0]
+    sheet = load_image(tmp_path / "a.png")[0]
     labels = 3 * round(1.7 * 25)  # size, orientation, offset
     assert sheet.shape == (2 * (300 + labels + 6) + 6, 4 * (400 + 6) + 6)
     bright = sheet[6 : 6 + labels] > 0.8

@@ -31,12 +31,12 @@ _DRAWN = """image => {
     canvas.getContext("2d").drawImage(image, 0, 0);
     return canvas.toDataURL();
 }"""
-_MAX_ERROR = 5  # mean, in grey levels, of JPEG; that of a black picture is above 50
+_MAX_ERROR = 5  # mean, in grey levels, of JPEG; that of a black image is above 50
 
 
 def _visible_plane(page: Page, player: Player) -> int | None:
-    """Return the plane whose image is on a page; None if the page shows no picture."""
-    coded = page.locator("#picture").evaluate(_DRAWN)
+    """Return the plane whose image is on a page; None if the page shows no image."""
+    coded = page.locator("#image").evaluate(_DRAWN)
     if coded is None:
         return None
     content = np.frombuffer(base64.b64decode(coded.partition(",")[2]), np.uint8)

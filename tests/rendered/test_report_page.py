@@ -33,7 +33,7 @@ def _pixels(canvas: Locator) -> NDArray[np.uint8]:
 @pytest.fixture(scope="module")
 def report(clips_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("report") / "page.html"
-    ids = ["--methods", "tfp", "tfi:average=9", "--pictures", "3"]
+    ids = ["--methods", "tfp", "tfi:average=9", "--images", "3"]
     assert main(["report", str(clips_archive), *ids, "--out", str(target)]) == 0
     return target
 
@@ -57,7 +57,7 @@ def stage(page: Page) -> Locator:
     return page.locator(".stage").first
 
 
-def test_every_picture_is_drawn(page: Page) -> None:
+def test_every_image_is_drawn(page: Page) -> None:
     canvases = page.locator("canvas")
     assert canvases.count() == 2 + 3 + 1, "two sides, three crops, spikes"
     for index in range(canvases.count()):
@@ -98,13 +98,13 @@ def test_either_side_shows_the_selected_method(page: Page, stage: Locator) -> No
 
 def test_moments_change_by_keys_and_by_playback(page: Page, stage: Locator) -> None:
     clock = page.locator(".clock output").first
-    begin, picture = clock.inner_text(), _pixels(stage.locator("canvas").first)
+    begin, image = clock.inner_text(), _pixels(stage.locator("canvas").first)
     stage.focus()
     page.keyboard.press(".")
     later = clock.inner_text()
     assert later != begin
     page.wait_for_selector(".stage[data-moment='2']")
-    assert (_pixels(stage.locator("canvas").first) != picture).any()
+    assert (_pixels(stage.locator("canvas").first) != image).any()
     page.get_by_role("button", name="play", exact=True).first.click()
     page.wait_for_function(
         "text => document.querySelector('.clock output').textContent != text", arg=later

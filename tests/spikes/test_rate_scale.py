@@ -14,7 +14,7 @@ from spike_zoo.spikes.rate_scale import (
     RateScale,
     estimate_rate_scale,
     rate_scale_of,
-    stated_rate_scale,
+    user_rate_scale,
 )
 
 if TYPE_CHECKING:
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("option", [0.001, 0.6, 1.0, 1])
 def test_a_rate_scale_up_to_one_is_returned_unchanged(option: float) -> None:
-    assert stated_rate_scale(option) == option
+    assert user_rate_scale(option) == option
 
 
 def test_auto_states_no_rate_scale() -> None:
-    assert stated_rate_scale("auto") is None
+    assert user_rate_scale("auto") is None
 
 
 @pytest.mark.parametrize("option", [0.0, -0.5, 1.001, 60.0, float("inf"), float("nan"), "bright"])
 def test_a_rate_scale_that_no_camera_reaches_is_rejected(option: float | str) -> None:
     with pytest.raises(UsageError, match=f"--rate-scale {option}: .*above 0 and at most 1"):
-        stated_rate_scale(option)
+        user_rate_scale(option)
 
 
 def test_the_rate_scale_option_precedes_the_recording_and_the_recording_precedes_the_method() -> (

@@ -15,8 +15,8 @@ from spike_zoo.spikes.turning import (
     apply_mode,
     apply_modes,
     inverse_mode,
-    turn_motion,
-    turn_motions,
+    turn_flow,
+    turn_flows,
 )
 
 
@@ -56,14 +56,14 @@ def test_turned_motion_maps_between_the_turned_images(mode: int) -> None:
     y = torch.randint(9, (9, 12), generator=generator) - torch.arange(9)[:, None]
     motion = torch.stack([x, y])[None].float()
     later = warp(earlier, motion)
-    warped = warp(apply_mode(earlier, mode), turn_motion(motion, mode))
+    warped = warp(apply_mode(earlier, mode), turn_flow(motion, mode))
     torch.testing.assert_close(warped, apply_mode(later, mode), atol=1e-5, rtol=0)
 
 
 def test_motion_of_each_clip_is_turned_by_its_own_mode() -> None:
     right = torch.tensor([1.0, 0.0]).view(1, 1, 2, 1, 1).expand(3, 4, 2, 5, 5).clone()
     right[:, 0, :, 0, 0] = torch.nan
-    turned = turn_motions(right, torch.tensor([0, 5, 6]))
+    turned = turn_flows(right, torch.tensor([0, 5, 6]))
     vectors = [(1.0, 0.0), (0.0, -1.0), (-1.0, 0.0)]  # 5 turns counter-clockwise: right goes up
     for clip, vector in zip(turned, vectors, strict=True):
         assert torch.isnan(clip).sum() == 2

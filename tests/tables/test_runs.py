@@ -212,13 +212,13 @@ def test_a_test_of_the_weights_of_a_listed_fit_is_no_second_row(tmp_path: Path) 
     assert len(collect_runs([tmp_path])) == 2
 
 
-def test_a_stored_run_has_the_folder_of_its_pictures(tmp_path: Path) -> None:
+def test_a_stored_run_has_the_folder_of_its_images(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "full-0"
     run.mkdir(parents=True)
     make_run("full", 30.0).result.write(run / "result.json")
     store_record(tmp_path / "results" / "records.jsonl", "full-0", run)
     (collected,) = collect_runs([tmp_path / "results", tmp_path / "runs"])
-    assert (collected.folder, collected.place) == (run, 0)
+    assert (collected.folder, collected.path_index) == (run, 0)
 
 
 def _student(
@@ -252,7 +252,7 @@ def test_runs_of_older_configurations_are_not_counted_as_seeds(spec: TableSpec) 
 def test_committed_runs_have_priority_over_later_runs_in_other_folders(spec: TableSpec) -> None:
     copy = _student(0, 30.0, finished="2026-01-01T00:00:00+00:00")
     later_run = _student(0, 35.0, steps=9, finished="2026-02-01T00:00:00+00:00")
-    table = fill_table(spec, [copy, replace(later_run, place=1)])
+    table = fill_table(spec, [copy, replace(later_run, path_index=1)])
     assert cell(table)["mean"] == 30.0
 
 

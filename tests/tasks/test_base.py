@@ -41,8 +41,8 @@ class Brighter(TaskModule):
     def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         return batch + self.step
 
-    def check_data(self, served: LightningDataModule, stage: str) -> None:
-        if getattr(served, "is_wrong", False):
+    def check_data(self, datamodule: LightningDataModule, stage: str) -> None:
+        if getattr(datamodule, "is_wrong", False):
             raise ConfigError(f"data: wrong for {stage}")
 
 

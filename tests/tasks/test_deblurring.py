@@ -1,4 +1,4 @@
-"""Deblurring module: metrics, pictures, and checks of data and inputs."""
+"""Deblurring module: metrics, images, and checks of data and inputs."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ def test_images_have_their_plane_and_the_image_nearest_to_the_middle_is_shown(
     (sample,) = evaluation.samples
     assert (sample.caption, sample.stem) == ("street, plane 68", "street-0004")
     names = ["blurry", "playback, 9 planes", "reconstruction", "ground truth"]
-    assert list(sample.pictures) == names
-    shades = [sample.pictures[name].unique().item() for name in names[2:]]
+    assert list(sample.images) == names
+    shades = [sample.images[name].unique().item() for name in names[2:]]
     assert shades == pytest.approx([68 / 200, 0.51])
 
 
@@ -108,7 +108,7 @@ def test_a_video_has_seven_images_evenly_spaced_over_the_exposure(module: Clock)
     assert sequence is not None
     images = sequence()
     assert [sample.origin.plane for sample in images] == [20, 36, 52, 68, 84, 100, 116]
-    shades = [sample.pictures["reconstruction"].unique().item() for sample in images]
+    shades = [sample.images["reconstruction"].unique().item() for sample in images]
     assert shades == pytest.approx([plane / 200 for plane in (20, 36, 52, 68, 84, 100, 116)])
     image = module.predict_step(_batch(), 0)  # the middle image
     assert image.shape == (1, 3, 16, 16)
@@ -123,8 +123,8 @@ def test_exposures_of_a_real_camera_are_shown_but_not_measured(module: Clock) ->
     (sample,) = evaluation.samples
     assert not evaluation.measured
     assert not module.logged
-    assert list(sample.pictures) == ["blurry", "playback, 9 planes", "reconstruction"]
-    assert sample.pictures["reconstruction"].unique().item() == pytest.approx(68 / 200)
+    assert list(sample.images) == ["blurry", "playback, 9 planes", "reconstruction"]
+    assert sample.images["reconstruction"].unique().item() == pytest.approx(68 / 200)
     assert sample.caption == "street, plane 68"
 
 

@@ -7,14 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_zoo.tasks.evaluation import Origin, SamplePictures, playback
+from spike_zoo.tasks.evaluation import CaptionedImages, Origin, playback
 
 
 def test_a_caption_states_the_recording_and_its_plane_if_any() -> None:
     for plane, caption in ((75, "street, plane 75"), (0, "street, plane 0"), (None, "street")):
         origin = Origin("street", plane)
-        assert SamplePictures(origin, {}, "a").caption == caption
-        assert SamplePictures(origin, {}, "a", "a cat").caption == f"{caption}: a cat"
+        assert CaptionedImages(origin, {}, "a").caption == caption
+        assert CaptionedImages(origin, {}, "a", "a cat").caption == f"{caption}: a cat"
 
 
 def test_playback_is_the_mean_of_the_existing_planes() -> None:

@@ -1,4 +1,4 @@
-"""Recognition module: metrics, pictures, predictions and checks of the data."""
+"""Recognition module: metrics, images, predictions and checks of the data."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ def test_the_first_clip_is_shown_with_its_predicted_class() -> None:
     (sample,) = _module(label_names=NAMES).test_step(_batch(3, 1), 0).samples
     assert sample.caption == "take0, plane 7: three (50 %), truth no"
     assert sample.stem == "take0-plane7"
-    ((caption, picture),) = sample.pictures.items()
+    ((caption, image),) = sample.images.items()
     assert caption == "three (50 %), truth no"
-    assert picture.shape == (150, 240), "5x8 pixels, each 30x30"
-    assert picture[:30, :30].unique().item() == pytest.approx(3 / 4)
-    assert picture[30:].max() == 0
+    assert image.shape == (150, 240), "5x8 pixels, each 30x30"
+    assert image[:30, :30].unique().item() == pytest.approx(3 / 4)
+    assert image[30:].max() == 0
 
 
 def test_a_prediction_names_the_best_three_classes() -> None:

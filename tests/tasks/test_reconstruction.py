@@ -1,4 +1,4 @@
-"""Reconstruction module: metrics, pictures and checks of the clip length."""
+"""Reconstruction module: metrics, images and checks of the clip length."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def test_every_clip_is_measured_and_shown(module: Grey) -> None:
     for sample, origin, values in zip(evaluation.samples, origins, expected, strict=True):
         assert sample.caption == f"{origin.name}, plane {origin.plane}"
         assert sample.stem == f"{origin.name}-plane{origin.plane}"
-        assert list(sample.pictures) == ["playback, 21 planes", "reconstruction", "ground truth"]
-        shades = [picture.unique().item() for picture in sample.pictures.values()]
+        assert list(sample.images) == ["playback, 21 planes", "reconstruction", "ground truth"]
+        shades = [image.unique().item() for image in sample.images.values()]
         assert shades == pytest.approx(values)
 
 

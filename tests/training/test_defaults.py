@@ -34,7 +34,7 @@ def _logger(name: str = "WandbLogger", **arguments: object) -> Any:
     return parsed(class_path=path, init_args=parsed(**arguments))
 
 
-def test_tensorboard_shows_the_values_and_pictures_of_a_run(
+def test_tensorboard_shows_the_values_and_images_of_a_run(
     clips_archive: Path, tmp_path: Path
 ) -> None:
     reader: Any = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -163,8 +163,8 @@ def test_recognition_writes_its_files_in_fit_test_and_predict(
         assert (
             folder / "confusion.csv"
         ).read_text() == "truth,upright,flat\nupright,1,0\nflat,0,1\n"
-        pictures = {path.name for path in (folder / "images").glob("*.png")}
-        assert {"confusion.png", "test-0.png", "test-1.png"} <= pictures
+        images = {path.name for path in (folder / "images").glob("*.png")}
+        assert {"confusion.png", "test-0.png", "test-1.png"} <= images
         head, *rows = (folder / "per_image.csv").read_text().splitlines()
         assert head == "name,plane,rate_scale,accuracy,truth_probability"
         assert [row.split(",")[3] for row in rows] == ["1.0", "1.0"]

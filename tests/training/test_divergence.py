@@ -15,7 +15,7 @@ import spike_zoo
 from spike_zoo.checkpoints.weight_files import first_invalid
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.errors import DivergenceError, WeightsError
-from spike_zoo.tasks.evaluation import Evaluation, Origin, SamplePictures
+from spike_zoo.tasks.evaluation import CaptionedImages, Evaluation, Origin
 from spike_zoo.testing import QUIET
 from spike_zoo.training import SkipDivergedUpdates
 from spike_zoo.training.checkpoints import AtomicCheckpointIO, checkpoints_of
@@ -180,7 +180,7 @@ def test_constant_images_are_reported() -> None:
     callback: Any = WarnOfConstantImages()
     for is_constant in (False, True):
         image = torch.full((1, 8, 8), 0.5) if is_constant else torch.rand(1, 8, 8)
-        sample = SamplePictures(Origin("a", 0), {"reconstruction": image}, "a-0")
+        sample = CaptionedImages(Origin("a", 0), {"reconstruction": image}, "a-0")
         callback.on_validation_batch_end(None, None, Evaluation([sample]), None, 0)
         if not is_constant:
             callback.on_validation_end(None, None)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from spike_zoo.cli.main import main
-from spike_zoo.media import load_picture
+from spike_zoo.media import load_image
 from spike_zoo.methods.ssdm import BlurryInputModule
 from spike_zoo.tasks import TaskModule, base
 from spike_zoo.tasks.evaluation import Origin, SamplePrediction
@@ -70,11 +70,11 @@ def test_values_become_one_table_over_all_batches(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.png"))
 
 
-def test_images_become_pictures_named_after_sample_and_number(tmp_path: Path) -> None:
+def test_images_become_images_named_after_sample_and_number(tmp_path: Path) -> None:
     _predict(_Counts(as_image=True), tmp_path)
     names = [path.name for path in sorted(tmp_path.iterdir())]
     assert names == [f"take{n}-{n:06d}.png" for n in range(3)]
-    assert abs(load_picture(tmp_path / "take2-000002.png").mean() - 0.5) < 1 / 255
+    assert abs(load_image(tmp_path / "take2-000002.png").mean() - 0.5) < 1 / 255
 
 
 @pytest.mark.parametrize("indices", [None, [6, 7]])

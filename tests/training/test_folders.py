@@ -136,7 +136,7 @@ def test_a_folder_with_a_prediction_rejects_another_one(name: str, tmp_path: Pat
     check_no_predictions(out)  # does not exist yet
     out.mkdir()
     (out / "config.yaml").touch()
-    check_no_predictions(out)  # a prediction that ended before its first picture
+    check_no_predictions(out)  # a prediction that ended before its first image
     (out / name).touch()
     with pytest.raises(ExistingFileError, match=r"predict: .*another --run_dir, or remove"):
         check_no_predictions(out)

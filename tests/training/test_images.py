@@ -1,4 +1,4 @@
-"""Sample pictures, video, confusion matrix and t-SNE map: choice of samples, files, content."""
+"""Sample images, video, confusion matrix and t-SNE map: choice of samples, files, content."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import torch
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
-from spike_zoo.media import load_picture
-from spike_zoo.tasks.evaluation import Evaluation, Labels, Origin, SamplePictures
+from spike_zoo.media import load_image
+from spike_zoo.tasks.evaluation import CaptionedImages, Evaluation, Labels, Origin
 from spike_zoo.training.images import (
-    ConfusionPicture,
+    ConfusionImage,
     FeatureMap,
     SampleImages,
     SampleVideo,
@@ -36,11 +36,11 @@ def _trainer(batches: int, **changes: Any) -> SimpleNamespace:
 
 
 def _evaluation(batch: int, *, has_truth: bool = True) -> Evaluation:
-    """Return an evaluation of grey pictures; the ground truth is half as bright."""
-    pictures = {"reconstruction": torch.full((1, 12, 16), batch / 20)}
+    """Return an evaluation of grey images; the ground truth is half as bright."""
+    images = {"reconstruction": torch.full((1, 12, 16), batch / 20)}
     if has_truth:
-        pictures["ground truth"] = torch.full((1, 12, 16), batch / 40)
-    return Evaluation([SamplePictures(Origin("street", batch), pictures, f"street-{batch}")])
+        images["ground truth"] = torch.full((1, 12, 16), batch / 40)
+    return Evaluation([CaptionedImages(Origin("street", batch), images, f"street-{batch}")])
 
 
 def _run_test(folder: Path, batches: int, count: int, **changes: Any) -> None:
@@ -68,9 +68,9 @@ def test_samples_are_spread_evenly_over_a_split(
 def test_a_test_sample_and_its_ground_truth_have_the_same_file_name(tmp_path: Path) -> None:
     _run_test(tmp_path, 10, 4)
     for kind, grey in (("reconstructions", 6 / 20), ("truths", 6 / 40)):
-        picture = load_picture(tmp_path / kind / "street-6.png")
-        assert picture.shape == (1, 12, 16)
-        assert picture.mean() == pytest.approx(grey, abs=0.51 / 255)
+        image = load_image(tmp_path / kind / "street-6.png")
+        assert image.shape == (1, 12, 16)
+        assert image.mean() == pytest.approx(grey, abs=0.51 / 255)
 
 
 def test_validation_writes_a_strip_per_step_and_the_sanity_check_writes_none(
@@ -102,15 +102,15 @@ def test_a_sample_without_ground_truth_is_written_as_a_strip_only(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["test-0.png"]
 
 
-def _sample(name: str, plane: int) -> SamplePictures:
-    pictures = {"reconstruction": torch.rand(1, 16, 32), "ground truth": torch.rand(1, 16, 32)}
-    return SamplePictures(Origin(name, plane), pictures, f"{name}-{plane}")
+def _sample(name: str, plane: int) -> CaptionedImages:
+    images = {"reconstruction": torch.rand(1, 16, 32), "ground truth": torch.rand(1, 16, 32)}
+    return CaptionedImages(Origin(name, plane), images, f"{name}-{plane}")
 
 
-def _sequence() -> list[SamplePictures]:
+def _sequence() -> list[CaptionedImages]:
     """Return seven images of one exposure next to its blurry image."""
-    pictures = {"blurry": torch.rand(3, 16, 32), "sharp": torch.rand(3, 16, 32)}
-    return [SamplePictures(Origin("street", plane), pictures, "") for plane in range(7)]
+    images = {"blurry": torch.rand(3, 16, 32), "sharp": torch.rand(3, 16, 32)}
+    return [CaptionedImages(Origin("street", plane), images, "") for plane in range(7)]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_the_video_shows_the_first_recording_or_one_exposure(
         with av.open(tmp_path / "test.mp4") as container:
             widths = [frame.width for frame in container.decode(video=0)]
         assert len(widths) == images
-        assert min(widths) >= 64, "two pictures side by side"
+        assert min(widths) >= 64, "two images side by side"
 
 
 def _test(callback: Any, *evaluations: Any, **changes: Any) -> None:
@@ -157,25 +157,25 @@ def _counts(folder: Path) -> list[list[str]]:
 def test_counts_equal_scikit_learn_with_the_truth_in_rows(
     names: tuple[str, ...], tmp_path: Path
 ) -> None:
-    _test(ConfusionPicture(tmp_path), *_evaluations(names))
+    _test(ConfusionImage(tmp_path), *_evaluations(names))
     head, *rows = _counts(tmp_path)
     assert head == ["truth", *names]
     assert [row[0] for row in rows] == list(names)
     expected = confusion_matrix(TRUTH, PREDICTED, labels=range(4)).tolist()
     assert [[int(count) for count in row[1:]] for row in rows] == expected
-    assert load_picture(tmp_path / "images" / "confusion.png").shape[0] == 3
+    assert load_image(tmp_path / "images" / "confusion.png").shape[0] == 3
 
 
 def test_a_second_test_resets_the_counts(tmp_path: Path) -> None:
-    callback = ConfusionPicture(tmp_path)
+    callback = ConfusionImage(tmp_path)
     _test(callback, *_evaluations())
     _test(callback, _evaluations()[0])
     assert sum(int(count) for row in _counts(tmp_path)[1:] for count in row[1:]) == 3
 
 
 def test_other_tasks_and_other_processes_write_nothing(tmp_path: Path) -> None:
-    _test(ConfusionPicture(tmp_path), Evaluation([]), torch.zeros(1), None)
-    _test(ConfusionPicture(tmp_path), *_evaluations(), is_global_zero=False)
+    _test(ConfusionImage(tmp_path), Evaluation([]), torch.zeros(1), None)
+    _test(ConfusionImage(tmp_path), *_evaluations(), is_global_zero=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -219,7 +219,7 @@ def test_few_samples_and_single_or_equal_features_have_finite_positions(
 
 def test_a_map_is_saved_for_more_samples_than_its_limit(tmp_path: Path) -> None:
     assert _map(tmp_path, _features(30), most=20) == ["tsne.png"]
-    assert load_picture(tmp_path / "images" / "tsne.png").shape[0] == 3
+    assert load_image(tmp_path / "images" / "tsne.png").shape[0] == 3
 
 
 def test_no_features_too_few_samples_and_other_processes_give_no_map(tmp_path: Path) -> None:

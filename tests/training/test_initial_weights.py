@@ -76,14 +76,14 @@ def test_a_run_starts_from_weights_with_a_new_optimiser(fit: Fit, tmp_path: Path
 def test_a_run_starts_from_shipped_weights_and_resumes_only_with_the_same_option(
     fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name, file = "stir-small", shipped_weights()["stir-small"]
+    name, file = "stir", shipped_weights()["stir"]
     assert fit("--model.width", "0.5", "--init_from", name) == 0
     record = RunResult.read(tmp_path / "run")
     assert record.begins_with["init_from"]["sha256"] == weights_sha256(file)
     options = ["--model.width", "0.5", "--ckpt_path", "last"]
     assert fit(*options, "--init_from", name) == 0
     assert fit(*options) == 2
-    assert "init_from: not set, was 'stir-small'" in capsys.readouterr().err
+    assert "init_from: not set, was 'stir'" in capsys.readouterr().err
     last = str(tmp_path / "run" / "checkpoints" / "last.ckpt")
     assert fit("--init_from", name, "--ckpt_path", last, folder="other") == 2
     assert "give one of them" in capsys.readouterr().err
@@ -190,8 +190,8 @@ def test_existing_weights_are_found_by_their_path(tmp_path: Path) -> None:
 
 def test_the_name_of_shipped_weights_is_recorded_as_their_path() -> None:
     shipped = shipped_weights()
-    config = {**_config(teacher="sci"), "init_from": "stir-small"}
-    expected = {KEY: shipped["sci"], "init_from": shipped["stir-small"]}
+    config = {**_config(teacher="sci"), "init_from": "stir"}
+    expected = {KEY: shipped["sci"], "init_from": shipped["stir"]}
     assert dict(named_checkpoints(config)) == expected
 
 

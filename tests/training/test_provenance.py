@@ -21,9 +21,9 @@ def test_digest_depends_on_initial_weights_only_if_they_are_given() -> None:
     before = {"model": {"width": 1}, "trainer": {"max_steps": 3}}
     without = {**before, "init_from": None, "init_strict": True}
     assert config_hash(without) == config_hash(before)
-    initialised = config_hash({**without, "init_from": "stir-small"})
+    initialised = config_hash({**without, "init_from": "stir"})
     assert initialised != config_hash(before)
-    assert initialised == config_hash({**without, "init_from": "stir-small", "init_strict": False})
+    assert initialised == config_hash({**without, "init_from": "stir", "init_strict": False})
     one, other = ({"ckpt_path": {"sha256": digest}} for digest in ("12", "34"))
     assert config_hash(before, one) != config_hash(before, other)
     assert config_hash({**before, "compile": False}) == config_hash(before)

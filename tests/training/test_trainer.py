@@ -48,7 +48,7 @@ def _metrics(run_dir: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_fit_writes_config_metrics_checkpoints_pictures_and_a_record(
+def test_a_fit_writes_config_metrics_checkpoints_images_and_a_record(
     fitted: Path, archive: str
 ) -> None:
     for name in ("config.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
@@ -101,9 +101,9 @@ def test_validate_and_predict_write_to_subfolders(
     files = sorted(path.name for path in (fitted / "predict").iterdir())
     assert [name for name in files if name.endswith(".png")] == ["test-0-000080.png"]
     assert main(["predict", *config, "--ckpt_path", "best"]) == 2, (
-        "pictures of two predictions would be mixed"
+        "images of two predictions would be mixed"
     )
-    assert "predict: contains the pictures of an earlier prediction" in capsys.readouterr().err
+    assert "predict: contains the images of an earlier prediction" in capsys.readouterr().err
     assert sorted(path.name for path in (fitted / "predict").iterdir()) == files
 
 

@@ -145,14 +145,14 @@ def test_an_offline_run_is_complete_and_named_after_its_folder_and_variant(offli
 
 
 @pytest.mark.slow
-def test_pictures_and_video_name_recording_and_planes(offline: Fit) -> None:
+def test_images_and_video_name_recording_and_planes(offline: Fit) -> None:
     rows = history_of(records_of(offline.wandb_run))
     logged = {name: value for row in rows for name, value in row.items()}
     assert logged["val/sample_0/captions"] == ["val-0, plane 30"]
     assert logged["test/video/captions"] == ["test-0, planes 30 to 90"]
     media = offline.wandb_run / "files" / "media"
     assert len(list(media.rglob("*.mp4"))) == 1
-    assert len(list(media.glob("images/val/sample_0_*.png"))) == 2, "one picture per validation"
+    assert len(list(media.glob("images/val/sample_0_*.png"))) == 2, "one image per validation"
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def _held_out_state(run_dir: Path) -> dict[str, Any]:
 def test_weights_that_are_better_are_kept_and_reconstruct(
     archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_dir, picture = tmp_path / "run", tmp_path / "a.png"
+    run_dir, image = tmp_path / "run", tmp_path / "a.png"
     # the initial weights are those of another brightness, so that few updates improve them
     weights = tmp_path / "dark.safetensors"
     dark: Any = spike_zoo.load("plain")
@@ -88,8 +88,8 @@ def test_weights_that_are_better_are_kept_and_reconstruct(
     best = run_dir / "checkpoints" / "best.ckpt"
     assert _differ(_checkpoint(run_dir, "best.ckpt")["state_dict"], dark.state_dict())
     command = ["reconstruct", str(archive), "--name", "take0", "--center", "100"]
-    assert main([*command, "--method", str(best), "--out", str(picture)]) == 0
-    assert picture.is_file()
+    assert main([*command, "--method", str(best), "--out", str(image)]) == 0
+    assert image.is_file()
 
 
 def test_the_weights_of_the_start_are_kept_if_none_is_better(

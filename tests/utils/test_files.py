@@ -26,8 +26,8 @@ from spike_zoo.utils.files import (
     check_writable,
     content_sha256,
     entries_below,
+    folder_entries,
     link_or_copy,
-    listed,
     lock,
     memory_map,
     natural_order,
@@ -312,9 +312,11 @@ def test_companion_files_and_folders_are_not_listed(tmp_path: Path) -> None:
         (tmp_path / name).write_text(name)
     names = [str(path.relative_to(tmp_path)) for path in entries_below(tmp_path)]
     assert names == [*kept[:2], "day 1", *kept[2:]]
-    assert listed(tmp_path, "*.png") == [tmp_path / "2.png", tmp_path / "10.png"]
-    assert listed(tmp_path, "*/*.dat") == [tmp_path / "day 1" / name for name in ("a.dat", "b.dat")]
-    assert listed(tmp_path / "none") == []
+    assert folder_entries(tmp_path, "*.png") == [tmp_path / "2.png", tmp_path / "10.png"]
+    assert folder_entries(tmp_path, "*/*.dat") == [
+        tmp_path / "day 1" / name for name in ("a.dat", "b.dat")
+    ]
+    assert folder_entries(tmp_path / "none") == []
 
 
 def test_folders_of_users_are_listed_by_one_function() -> None:

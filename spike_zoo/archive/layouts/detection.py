@@ -24,7 +24,7 @@ from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats.hdf5_recording import is_archive
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.sidecar import RecordingSettings
-from spike_zoo.utils.files import listed, plain_name
+from spike_zoo.utils.files import folder_entries, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -43,7 +43,7 @@ class DetectedTakes:
     origin: Path | None = None  #: the source archive, if the source is an archive
     #: original names of recordings -> their names in the archive, if these differ
     renamed: dict[str, str] = field(default_factory=dict)
-    part: Part | None = None  #: place of these takes among those of one build
+    part: Part | None = None  #: position of these takes among those of one build
 
     @property
     def without_split(self) -> list[str]:
@@ -63,13 +63,13 @@ class DetectedTakes:
         text = repr((readers, self.splits, sizes)).replace(f"'{source}", "'")
         self.part = Part(number, parts, hashlib.sha256(text.encode()).hexdigest())
         edges = [len(names) * k // parts for k in (number - 1, number)]
-        kept = dict.fromkeys(names[slice(*edges)])
-        self.jobs = {name: self.jobs[name] for name in kept}
+        selection = dict.fromkeys(names[slice(*edges)])
+        self.jobs = {name: self.jobs[name] for name in selection}
         splits = {
-            split: [name for name in listed if name in kept]
-            for split, listed in self.splits.items()
+            split: [name for name in members if name in selection]
+            for split, members in self.splits.items()
         }
-        self.splits = {split: listed for split, listed in splits.items() if listed}
+        self.splits = {split: members for split, members in splits.items() if members}
 
     def add(self, name: str, split: str | None, job: Callable[[], Take]) -> None:
         """Add a take; prefix its name with the split if another take has the same name."""
@@ -111,9 +111,15 @@ def _real(usual: RecordingSettings, *names: str) -> Layout:
     )
 
 
-def find_archived(path: Path, stated: RecordingSettings) -> Iterator[FoundTake]:
+def find_archived(path: Path, user_settings: RecordingSettings) -> Iterator[FoundTake]:
     """Yield the takes of an archive, without splits, which :func:`_membership` returns."""
-    sizes = (stated.height, stated.width, stated.flip, stated.mirror, stated.rotate)
+    sizes = (
+        user_settings.height,
+        user_settings.width,
+        user_settings.flip,
+        user_settings.mirror,
+        user_settings.rotate,
+    )
     if any(value is not None for value in sizes):
         raise UsageError(
             f"{path}: an archive states its recordings' sizes; remove height, width, flip, mirror "
@@ -121,7 +127,7 @@ def find_archived(path: Path, stated: RecordingSettings) -> Iterator[FoundTake]:
         )
     archive = SpikeArchive(path)
     for name in archive:
-        yield name, None, partial(read_archived, archive, name, stated)
+        yield name, None, partial(read_archived, archive, name, user_settings)
 
 
 #: Published data sets, other folders, and archives to be rewritten with other options.
@@ -130,7 +136,7 @@ LAYOUTS: Final[dict[str, Layout]] = {
         "<split>/spike/<clip>.dat with <split>/gt/<clip>.png",
         find_base,
         RecordingSettings(250, 400, rate_scale=0.6),
-        lambda root: bool(listed(root, "*/spike/*.dat")),
+        lambda root: bool(folder_entries(root, "*/spike/*.dat")),
     ),
     "sreds": Layout(
         " and ".join(f"{part.spikes}/<scene>/<name>.dat" for part in SREDS_PARTS),
@@ -198,7 +204,7 @@ def find_takes(
         FormatError: If the source has no recordings, or a file has the wrong size.
     """
     source = Path(source)
-    stated = RecordingSettings(**settings)
+    user_settings = RecordingSettings(**settings)
     _check_split(split)
     if not source.exists():
         raise MissingFileError.at(source, "there is no such file or folder")
@@ -207,7 +213,9 @@ def find_takes(
     found = DetectedTakes()
     if source.is_dir() or chosen in ("folder", "archive"):
         options = [] if rule.exposure is None else [exposure or rule.exposure]
-        for name, home, job in rule.find(source, replace(stated, usual=rule.usual), *options):
+        for name, home, job in rule.find(
+            source, replace(user_settings, usual=rule.usual), *options
+        ):
             found.add(name, split or home, job)
     if not found.jobs:
         raise FormatError.at(
@@ -219,9 +227,9 @@ def find_takes(
         found.origin = source
         found.splits = found.splits or _membership(source, found.jobs)
         found.part = SpikeArchive(source).parts[0]
-        is_changed = (stated, split) != (RecordingSettings(), None)
+        is_changed = (user_settings, split) != (RecordingSettings(), None)
         if found.part and is_changed:  # no longer of the same options
-            text = f"{found.part}{stated}{split}".partition(" ")[2]
+            text = f"{found.part}{user_settings}{split}".partition(" ")[2]
             digest = hashlib.sha256(text.encode()).hexdigest()
             found.part = found.part._replace(digest=digest)
     return found
@@ -264,5 +272,5 @@ def _recognise(source: Path) -> str:
 def _membership(path: Path, jobs: Container[str]) -> dict[str, list[str]]:
     """Return the splits of an archive in their order; a recording may be in several."""
     archive = SpikeArchive(path)
-    listed = {split: map(plain_name, archive.names(split)) for split in archive.splits()}
-    return {split: [name for name in names if name in jobs] for split, names in listed.items()}
+    members = {split: map(plain_name, archive.names(split)) for split in archive.splits()}
+    return {split: [name for name in names if name in jobs] for split, names in members.items()}

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spike_zoo.archive.layouts.folders import SPLIT_FOLDERS
-from spike_zoo.archive.layouts.ground_truth import open_stated, read_picture
+from spike_zoo.archive.layouts.ground_truth import open_with_settings, read_fitting_image
 from spike_zoo.errors import MissingFileError, PlaneRangeError
-from spike_zoo.media.pictures import PICTURE_SUFFIXES
+from spike_zoo.media.images import IMAGE_SUFFIXES
 from spike_zoo.spikes.take import Take
 from spike_zoo.spikes.windows import planes_inside
-from spike_zoo.utils.files import listed
+from spike_zoo.utils.files import folder_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -63,28 +63,28 @@ class ExposureFiles(NamedTuple):
 
     def matches(self, root: Path) -> bool:
         """Return whether a folder has files of the layout."""
-        return any(listed(home / _SPIKES, self.pattern) for home, _ in self.homes(root))
+        return any(folder_entries(home / _SPIKES, self.pattern) for home, _ in self.homes(root))
 
     def find(
-        self, root: Path, stated: RecordingSettings, rule: ExposureRule
+        self, root: Path, settings: RecordingSettings, rule: ExposureRule
     ) -> Iterator[FoundTake]:
         """Yield the exposures. Blurry images without spikes are left out."""
         for home, split in self.homes(root):
-            for spikes in listed(home / _SPIKES, self.pattern):
+            for spikes in folder_entries(home / _SPIKES, self.pattern):
                 blur, sharp = _images_of(home, spikes, self.frames)
                 folder = home if spikes.parent.name == _SPIKES else spikes.parent
                 name = spikes.stem if folder == root else f"{folder.name}-{spikes.stem}"
-                yield name, split, partial(_read_exposure, spikes, blur, sharp, rule, stated)
+                yield name, split, partial(_read_exposure, spikes, blur, sharp, rule, settings)
 
 
 def _gopro_homes(root: Path) -> Iterator[tuple[Path, str]]:
     """Yield stages, which are the splits."""
-    return ((path, path.name) for path in listed(root) if (path / _SPIKES).is_dir())
+    return ((path, path.name) for path in folder_entries(root) if (path / _SPIKES).is_dir())
 
 
 def _usp_homes(root: Path) -> Iterator[tuple[Path, str]]:
     """Yield scenes: the folder or folders in it, with their splits, by default test."""
-    for home in (root, *(path for path in listed(root) if path.is_dir())):
+    for home in (root, *(path for path in folder_entries(root) if path.is_dir())):
         if (home / _BLUR).is_dir():
             yield home, "test" if home == root else SPLIT_FOLDERS.get(home.name.lower(), "test")
 
@@ -105,7 +105,7 @@ def _images_of(home: Path, spikes: Path, frames: Iterable[int]) -> tuple[Path, d
     if blur is None:
         expected = home / _BLUR / sequence / f"{spikes.stem}.png"
         raise MissingFileError(
-            f"{spikes}: its blurry image {expected} (or {', '.join(PICTURE_SUFFIXES[1:])}) is "
+            f"{spikes}: its blurry image {expected} (or {', '.join(IMAGE_SUFFIXES[1:])}) is "
             "missing; add it, or remove the spikes",
             path=str(expected),
         )
@@ -136,7 +136,7 @@ def _neighbour(stem: str, frame: int) -> str | None:
 
 
 def _image(folder: Path, stem: str) -> Path | None:
-    candidates = (folder / f"{stem}{suffix}" for suffix in PICTURE_SUFFIXES)
+    candidates = (folder / f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES)
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -145,9 +145,9 @@ def _read_exposure(
     blurry: Path,
     offsets: dict[int, Path],
     rule: ExposureRule,
-    stated: RecordingSettings,
+    settings: RecordingSettings,
 ) -> Take:
-    recording = open_stated(spikes, stated)
+    recording = open_with_settings(spikes, settings)
     count, *size = recording.shape
     start, stop = rule.span(count, spikes)
     blur = _read_colour(blurry, size)
@@ -163,5 +163,5 @@ def _read_exposure(
 
 def _read_colour(path: Path, size: Sequence[int]) -> NDArray[Any]:
     """Read an image of a recording ``(H', W', 3)``; grey is repeated."""
-    image = read_picture(path, (size[0], size[1]))
+    image = read_fitting_image(path, (size[0], size[1]))
     return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image

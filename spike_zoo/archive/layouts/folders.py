@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from spike_zoo.archive.layouts.ground_truth import (
     GroundTruthImages,
-    PictureFiles,
+    ImageFiles,
     check_lengths,
-    open_stated,
-    stated_planes,
+    open_with_settings,
+    planes_of_sidecar,
 )
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import SPIKES, USUAL_SPLITS
@@ -30,9 +30,9 @@ from spike_zoo.formats.hdf5 import Hdf5File
 from spike_zoo.formats.hdf5_recording import is_archive, read_plain
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.sidecar import is_class
-from spike_zoo.media.pictures import PICTURE_SUFFIXES
+from spike_zoo.media.images import IMAGE_SUFFIXES
 from spike_zoo.spikes.take import Take
-from spike_zoo.utils.files import entries_below, listed
+from spike_zoo.utils.files import entries_below, folder_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +48,7 @@ _PLANES_CHECKED = 64
 SPLIT_FOLDERS = {name: name for name in USUAL_SPLITS} | {"valid": "val", "validation": "val"}
 
 
-def find_folder(root: Path, stated: RecordingSettings) -> Iterator[FoundTake]:
+def find_folder(root: Path, settings: RecordingSettings) -> Iterator[FoundTake]:
     """Yield every recording below a folder, or a single file, with its ground-truth images.
 
     A first folder named train, val (valid, validation) or test, in any case, is the split.
@@ -56,41 +56,41 @@ def find_folder(root: Path, stated: RecordingSettings) -> Iterator[FoundTake]:
     """
     if root.is_file():
         folder = root.with_suffix("")
-        near = [*listed(root.parent), *listed(folder)]
-        yield root.stem, None, partial(_read, root, PictureFiles(near).of(root), stated)
+        near = [*folder_entries(root.parent), *folder_entries(folder)]
+        yield root.stem, None, partial(_read, root, ImageFiles(near).of(root), settings)
         return
     everything = [path for path in entries_below(root) if not path.is_dir()]
     files = _recordings(root, everything)
-    pictures = PictureFiles(everything)
-    truths = {path: pictures.of(path) for path in files}
-    check_lengths(truths, stated)
-    if files and (unassigned := pictures.unassigned()):
+    images = ImageFiles(everything)
+    truths = {path: images.of(path) for path in files}
+    check_lengths(truths, settings)
+    if files and (unassigned := images.unassigned()):
         warnings.warn(
-            f"{root}: {len(unassigned)} pictures belong to no recording, {unassigned[0]} is the "
-            "first; the picture of a recording clip.dat is clip.png, or clip/000150.png for its "
+            f"{root}: {len(unassigned)} images belong to no recording, {unassigned[0]} is the "
+            "first; the image of a recording clip.dat is clip.png, or clip/000150.png for its "
             "plane 150",
             stacklevel=2,
         )
     for path, name in _names(root, files).items():
         parts = path.relative_to(root).parts
         split = SPLIT_FOLDERS.get(parts[0].lower()) if len(parts) > 1 else None
-        yield name, split, partial(_read, path, truths[path], stated)
+        yield name, split, partial(_read, path, truths[path], settings)
 
 
-def find_real(root: Path, stated: RecordingSettings) -> Iterator[FoundTake]:
+def find_real(root: Path, settings: RecordingSettings) -> Iterator[FoundTake]:
     """Yield the ``.dat`` below a folder, without ground truth, all in the split test."""
     files = [path for path in entries_below(root) if path.suffix == ".dat"]
     for path, name in _names(root, files).items():
-        yield name, "test", partial(_read, path, None, stated)
+        yield name, "test", partial(_read, path, None, settings)
 
 
-def find_base(root: Path, stated: RecordingSettings) -> Iterator[FoundTake]:
+def find_base(root: Path, settings: RecordingSettings) -> Iterator[FoundTake]:
     """Yield clips of ``<split>/spike`` with their images in ``<split>/gt``.
 
     An image shows the middle plane, unless the clip's sidecar states another.
     """
     truths: dict[Path, GroundTruthImages | None] = {}
-    for clip in listed(root, "*/spike/*.dat"):
+    for clip in folder_entries(root, "*/spike/*.dat"):
         folder = clip.parents[1] / "gt"
         truth = folder / f"{clip.stem}.png"
         if folder.is_dir() and not truth.is_file():
@@ -100,17 +100,17 @@ def find_base(root: Path, stated: RecordingSettings) -> Iterator[FoundTake]:
             )
         truths[clip] = None
         if truth.is_file():
-            truths[clip] = GroundTruthImages((truth,), stated_planes(clip, 1))
-    check_lengths(truths, stated)
+            truths[clip] = GroundTruthImages((truth,), planes_of_sidecar(clip, 1))
+    check_lengths(truths, settings)
     for clip, images in truths.items():
-        yield clip.stem, clip.parents[1].name, partial(_read, clip, images, stated)
+        yield clip.stem, clip.parents[1].name, partial(_read, clip, images, settings)
 
 
 def _names(root: Path, files: Sequence[Path]) -> dict[Path, str]:
     """Return the names of recordings, with their folders if several have one name."""
-    places: dict[Path, Path] = {}
+    paths: dict[Path, Path] = {}
     for path in files:
-        if (other := places.setdefault(path.with_suffix(""), path)) != path:
+        if (other := paths.setdefault(path.with_suffix(""), path)) != path:
             raise FormatError(
                 f"{other} and {path} would both be called {path.stem!r} in an archive; rename or "
                 "remove one of them",
@@ -131,7 +131,7 @@ def _recordings(root: Path, files: Sequence[Path]) -> list[Path]:
     for path in files:
         suffix = path.suffix.lower()
         is_readable = suffix in RECORDING_SUFFIXES
-        if suffix in (*PICTURE_SUFFIXES, ".yaml"):
+        if suffix in (*IMAGE_SUFFIXES, ".yaml"):
             continue
         reason = _other_content(path) if is_readable else str(path)
         if reason is None:
@@ -181,13 +181,13 @@ def _other_hdf5(path: Path) -> str | None:
     return f"{path}: an archive of {recordings} recordings"
 
 
-def _read(path: Path, truth: GroundTruthImages | None, stated: RecordingSettings) -> Take:
+def _read(path: Path, truth: GroundTruthImages | None, settings: RecordingSettings) -> Take:
     if path.suffix.lower() in ARCHIVE_SUFFIXES and is_archive(path):
         archive = SpikeArchive(path)
         if truth is None:
-            return read_archived(archive, archive.names()[0], stated)
+            return read_archived(archive, archive.names()[0], settings)
         check_data(path, archive.names()[0], (SPIKES,))
-    recording = open_stated(path, stated)
+    recording = open_with_settings(path, settings)
     label = recording.meta.get("label")  # of samples of recognition, in .npz or in the sidecar
     class_index = label if is_class(label) else None
     if class_index is None and isinstance(label, int | float) and not isinstance(label, bool):
@@ -201,13 +201,13 @@ def _read(path: Path, truth: GroundTruthImages | None, stated: RecordingSettings
     return Take(recording, *truth.read(recording, path), label=class_index)
 
 
-def read_archived(archive: SpikeArchive, name: str, stated: RecordingSettings) -> Take:
+def read_archived(archive: SpikeArchive, name: str, settings: RecordingSettings) -> Take:
     """Read a take of an archive; stated settings override the stored ones."""
-    if stated.mirror or stated.rotate:
+    if settings.mirror or settings.rotate:
         raise UsageError(f"{archive.path}: --mirror and --rotate are for .dat, this is an archive")
     take = archive.take(name)
-    take.recording.cfa = stated.cfa or take.recording.cfa
-    take.recording.rate_scale = stated.rate_scale or take.recording.rate_scale
-    take.recording.fps = stated.fps or take.recording.fps
-    attach_maps(take.recording, stated.camera, archive.path)
+    take.recording.cfa = settings.cfa or take.recording.cfa
+    take.recording.rate_scale = settings.rate_scale or take.recording.rate_scale
+    take.recording.fps = settings.fps or take.recording.fps
+    attach_maps(take.recording, settings.camera, archive.path)
     return take

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from spike_zoo.archive.layouts.ground_truth import open_stated
+from spike_zoo.archive.layouts.ground_truth import open_with_settings
 from spike_zoo.errors import FormatError, GeometryError, MissingFileError
 from spike_zoo.formats.dat import DatLayout
 from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media.image_files import read_image
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.take import Take, grey
-from spike_zoo.utils.files import listed, natural_order
+from spike_zoo.utils.files import folder_entries, natural_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,7 +53,7 @@ def is_sreds(root: Path) -> bool:
     return any((root / part.spikes).is_dir() for part in SREDS_PARTS)
 
 
-def find_sreds(root: Path, stated: RecordingSettings) -> Iterator[FoundTake]:
+def find_sreds(root: Path, settings: RecordingSettings) -> Iterator[FoundTake]:
     """Yield the scenes of SREDS: first the training crops, then validation, if they exist.
 
     File n of a scene (from 0) contains planes ``20 n .. 20 n + 19``; image n belongs to plane
@@ -66,14 +66,14 @@ def find_sreds(root: Path, stated: RecordingSettings) -> Iterator[FoundTake]:
     for part in SREDS_PARTS:
         if not (root / part.spikes).is_dir():
             continue
-        size = stated.height or part.size[0], stated.width or part.size[1]
+        size = settings.height or part.size[0], settings.width or part.size[1]
         scenes = {scene: _files(root, part, scene) for scene in _scenes(root, part)}
         _check_complete(scenes)
         for scene, pairs in scenes.items():
             for spikes, _ in pairs:
                 _check_spikes(spikes, size)
             usual = RecordingSettings(*size, rate_scale=0.4, fps=_SPEED)
-            yield scene, part.split, partial(_read_sreds, pairs, replace(stated, usual=usual))
+            yield scene, part.split, partial(_read_sreds, pairs, replace(settings, usual=usual))
 
 
 def _scenes(root: Path, part: SredsPart) -> list[str]:
@@ -82,14 +82,16 @@ def _scenes(root: Path, part: SredsPart) -> list[str]:
     for folder in folders:
         if not folder.is_dir():
             raise MissingFileError.at(folder, "this folder is missing")
-    names = {path.name for folder in folders for path in listed(folder) if path.is_dir()}
+    names = {path.name for folder in folders for path in folder_entries(folder) if path.is_dir()}
     return sorted(names, key=natural_order)
 
 
 def _files(root: Path, part: SredsPart, scene: str) -> list[tuple[Path, Path]]:
     """Return the paths of spikes and image for every name that has either, in order."""
     spikes, images = root / part.spikes / scene, root / part.images / scene
-    names = {path.stem for path in (*listed(spikes, "*.dat"), *listed(images, "*.png"))}
+    names = {
+        path.stem for path in (*folder_entries(spikes, "*.dat"), *folder_entries(images, "*.png"))
+    }
     ordered = sorted(names, key=natural_order)
     return [(spikes / f"{name}.dat", images / f"{name}.png") for name in ordered]
 
@@ -128,8 +130,8 @@ def _check_spikes(path: Path, size: tuple[int, int]) -> None:
         )
 
 
-def _read_sreds(pairs: Sequence[tuple[Path, Path]], stated: RecordingSettings) -> Take:
-    parts = [open_stated(spikes, stated) for spikes, _ in pairs]
+def _read_sreds(pairs: Sequence[tuple[Path, Path]], settings: RecordingSettings) -> Take:
+    parts = [open_with_settings(spikes, settings) for spikes, _ in pairs]
     _, height, width = parts[0].shape
     recording = SpikeRecording(
         np.concatenate([part.packed for part in parts]),

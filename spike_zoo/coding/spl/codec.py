@@ -171,8 +171,8 @@ def salvage(
     ]
     if not stored.numbers:
         raise errors[0]
-    listed = ", ".join(f"{planes.start} to {planes.stop - 1}" for planes in lost)
-    meta = {"lost_planes": listed} if lost else None
+    ranges = ", ".join(f"{planes.start} to {planes.stop - 1}" for planes in lost)
+    meta = {"lost_planes": ranges} if lost else None
     return _recording_of(stored, stored.header, meta), errors
 
 
@@ -233,11 +233,11 @@ class LosslessPlanes:
         depth = self.header.depth
         part = np.broadcast_to(np.uint8(0), self.shape[1:])[tuple(within)].shape
         out = np.empty((max(stop - start, 0), *part), np.uint8)
-        for place in range(start // depth, -(-stop // depth) if stop > start else 0):
-            first = place * depth
+        for index in range(start // depth, -(-stop // depth) if stop > start else 0):
+            first = index * depth
             begin, end = max(start, first), min(stop, first + depth)
             with self._lock:
-                packed = self._chunk(self.numbers[place])
+                packed = self._chunk(self.numbers[index])
             out[begin - start : end - start] = packed[(slice(begin - first, end - first), *within)]
         return out
 

@@ -55,13 +55,13 @@ def firing_model(height: int, width: int) -> FiringModel:
     pitch = width + 2
     pixel = np.dtype([(name, np.int32) for name in Pixel.__annotations__])
     chance, count, middles = _probabilities(), np.arange(MAX_COUNT + 1), np.arange(4096) * 16 + 8
-    places = chance.searchsorted(middles) + chance.searchsorted(middles, "right")
+    ranks = chance.searchsorted(middles) + chance.searchsorted(middles, "right")
     model = FiringModel(
         pixels=np.zeros((height + 2) * pitch, pixel).view(np.recarray),
         counts=np.empty((TABLES, 1 << 18), np.uint32),
         weights=np.empty((sum(CHOICES), TABLES), np.int64),
         neighbours=np.array([-1, -pitch, 1, pitch, -pitch - 1, -pitch + 1, pitch - 1, pitch + 1]),
-        odds=places // 2 - MAX_LOG_ODDS,
+        odds=ranks // 2 - MAX_LOG_ODDS,
         chance=chance,
         adaptation_rates=65536 * 10 // (10 * count + 16),
         octaves=np.array([_octave(interval) for interval in range(MAX_INTERVAL + 1)]),

@@ -84,9 +84,9 @@ class PlaneAlignment:
         x = (x + torch.arange(width, device=x.device)).round_().clamp_(0, width - 1)
         y = (y + torch.arange(height, device=y.device).view(-1, 1)).round_().clamp_(0, height - 1)
         index = torch.tensor(planes, device=x.device)
-        place = index.view(-1, 1, 1)
-        is_whole = intervals.since[index] <= place - clip.start
-        is_whole &= intervals.until[index] < clip.stop - place
+        plane = index.view(-1, 1, 1)
+        is_whole = intervals.since[index] <= plane - clip.start
+        is_whole &= intervals.until[index] < clip.stop - plane
         nearest = (y * width + x).long().flatten(1)
         return is_whole.flatten(1).gather(1, nearest).view(x.shape).float()
 

@@ -314,9 +314,9 @@ def _search(
     packed: Bytes, pending: Bytes, found: Floats, columns: Planes, left: int, plane: int
 ) -> int:
     """Search ``columns[:left]`` for spikes, keep pending columns in front, return their number."""
-    kept = 0
-    for place in range(left):
-        column = columns[place]
+    count = 0
+    for index in range(left):
+        column = columns[index]
         hit = packed[column] & pending[column]
         if hit:
             pending[column] ^= hit
@@ -325,9 +325,9 @@ def _search(
                 if (hit >> bit) & 1:
                     found[8 * column + bit] = plane
         if pending[column]:
-            columns[kept] = column
-            kept += 1
-    return kept
+            columns[count] = column
+            count += 1
+    return count
 
 
 @compiled

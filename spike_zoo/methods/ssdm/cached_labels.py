@@ -56,8 +56,8 @@ class CachedLabels:
         ]
         keys = [_digest(*sample, times, exposure) for sample in transformed]
 
-        def compute(places: list[int]) -> Tensor:
-            inputs = zip(*(transformed[place] for place in places), strict=True)
+        def compute(indices: list[int]) -> Tensor:
+            inputs = zip(*(transformed[index] for index in indices), strict=True)
             return teacher(*map(torch.stack, inputs), times, exposure).transpose(0, 1)
 
         labels = self._cache(keys, compute, blur.device)

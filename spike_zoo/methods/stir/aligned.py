@@ -101,10 +101,10 @@ class AlignedSTIRModule(STIRModule):
             self.stream = AlignedStream
             self.network.start_from_drafts()
 
-    def check_data(self, served: LightningDataModule, stage: str) -> None:
+    def check_data(self, datamodule: LightningDataModule, stage: str) -> None:
         """Raise ConfigError also for targets that are not better than the network's own input."""
-        super().check_data(served, stage)
-        if stage == "fit" and self.flow.align_input and getattr(served, "targets", None):
+        super().check_data(datamodule, stage)
+        if stage == "fit" and self.flow.align_input and getattr(datamodule, "targets", None):
             raise ConfigError(
                 "data.init_args.targets: the input of a network with flow.align_input, such as "
                 "stir, contains the image of tfi-aligned, and it would only learn to repeat this "
@@ -189,14 +189,14 @@ def field_loss(pyramid: STIRPyramid, truth: Tensor) -> Tensor:
     ``(B, 2, 2, H, W)``.
     """
     count = len(pyramid.levels)
-    padded = flow_losses.padded_motion(truth, 2 ** (count - 1)).flatten(0, 1)
+    padded = flow_losses.padded_flow(truth, 2 ** (count - 1)).flatten(0, 1)
     flows = {}
     for number, level in pyramid.levels.items():
         flow = level.upflow if number == 1 else level.flow
         if flow is not None:
             # (B, 4, h, w) is x, y to the first, then x, y to the last block
             flows[2 ** (number - 1)] = flow.float().unflatten(1, (2, 2)).flatten(0, 1)
-    return flow_losses.motion_loss(flows, padded)
+    return flow_losses.flow_loss(flows, padded)
 
 
 def oracle_flow_pyramid(truth: Tensor, pyramid_levels: int) -> dict[int, Tensor]:
@@ -205,9 +205,9 @@ def oracle_flow_pyramid(truth: Tensor, pyramid_levels: int) -> dict[int, Tensor]
     ``truth`` is that of :func:`field_loss`. The result is level -> flow ``(B, 4, h, w)`` in pixels
     of the level, for all levels but the coarsest.
     """
-    padded = flow_losses.padded_motion(truth, 2 ** (pyramid_levels - 1)).flatten(0, 1)
+    padded = flow_losses.padded_flow(truth, 2 ** (pyramid_levels - 1)).flatten(0, 1)
     flows = {}
     for level in range(1, pyramid_levels):
-        pooled = flow_losses.pooled_motion(padded, 2 ** (level - 1)).nan_to_num(nan=0.0)
+        pooled = flow_losses.pooled_flow(padded, 2 ** (level - 1)).nan_to_num(nan=0.0)
         flows[level] = pooled.unflatten(0, (-1, 2)).flatten(1, 2)  # x, y to the first, to the last
     return flows

@@ -37,7 +37,7 @@ from spike_zoo.nn.precision import in_full_precision
 
 PLANES = 61  # planes of a window; the middle plane is reconstructed
 BLOCK_STARTS = (0, 20, 40)  # blocks of 21 planes; adjacent blocks share one plane
-MAX_CORRECTION = 0.5  # of a draft; 0.36 is the largest of `stir` in 32 test scenes
+MAX_CORRECTION = 0.5  # of a draft; 0.36 is the largest of `stir-aligned` in 32 test scenes
 DIVERGED_REACH = 8  # pixels around a larger correction that show the draft
 ENCODER_CHANNELS = (24, 32, 64, 96)  # levels 2..5 at width 1
 

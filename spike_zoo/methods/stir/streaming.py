@@ -96,18 +96,20 @@ class WindowStream:
             # Cache blocks that later windows share: two of three at stride 20, fewer at strides
             # that 20 is not a multiple of.
             following = centers[index + 1 : index + 1 + ahead]
-            kept = {block for later in following for block in blocks_of(later)}
-            image = self._image(center, kept)
-            self.encoded = {block: self.encoded[block] for block in kept & self.encoded.keys()}
+            reusable = {block for later in following for block in blocks_of(later)}
+            image = self._image(center, reusable)
+            self.encoded = {block: self.encoded[block] for block in reusable & self.encoded.keys()}
             yield image
 
-    def _image(self, center: int, kept: set[int]) -> Tensor:
+    def _image(self, center: int, reusable: set[int]) -> Tensor:
         """Return the image at a plane, and cache the features of some blocks."""
         blocks = blocks_of(center)
         planes = {block: self._read(block) for block in blocks if block not in self.encoded}
 
         def image_of(tile: int) -> Tensor:
-            first, middle, last = (self._features(block, tile, planes, kept) for block in blocks)
+            first, middle, last = (
+                self._features(block, tile, planes, reusable) for block in blocks
+            )
             return self.decode(first, middle, last)
 
         return self._joined(image_of)
@@ -123,14 +125,14 @@ class WindowStream:
             return self.grid.join(tiles)[0].cpu()
 
     def _features(
-        self, block: int, tile: int, planes: dict[int, Tensor], kept: set[int]
+        self, block: int, tile: int, planes: dict[int, Tensor], reusable: set[int]
     ) -> tuple[Tensor, ...]:
         """Return the features of one tile of a block, from the cache or encoded."""
         if block not in planes:
             return self.encoded[block][tile]
         part = self.grid.cut(planes[block], self.grid.tiles[tile])
         features = self.encode(part[None] / self.rate_scale)
-        if block in kept:
+        if block in reusable:
             self.encoded.setdefault(block, []).append(features)
         return features
 

@@ -38,7 +38,7 @@ _MIN_AGREEMENT: Final = 0.5  # of the patterns of two levels, of expected 1
 _MIN_COUNT: Final = 5  # spikes of a pixel, for statistics of its counts
 _DECODING: Final = (
     "the size, the alignment of planes (frame_align), the offset or the format of the file is "
-    "probably wrong; look at its picture with 'info FILE --picture'"
+    "probably wrong; look at its image with 'info FILE --picture'"
 )
 
 

@@ -191,7 +191,7 @@ def spurious_spikes(
     ends = np.cumsum(gaps, dtype=np.float32)
     past_end = np.flatnonzero(ends >= np.float32(size - 1))
     if not past_end.size:
-        raise ValueError(f"gaps of mean {gaps.mean():.3g} do not reach the end of {size} places")
+        raise ValueError(f"gaps of mean {gaps.mean():.3g} do not reach the end of {size} positions")
     noise = np.zeros(size, dtype=np.bool_)
     # negative ends index from the end, as in the original
     noise[ends[: past_end[0]].astype(np.int64)] = True
@@ -212,7 +212,7 @@ def _enough_gaps(
         raise ValueError(f"gaps between spurious spikes must be positive on average, got {mean:g}")
     # float32 represents integers up to 2^24; gaps are lost in larger sums
     if size > mean * 2**24:
-        raise ValueError(f"{size} places are too many for sums in float32; simulate in parts")
+        raise ValueError(f"{size} positions are too many for sums in float32; simulate in parts")
     expected = size / mean
     # twelve standard deviations above the expected number of gaps
     count = math.ceil(expected + 12 * (deviation / mean) * math.sqrt(expected + 1) + 64)

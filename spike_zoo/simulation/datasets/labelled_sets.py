@@ -15,10 +15,10 @@ import numpy as np
 
 from spike_zoo.errors import FormatError, MissingFileError
 from spike_zoo.media.frames import images_in
-from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_grey, to_grey
+from spike_zoo.media.images import IMAGE_SUFFIXES, load_grey, to_grey
 from spike_zoo.simulation.datasets.sampling import draw, part
-from spike_zoo.simulation.kinds.labelled import LabelledPicture, LabelledSet
-from spike_zoo.utils.files import listed, natural_order
+from spike_zoo.simulation.kinds.labelled import LabelledImage, LabelledSet
+from spike_zoo.utils.files import folder_entries, natural_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,36 +70,36 @@ def find_cifar(folder: Path, seed: int) -> LabelledSet:
 
 
 def find_class_folders(folder: Path, seed: int) -> LabelledSet:
-    """Return the pictures of ``<class>/*.png`` or ``{train,val,test}/<class>/*.png`` by split.
+    """Return the images of ``<class>/*.png`` or ``{train,val,test}/<class>/*.png`` by split.
 
     Without folders of splits, a tenth of each class is drawn by the seed for the test split and a
-    tenth for the validation split, at least one picture of a class with two or more.
+    tenth for the validation split, at least one image of a class with two or more.
     """
     homes = _folders(folder)
     if not homes or not all(home.name in _SPLIT_FOLDERS and _folders(home) for home in homes):
         return _drawn_splits(folder, [home.name for home in homes], seed, test=1 / 10, val=1 / 9)
-    classes = {place.name for home in homes for place in _folders(home)}
+    classes = {child.name for home in homes for child in _folders(home)}
     names = tuple(sorted(classes, key=natural_order))
-    splits: dict[Split, list[LabelledPicture]] = {}
+    splits: dict[Split, list[LabelledImage]] = {}
     for home in homes:
-        pictures = _class_pictures(home, names, f"{home.name}-")
-        splits.setdefault(_SPLIT_FOLDERS[home.name], []).extend(pictures)
+        images = _class_images(home, names, f"{home.name}-")
+        splits.setdefault(_SPLIT_FOLDERS[home.name], []).extend(images)
     return LabelledSet(splits, names)
 
 
 def find_caltech(folder: Path, seed: int) -> LabelledSet:
-    """Return the pictures of Caltech-101 by split, without its background class.
+    """Return the images of Caltech-101 by split, without its background class.
 
     The test split is a fifth of each class, drawn by the seed; the validation split is a tenth of
-    the remaining pictures. The folder is ``101_ObjectCategories`` or its parent.
+    the remaining images. The folder is ``101_ObjectCategories`` or its parent.
     """
     below = folder / "101_ObjectCategories"
     home = below if below.is_dir() else folder
-    names = [place.name for place in _folders(home) if place.name != "BACKGROUND_Google"]
+    names = [child.name for child in _folders(home) if child.name != "BACKGROUND_Google"]
     return _drawn_splits(home, names, seed, test=1 / 5, val=1 / 10)
 
 
-def _mnist_images(folder: Path, split: str, digits: str) -> list[LabelledPicture]:
+def _mnist_images(folder: Path, split: str, digits: str) -> list[LabelledImage]:
     images, labels = (
         _mnist_file(folder, digits, what) for what in ("images-idx3-ubyte", "labels-idx1-ubyte")
     )
@@ -195,7 +195,7 @@ def _cifar_names(path: Path) -> tuple[str, ...]:
     return names
 
 
-def _cifar_images(path: Path, names: Sequence[str]) -> list[LabelledPicture]:
+def _cifar_images(path: Path, names: Sequence[str]) -> list[LabelledImage]:
     if not path.is_file():
         raise MissingFileError.at(path, "this file of CIFAR-10 is missing")
     size = path.stat().st_size
@@ -222,7 +222,7 @@ def _numbered(
     name: str,
     read: Callable[[Path, int], NDArray[np.uint8]],
     files: tuple[Path, ...],
-) -> list[LabelledPicture]:
+) -> list[LabelledImage]:
     """Return the images of the first of the files; ``path`` is the file of the labels."""
     if labels.size and labels.max() >= len(names):
         raise FormatError.at(
@@ -231,7 +231,7 @@ def _numbered(
             "another set",
         )
     return [
-        LabelledPicture(
+        LabelledImage(
             name.format(number, names[label]),
             label,
             names[label],
@@ -246,46 +246,45 @@ def _drawn_splits(
     home: Path, names: Sequence[str], seed: int, *, test: float, val: float
 ) -> LabelledSet:
     """Draw a share of each class for the test split, then one of the rest for validation."""
-    tested, rest = draw(_class_pictures(home, names), part(test), seed, "test")
+    tested, rest = draw(_class_images(home, names), part(test), seed, "test")
     validated, train = draw(rest, part(val), seed, "val")
     return LabelledSet({"train": train, "val": validated, "test": tested}, tuple(names))
 
 
-def _class_pictures(home: Path, names: Sequence[str], prefix: str = "") -> list[LabelledPicture]:
-    """Return the pictures of all classes, sorted by folder and file name."""
+def _class_images(home: Path, names: Sequence[str], prefix: str = "") -> list[LabelledImage]:
+    """Return the images of all classes, sorted by folder and file name."""
     stray = images_in(home)
     if stray:
         raise FormatError.at(
             stray[0], f"is not in the folder of a class; move it into one, or out of {home}"
         )
-    pictures = []
-    for place in (place for place in _folders(home) if place.name in names):
-        files = images_in(place)
+    images = []
+    for child in (child for child in _folders(home) if child.name in names):
+        files = images_in(child)
         if not files:
             raise FormatError.at(
-                place,
-                f"no picture of this class ({', '.join(PICTURE_SUFFIXES)}); remove the "
-                "folder, or add pictures",
+                child,
+                f"no image of this class ({', '.join(IMAGE_SUFFIXES)}); remove the "
+                "folder, or add images",
             )
-        label = names.index(place.name)
-        pictures += [
-            LabelledPicture(
-                f"{prefix}{place.name}-{file.stem}",
+        label = names.index(child.name)
+        images += [
+            LabelledImage(
+                f"{prefix}{child.name}-{file.stem}",
                 label,
-                place.name,
+                child.name,
                 functools.partial(load_grey, file),
                 (file,),
             )
             for file in files
         ]
-    if not pictures:
+    if not images:
         raise FormatError.at(
             home,
-            "no folder of a class; expected pictures <class>/*.png or "
-            "{train,val,test}/<class>/*.png",
+            "no folder of a class; expected images <class>/*.png or {train,val,test}/<class>/*.png",
         )
-    return pictures
+    return images
 
 
 def _folders(home: Path) -> list[Path]:
-    return [path for path in listed(home) if path.is_dir()]
+    return [path for path in folder_entries(home) if path.is_dir()]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class GroupedItem(Protocol):
-    """An item of a group: a picture of a class, or a clip of a video."""
+    """An item of a group: an image of a class, or a clip of a video."""
 
     @property
     def name(self) -> str:
@@ -37,8 +37,8 @@ def draw(
     """
     drawn: set[str] = set()
     for group, members in _groups(items).items():
-        place = [seed, zlib.crc32(what.encode()), zlib.crc32(group.encode())]
-        order = np.random.default_rng(np.random.SeedSequence(place)).permutation(len(members))
+        entropy = [seed, zlib.crc32(what.encode()), zlib.crc32(group.encode())]
+        order = np.random.default_rng(np.random.SeedSequence(entropy)).permutation(len(members))
         drawn |= {members[number].name for number in order[: count(group, len(members))].tolist()}
     return (
         [item for item in items if item.name in drawn],
@@ -55,8 +55,8 @@ def even_part(items: Sequence[Item], most: int) -> list[Item]:
     """Return at most ``most`` items: the first items of each group, balanced over groups."""
     groups = [[item.name for item in members] for members in _groups(items).values()]
     turns = itertools.chain.from_iterable(itertools.zip_longest(*groups))
-    kept = set(itertools.islice((name for name in turns if name is not None), most))
-    return [item for item in items if item.name in kept]
+    selection = set(itertools.islice((name for name in turns if name is not None), most))
+    return [item for item in items if item.name in selection]
 
 
 def _groups(items: Sequence[Item]) -> dict[str, list[Item]]:

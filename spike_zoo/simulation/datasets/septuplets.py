@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from spike_zoo.errors import FormatError, MediaError, MissingFileError
-from spike_zoo.media.pictures import load_grey
+from spike_zoo.media.images import load_grey
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
 from spike_zoo.simulation.kinds.takes import FPS, simulated_meta
 from spike_zoo.spikes.take import Take
@@ -73,9 +73,9 @@ class Septuplet:
                     f"im1.png has {height}x{width}",
                     path=str(self.folder),
                 )
-        place = np.random.SeedSequence([self.seed, zlib.crc32(self.name.encode())])
+        sequence = np.random.SeedSequence([self.seed, zlib.crc32(self.name.encode())])
         camera = SpikeCamera(
-            gain=self.rate_scale, noise=self.noise, generator=np.random.default_rng(place)
+            gain=self.rate_scale, noise=self.noise, generator=np.random.default_rng(sequence)
         )
         source = f"{self.group}/{self.folder.name}"
         meta = simulated_meta(SEPTUPLET_SIMULATOR, self.seed, source, noise=self.noise)
@@ -135,8 +135,8 @@ def _drawn_videos(clips: list[Septuplet], seed: int) -> set[str]:
     """Draw validation videos, at least one of two; clips of a video are similar."""
     videos = list(dict.fromkeys(clip.group for clip in clips))
     count = max(1, round(_VAL_SHARE * len(videos))) if len(videos) > 1 else 0
-    place = np.random.SeedSequence([seed, zlib.crc32(b"val")])
-    order = np.random.default_rng(place).permutation(len(videos))
+    sequence = np.random.SeedSequence([seed, zlib.crc32(b"val")])
+    order = np.random.default_rng(sequence).permutation(len(videos))
     return {videos[number] for number in order[:count].tolist()}
 
 

@@ -12,7 +12,7 @@ from spike_zoo.errors import UsageError
 from spike_zoo.simulation.camera.noise import NOISE_PRESETS, CameraNoise
 from spike_zoo.simulation.defaults import SPEEDS, default_scenes
 from spike_zoo.simulation.kinds.takes import MARGIN, simulate_take
-from spike_zoo.simulation.scenes.photographs import TEST_PICTURES
+from spike_zoo.simulation.scenes.photographs import TEST_IMAGES
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.take import Take
 
@@ -93,14 +93,14 @@ def conditioned_scenes(
 
     Raises UsageError if ``count`` is larger than eight, or the split is not ``"test"``.
     """
-    if split != "test" or count > len(TEST_PICTURES):
+    if split != "test" or count > len(TEST_IMAGES):
         raise UsageError(
-            f"--kind conditions has at most {len(TEST_PICTURES)} scenes, all in the test split: "
+            f"--kind conditions has at most {len(TEST_IMAGES)} scenes, all in the test split: "
             f"got --{split} {count}"
         )
     scenes = default_scenes(
         split,
-        len(SPEEDS) * len(TEST_PICTURES),
+        len(SPEEDS) * len(TEST_IMAGES),
         seed,
         height=options["height"],
         width=options["width"],

@@ -131,6 +131,6 @@ def _exposed_speed(speed: float) -> float:
 
     The map is monotonic; static scenes get the slowest speed.
     """
-    place = math.log(max(speed, _SPEEDS[0]) / _SPEEDS[0]) / math.log(_SPEEDS[1] / _SPEEDS[0])
-    travel = _TRAVEL[0] * (_TRAVEL[1] / _TRAVEL[0]) ** place
+    fraction = math.log(max(speed, _SPEEDS[0]) / _SPEEDS[0]) / math.log(_SPEEDS[1] / _SPEEDS[0])
+    travel = _TRAVEL[0] * (_TRAVEL[1] / _TRAVEL[0]) ** fraction
     return round(travel / (RATIO * EXPOSURE_PLANES), 5)

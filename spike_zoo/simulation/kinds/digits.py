@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from spike_zoo.errors import UsageError
-from spike_zoo.simulation.kinds.labelled import LabelledDrift, LabelledPicture, labelled_drifts
+from spike_zoo.simulation.kinds.labelled import LabelledDrift, LabelledImage, labelled_drifts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,9 +69,9 @@ def digit_drifts(
     numbers = DIGIT_SPLITS[split]
     if count > len(numbers):
         raise UsageError(f"--{split} must be at most {len(numbers)} images of digits, got {count}")
-    pictures = (_picture(number) for number in numbers[:count])
+    images = (_image(number) for number in numbers[:count])
     drifts = labelled_drifts(
-        pictures,
+        images,
         motions if split == "train" else 1,
         seed,
         height=height,
@@ -89,14 +89,14 @@ def _cluttered(drift: LabelledDrift, numbers: range, pieces: int) -> LabelledDri
     rng = np.random.default_rng(np.random.SeedSequence([drift.spec.seed, _CLUTTER_SEED]))
     angle, seed = float(rng.uniform(-_ROTATION, _ROTATION)), int(rng.integers(2**32))
     size = drift.spec.height, drift.spec.width
-    side = drift.spec.picture_size(1, 1)[0]
-    read = functools.partial(_rotated, drift.picture.read, angle)
+    side = drift.spec.image_size(1, 1)[0]
+    read = functools.partial(_rotated, drift.image.read, angle)
     background = functools.partial(_pieces, numbers, pieces, size, side, seed)
-    return replace(drift, picture=replace(drift.picture, read=read), background=background)
+    return replace(drift, image=replace(drift.image, read=read), background=background)
 
 
 def _rotated(read: Callable[[], NDArray[np.uint8]], angle: float) -> NDArray[np.uint8]:
-    """Return a picture enlarged and rotated, on a canvas that contains it."""
+    """Return an image enlarged and rotated, on a canvas that contains it."""
     image = Image.fromarray(read()).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
     return np.asarray(image.rotate(angle, Image.Resampling.BICUBIC, expand=True))
 
@@ -118,10 +118,10 @@ def _pieces(
     return np.asarray(plane, np.float32) / np.float32(255)
 
 
-def _picture(number: int) -> LabelledPicture:
+def _image(number: int) -> LabelledImage:
     label = int(_digits()[1][number])
     read = functools.partial(digit, number)
-    return LabelledPicture(f"digit-{label}-{number:04d}", label, DIGIT_NAMES[label], read)
+    return LabelledImage(f"digit-{label}-{number:04d}", label, DIGIT_NAMES[label], read)
 
 
 def digit(number: int) -> NDArray[np.uint8]:

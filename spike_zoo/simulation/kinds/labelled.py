@@ -1,4 +1,4 @@
-"""Labelled pictures, and simulated recordings of them in motion for recognition."""
+"""Labelled images, and simulated recordings of them in motion for recognition."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LabelledPicture:
-    """A picture and its class."""
+class LabelledImage:
+    """An image and its class."""
 
     name: str  #: name of its recordings, to which the number of the motion is appended
     label: int  #: class index
     label_name: str  #: name of the class
-    #: function that returns the picture, grey uint8 ``(h, w)``; must be picklable
+    #: function that returns the image, grey uint8 ``(h, w)``; must be picklable
     read: Callable[[], NDArray[np.uint8]]
-    files: tuple[Path, ...] = ()  #: the files that contain the picture
+    files: tuple[Path, ...] = ()  #: the files that contain the image
 
     @property
     def group(self) -> str:
@@ -39,17 +39,17 @@ class LabelledPicture:
 
 
 class LabelledSet(NamedTuple):
-    """The pictures of a set."""
+    """The images of a set."""
 
-    splits: dict[Split, list[LabelledPicture]]  #: pictures of each split
+    splits: dict[Split, list[LabelledImage]]  #: images of each split
     label_names: tuple[str, ...]  #: names of the classes, by class index
 
 
 @dataclass(frozen=True)
 class LabelledDrift:
-    """One motion of a picture."""
+    """One motion of an image."""
 
-    picture: LabelledPicture  #: the moving picture
+    image: LabelledImage  #: the moving image
     spec: DriftSpec  #: motion and camera
     #: function that returns the static background, ``(H, W)`` in [0, 1]; None: a dark one
     background: Callable[[], NDArray[np.float32]] | None = None
@@ -61,29 +61,29 @@ class LabelledDrift:
 
     def take(self) -> Take:
         """Simulate the recording and return it with its label."""
-        picture = self.picture
+        image = self.image
         return simulate_drift(
-            picture.read(),
+            image.read(),
             self.spec,
-            label=picture.label,
-            label_name=picture.label_name,
+            label=image.label,
+            label_name=image.label_name,
             background=self.background() if self.background else None,
         )
 
 
 def labelled_drifts(
-    pictures: Iterable[LabelledPicture], motions: int, seed: int, **values: Any
+    images: Iterable[LabelledImage], motions: int, seed: int, **values: Any
 ) -> list[LabelledDrift]:
-    """Return motions of pictures, drawn from the seed, the picture's name and the motion's number.
+    """Return motions of images, drawn from the seed, the image's name and the motion's number.
 
     A take therefore does not depend on the other takes. ``values`` are further fields of
     :class:`DriftSpec`.
     """
     drifts = []
-    for picture in pictures:
+    for image in images:
         for motion in range(motions):
-            place = np.random.SeedSequence([seed, zlib.crc32(picture.name.encode()), motion])
-            name = plain_name(f"{picture.name}-motion-{motion}")
-            spec = DriftSpec(name=name, seed=int(place.generate_state(1)[0]), **values)
-            drifts.append(LabelledDrift(picture, spec))
+            sequence = np.random.SeedSequence([seed, zlib.crc32(image.name.encode()), motion])
+            name = plain_name(f"{image.name}-motion-{motion}")
+            spec = DriftSpec(name=name, seed=int(sequence.generate_state(1)[0]), **values)
+            drifts.append(LabelledDrift(image, spec))
     return drifts

@@ -69,7 +69,7 @@ LATER_OPTIONS: Final = (
 
 
 class NamedSource(Protocol):
-    """A scene or picture with the name of its take."""
+    """A scene or image with the name of its take."""
 
     @property
     def name(self) -> str:
@@ -187,7 +187,7 @@ def _scenes_function(
 
 
 def _colour_scenes(split: Split, count: int, seed: int, **values: Any) -> list[SceneSpec]:
-    """Return scenes with test pictures in colour."""
+    """Return scenes with test images in colour."""
     testing = SHIPPED_PLAN if values["photographs"] else "colour"
     return default_scenes(split, count, seed, testing=testing, **values)
 
@@ -251,7 +251,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
             _CLIPS,
             simulator=COLOUR_SIMULATOR,
             out="data/colour.h5",
-            # six of the eight test pictures are in colour
+            # six of the eight test images are in colour
             sizes={**_CLIPS.sizes, "default": {**_CLIPS.sizes["default"], "test": 18}},
             options={
                 name: value

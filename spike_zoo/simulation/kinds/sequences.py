@@ -95,9 +95,11 @@ def _with_speed(
     speed = tuple(BANDS)[index % len(BANDS)]
     low, high = BANDS[speed]
     first = np.random.default_rng(np.random.SeedSequence(entropy[:2])).random()
-    place = (first + index // len(BANDS) * _GOLDEN) % 1.0
+    fraction = (first + index // len(BANDS) * _GOLDEN) % 1.0
     spec = replace(
-        spec, speed=_speed(place, low, high), object_speed=_speed(rng.random(), low, high / _REACH)
+        spec,
+        speed=_speed(fraction, low, high),
+        object_speed=_speed(rng.random(), low, high / _REACH),
     )
     if split == "train":
         kind = spec.background.partition(":")[0]
@@ -109,6 +111,6 @@ def _with_speed(
     return replace(spec, name=name, background=f"photo:{photo}", objects=objects)
 
 
-def _speed(place: float, low: float, high: float) -> float:
-    """Interpolate geometrically between two speeds: ``low`` at a place of 0, ``high`` at 1."""
-    return max(low, math.floor(low * (high / low) ** place * 1e4) / 1e4)
+def _speed(fraction: float, low: float, high: float) -> float:
+    """Interpolate geometrically between two speeds: ``low`` at a fraction of 0, ``high`` at 1."""
+    return max(low, math.floor(low * (high / low) ** fraction * 1e4) / 1e4)

@@ -1,4 +1,4 @@
-"""Simulation of a picture in uniform linear motion, for data sets of recognition."""
+"""Simulation of an image in uniform linear motion, for data sets of recognition."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ DRIFT_PLANES: Final = 41
 
 _TEXELS: Final = 2  # texels per pixel, so that bilinear sampling blurs little
 _SLACK: Final = 2  # pixels of free space in addition to the fastest motion
-_CANVAS: Final = 32  # smallest difference in size between a mirrored picture and a plane, pixels
-_MIN_SIDE: Final = 8  # smallest picture in pixels
+_CANVAS: Final = 32  # smallest difference in size between a mirrored image and a plane, pixels
+_MIN_SIDE: Final = 8  # smallest image in pixels
 
 
 @dataclass(frozen=True)
 class DriftSpec:
-    """Parameters of the motion and camera of a moving picture, sufficient to reproduce a take.
+    """Parameters of the motion and camera of a moving image, sufficient to reproduce a take.
 
     Raises:
         UsageError: If the planes are too small for the motion, or a speed is not valid.
@@ -41,8 +41,8 @@ class DriftSpec:
     planes: int = DRIFT_PLANES  #: planes of the recording
     slowest: float = 0.2  #: slowest motion, in pixels per plane
     fastest: float = 0.55  #: fastest motion
-    #: Whether the picture fills the plane and is mirrored beyond its edges (for photographs).
-    #: Otherwise the complete picture moves over a dark plane (for digits).
+    #: Whether the image fills the plane and is mirrored beyond its edges (for photographs).
+    #: Otherwise the complete image moves over a dark plane (for digits).
     mirrored: bool = False
     rate_scale: float = 0.6  #: spikes per plane at white
     noise: str = "none"  #: noise preset of the camera
@@ -55,7 +55,7 @@ class DriftSpec:
         least = _MIN_SIDE if self.mirrored else _MIN_SIDE + _SLACK + self.travel
         if min(self.height, self.width) < least:
             raise UsageError(
-                f"planes of {self.height}x{self.width} are too small for a picture that moves up "
+                f"planes of {self.height}x{self.width} are too small for an image that moves up "
                 f"to {self.fastest:g} pixels per plane for {self.planes} planes: --height and "
                 f"--width must be at least {least}"
             )
@@ -65,15 +65,15 @@ class DriftSpec:
         """Displacement of the fastest motion in pixels, rounded up."""
         return math.ceil(round(self.fastest * (self.planes - 1), 6))
 
-    def picture_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the height and width in pixels to which a picture is resized.
+    def image_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width in pixels to which an image is resized.
 
-        The aspect ratio is kept. A mirrored picture is the largest that fits into a plane; other
-        pictures leave room for the fastest motion and two pixels.
+        The aspect ratio is kept. A mirrored image is the largest that fits into a plane; other
+        images leave room for the fastest motion and two pixels.
 
         Args:
-            height: Rows of the original picture.
-            width: Columns of the original picture.
+            height: Rows of the original image.
+            width: Columns of the original image.
         """
         free = 0 if self.mirrored else self.travel + _SLACK
         scale = min((self.height - free) / height, (self.width - free) / width)
@@ -81,7 +81,7 @@ class DriftSpec:
 
 
 class Drift(NamedTuple):
-    """A straight path of a picture's upper left corner, in pixels of a plane."""
+    """A straight path of an image's upper left corner, in pixels of a plane."""
 
     y: float  #: row at plane 0
     x: float  #: column at plane 0
@@ -92,10 +92,10 @@ class Drift(NamedTuple):
 def random_drift(
     rng: np.random.Generator, room: tuple[float, float], planes: int, speeds: tuple[float, float]
 ) -> Drift:
-    """Draw speed, direction and start of a path that keeps a picture inside the plane.
+    """Draw speed, direction and start of a path that keeps an image inside the plane.
 
-    ``room`` is the rows and columns of a plane minus those of the picture. If negative, the picture
-    is larger than the plane, and the path keeps the plane inside the picture. ``speeds`` are the
+    ``room`` is the rows and columns of a plane minus those of the image. If negative, the image
+    is larger than the plane, and the path keeps the plane inside the image. ``speeds`` are the
     slowest and the fastest one, in pixels per plane. Raises ValueError if the path is longer than
     the room.
     """
@@ -114,13 +114,13 @@ def random_drift(
 def drifting_light(
     texels: NDArray[np.float32], drift: Drift, size: tuple[int, int], planes: int
 ) -> NDArray[np.float32]:
-    """Return the luminance of a moving picture on a dark background.
+    """Return the luminance of a moving image on a dark background.
 
     A pixel is the mean of 2 x 2 texels, interpolated linearly to the subpixel position.
 
     Args:
-        texels: The picture ``(2 h, 2 w)`` in [0, 1], two texels per pixel along each axis.
-        drift: Path of the picture.
+        texels: The image ``(2 h, 2 w)`` in [0, 1], two texels per pixel along each axis.
+        drift: Path of the image.
         size: Height and width of a plane.
         planes: Number of planes.
 
@@ -162,21 +162,21 @@ def _mixed(
 
 
 def simulate_drift(
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     spec: DriftSpec,
     *,
     label: int | None = None,
     label_name: str = "",
     background: NDArray[np.float32] | None = None,
 ) -> Take:
-    """Simulate a spike camera on a moving picture.
+    """Simulate a spike camera on a moving image.
 
     Args:
-        picture: Grey, uint8 ``(h, w)`` of any size; resized by bicubic interpolation.
+        image: Grey, uint8 ``(h, w)`` of any size; resized by bicubic interpolation.
         spec: Size, motion and camera.
         label: Class index of the take.
         label_name: Name of the class.
-        background: Luminance of a static background, ``(H, W)`` in [0, 1]. The brighter of picture
+        background: Luminance of a static background, ``(H, W)`` in [0, 1]. The brighter of image
             and background is visible.
 
     Returns:
@@ -185,7 +185,7 @@ def simulate_drift(
     motion, chance = (
         np.random.default_rng(np.random.SeedSequence([spec.seed, stream])) for stream in (1, 2)
     )
-    texels = _canvas(picture, spec)
+    texels = _canvas(image, spec)
     size = spec.height, spec.width
     room = size[0] - texels.shape[0] / _TEXELS, size[1] - texels.shape[1] / _TEXELS
     drift = random_drift(motion, room, spec.planes, (spec.slowest, spec.fastest))
@@ -199,10 +199,10 @@ def simulate_drift(
     return Take(camera.record([light], fps=FPS, meta=meta), label=label)
 
 
-def _canvas(picture: NDArray[np.uint8], spec: DriftSpec) -> NDArray[np.float32]:
-    """Return the texels of a resized picture, padded by mirroring if the specification sets it."""
-    height, width = spec.picture_size(*picture.shape)
-    pillow = Image.fromarray(picture)
+def _canvas(image: NDArray[np.uint8], spec: DriftSpec) -> NDArray[np.float32]:
+    """Return the texels of a resized image, padded by mirroring if the specification sets it."""
+    height, width = spec.image_size(*image.shape)
+    pillow = Image.fromarray(image)
     resized = pillow.resize((_TEXELS * width, _TEXELS * height), Image.Resampling.BICUBIC)
     texels = np.asarray(resized, np.float32) / np.float32(255)
     if not spec.mirrored:

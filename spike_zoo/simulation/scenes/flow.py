@@ -47,7 +47,7 @@ class LayerGeometry(NamedTuple):
         return np.stack([e * x - b * y, a * y - d * x]) / (a * e - b * d)
 
 
-def backward_motion(
+def backward_flow(
     geometries: Sequence[LayerGeometry], size: tuple[int, int], ratio: int, plane: int, earlier: int
 ) -> NDArray[np.float32]:
     """Return the exact displacement of each pixel from one plane to another, NaN if occluded.

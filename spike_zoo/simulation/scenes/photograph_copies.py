@@ -39,13 +39,13 @@ class PhotographFeatures(NamedTuple):
         """Compute the features of levels ``(H, W, 3)``."""
         import cv2
 
-        picture = Image.fromarray(np.ascontiguousarray(levels)).convert("L")
-        parts = picture.resize((_PARTS, _PARTS), Image.Resampling.BOX)
+        image = Image.fromarray(np.ascontiguousarray(levels)).convert("L")
+        parts = image.resize((_PARTS, _PARTS), Image.Resampling.BOX)
         values = np.asarray(parts, dtype=np.float64)
         values = values - values.mean()
-        picture.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+        image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
         detector = cv2.SIFT.create(nfeatures=_KEYPOINTS)
-        keypoints, descriptors = detector.detectAndCompute(np.asarray(picture), None)
+        keypoints, descriptors = detector.detectAndCompute(np.asarray(image), None)
         points = np.array([point.pt for point in keypoints], np.float32).reshape(-1, 2)
         if descriptors is None:
             descriptors = np.empty((0, 128), np.float32)
@@ -57,7 +57,7 @@ class PhotographFeatures(NamedTuple):
 def copied_photograph(
     levels: NDArray[np.uint8], known: Mapping[str, PhotographFeatures]
 ) -> str | None:
-    """Return the name of the known photograph that a picture shows in part; None for another one.
+    """Return the name of the known photograph that an image shows in part; None for another one.
 
     Fingerprints find copies without keypoints, such as blurred ones, in eight orientations.
     Keypoints also find crops; their descriptors do not depend on scale and rotation.
@@ -82,11 +82,11 @@ def _matches(one: PhotographFeatures, other: PhotographFeatures) -> int:
     nearest = cosines.argmax(axis=1)
     is_mutual = cosines.argmax(axis=0)[nearest] == np.arange(len(nearest))
     distances = np.sqrt(np.maximum(2 - 2 * np.partition(cosines, -2, axis=1)[:, -2:], 0))
-    kept = is_mutual & (distances[:, 1] < _RATIO * distances[:, 0])
-    if kept.sum() < _MIN_MATCHES:
+    is_match = is_mutual & (distances[:, 1] < _RATIO * distances[:, 0])
+    if is_match.sum() < _MIN_MATCHES:
         return 0
     transform, inliers = cv2.estimateAffinePartial2D(
-        one.points[kept], other.points[nearest[kept]], ransacReprojThreshold=_TOLERANCE
+        one.points[is_match], other.points[nearest[is_match]], ransacReprojThreshold=_TOLERANCE
     )
     # a transform to a point fits everything
     is_transform = transform is not None and np.hypot(*transform[:, 0]) > _MIN_SCALE

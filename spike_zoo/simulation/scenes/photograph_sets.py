@@ -14,7 +14,7 @@ from PIL import Image
 
 from spike_zoo.errors import MediaError, MissingFileError, UsageError
 from spike_zoo.media.frames import images_in
-from spike_zoo.media.pictures import PICTURE_SUFFIXES
+from spike_zoo.media.images import IMAGE_SUFFIXES
 from spike_zoo.simulation.scenes.photograph_copies import (
     PhotographFeatures,
     copied_photograph,
@@ -23,11 +23,11 @@ from spike_zoo.simulation.scenes.photographs import (
     PHOTOGRAPHS,
     SHIPPED_FOLDER,
     SPLITS,
-    TEST_PICTURES,
+    TEST_IMAGES,
     Split,
     bundled_file,
+    image_levels,
     photograph_file,
-    picture_levels,
 )
 from spike_zoo.utils.files import content_sha256
 
@@ -46,7 +46,7 @@ class PhotographSet:
 
     #: names of :func:`photograph` by split; no photograph is in two splits
     names: Mapping[Split, tuple[str, ...]]
-    #: pictures with opacity that become moving objects of training scenes, as URIs
+    #: images with opacity that become moving objects of training scenes, as URIs
     cutouts: tuple[str, ...] = ()
     name: str = ""  #: name of the set; empty for the photographs of scikit-image and scikit-learn
     sha256: str = ""  #: checksum of the files
@@ -97,13 +97,13 @@ def photograph_set(source: str, size: tuple[int, int] = (1, 1)) -> PhotographSet
         )
     files = images_in(folder)
     sizes = {file: (1, 1) if _is_cutout(file) else size for file in files}
-    kept = _for_training(sizes)
-    cutouts = [file for file in kept if _is_cutout(file)]
-    photographs = [file for file in kept if file not in cutouts]
+    remaining = _for_training(sizes)
+    cutouts = [file for file in remaining if _is_cutout(file)]
+    photographs = [file for file in remaining if file not in cutouts]
     if len(photographs) < _MIN_COUNT:
         raise UsageError(
             f"--photographs {source}: {len(photographs)} photographs in this folder, expected at "
-            f"least {_MIN_COUNT} ({', '.join(PICTURE_SUFFIXES)}); add some, or give default"
+            f"least {_MIN_COUNT} ({', '.join(IMAGE_SUFFIXES)}); add some, or give default"
         )
     return PhotographSet(
         {**shipped.names, "train": tuple(file.as_uri() for file in photographs)},
@@ -120,25 +120,25 @@ def _shipped_files(split: Split) -> list[Path]:
 
 
 def _is_cutout(file: Path) -> bool:
-    """Return whether a picture has transparent parts; raise MediaError if all are."""
+    """Return whether an image has transparent parts; raise MediaError if all are."""
     try:
-        with Image.open(file) as picture:
-            if not picture.has_transparency_data:
+        with Image.open(file) as image:
+            if not image.has_transparency_data:
                 return False
-            opacity = picture.convert("RGBA").getchannel("A")
+            opacity = image.convert("RGBA").getchannel("A")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return False  # the error is reported when the file is read as a photograph
     if opacity.getbbox() is None:
-        raise MediaError.at(file, "the picture is transparent everywhere; remove it")
+        raise MediaError.at(file, "the image is transparent everywhere; remove it")
     return float((np.asarray(opacity) < 128).mean()) >= _HIDDEN
 
 
 def _for_training(sizes: Mapping[Path, tuple[int, int]]) -> list[Path]:
-    """Check pictures of these least sizes, and leave out those of the validation split."""
-    bundled = {bundled_file(name) for name, *_ in TEST_PICTURES.values()}
+    """Check images of these least sizes, and leave out those of the validation split."""
+    bundled = {bundled_file(name) for name, *_ in TEST_IMAGES.values()}
     test = _features([*_shipped_files("test"), *bundled])
     val = _features(_shipped_files("val"))
-    kept: list[Path] = []
+    remaining: list[Path] = []
     left_out: list[Path] = []
     for file, size in sizes.items():
         levels = _checked_levels(file, size)
@@ -147,17 +147,17 @@ def _for_training(sizes: Mapping[Path, tuple[int, int]]) -> list[Path]:
                 file,
                 f"this shows the test photograph {name}, which training must not show; remove it",
             )
-        (left_out if copied_photograph(levels, val) else kept).append(file)
+        (left_out if copied_photograph(levels, val) else remaining).append(file)
     if left_out:
         names = ", ".join(file.name for file in left_out)
         warnings.warn(f"validation photographs are left out of training: {names}", stacklevel=3)
-    return kept
+    return remaining
 
 
 def _checked_levels(file: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Read a photograph that is at least as large as a scene."""
     try:
-        levels = picture_levels(file)
+        levels = image_levels(file)
     except MediaError as error:
         raise MediaError(f"{error.message}; or remove the file", path=str(file)) from error
     if levels.shape[0] < size[0] or levels.shape[1] < size[1]:
@@ -170,4 +170,4 @@ def _checked_levels(file: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def _features(files: list[Path]) -> dict[str, PhotographFeatures]:
-    return {file.stem: PhotographFeatures.of(picture_levels(file)) for file in files}
+    return {file.stem: PhotographFeatures.of(image_levels(file)) for file in files}

@@ -56,7 +56,7 @@ PHOTOGRAPHS: Final[Mapping[Split, tuple[str, ...]]] = MappingProxyType(
 """Photographs by split. The astronaut is used in tests only; the motorcycles are one scene."""
 
 
-TEST_PICTURES: Final[Mapping[str, tuple[str, slice, slice]]] = MappingProxyType(
+TEST_IMAGES: Final[Mapping[str, tuple[str, slice, slice]]] = MappingProxyType(
     {
         "coins-upper": ("coins", slice(0, 151), slice(None)),
         "astronaut-upper": ("astronaut", slice(0, 256), slice(None)),
@@ -68,7 +68,7 @@ TEST_PICTURES: Final[Mapping[str, tuple[str, slice, slice]]] = MappingProxyType(
         "china-right": ("china", slice(None), slice(320, None)),
     }
 )
-"""Eight test pictures from five photographs, three of which are divided into two halves.
+"""Eight test images from five photographs, three of which are divided into two halves.
 
 Name -> file, rows and columns.
 """
@@ -81,15 +81,15 @@ def photograph(name: str) -> NDArray[np.float32]:
     The 8-bit levels of the file are used as luminance, as in the data sets of the papers.
 
     Args:
-        name: A name of :data:`PHOTOGRAPHS` or :data:`TEST_PICTURES`, ``default/NAME`` for a
+        name: A name of :data:`PHOTOGRAPHS` or :data:`TEST_IMAGES`, ``default/NAME`` for a
             photograph that ships with this package, or the URI (``file://``) of a user's file.
 
     Raises:
         ValueError: If there is no photograph of that name.
         MissingFileError: If the file does not exist.
-        MediaError: If the file is no picture that can be read.
+        MediaError: If the file is no image that can be read.
     """
-    levels = _bundled(name) if "/" not in name else _reduced(picture_levels(photograph_file(name)))
+    levels = _bundled(name) if "/" not in name else _reduced(image_levels(photograph_file(name)))
     image = np.ascontiguousarray(levels.transpose(2, 0, 1), dtype=np.float32)
     image /= np.float32(255)
     image.setflags(write=False)
@@ -97,25 +97,25 @@ def photograph(name: str) -> NDArray[np.float32]:
 
 
 def cutout(name: str, side: int) -> NDArray[np.float32]:
-    """Return the picture at a ``file://`` URI with opacity, R,G,B and opacity ``(4, side, side)``.
+    """Return the image at a ``file://`` URI with opacity, R,G,B and opacity ``(4, side, side)``.
 
     Values are in [0, 1]. The visible part is centred, and as large as fits into the inscribed
     circle at any rotation.
     """
     with Image.open(photograph_file(name)) as file:
-        picture = file.convert("RGBA")
-    picture = picture.crop(picture.getchannel("A").getbbox())
-    scale = (side - 4) / math.hypot(*picture.size)
-    size = [max(1, math.floor(scale * length)) for length in picture.size]
+        image = file.convert("RGBA")
+    image = image.crop(image.getchannel("A").getbbox())
+    scale = (side - 4) / math.hypot(*image.size)
+    size = [max(1, math.floor(scale * length)) for length in image.size]
     # premultiplied, so that hidden colours do not reach the edges
-    picture = picture.convert("RGBa").resize((size[0], size[1]), Image.Resampling.LANCZOS)
+    image = image.convert("RGBa").resize((size[0], size[1]), Image.Resampling.LANCZOS)
     canvas = Image.new("RGBA", (side, side))
-    canvas.paste(picture.convert("RGBA"), ((side - size[0]) // 2, (side - size[1]) // 2))
+    canvas.paste(image.convert("RGBA"), ((side - size[0]) // 2, (side - size[1]) // 2))
     return np.asarray(canvas, dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
 
 
-def picture_levels(file: Path) -> NDArray[np.uint8]:
-    """Read a picture of any type as R,G,B in 8 bits, ``(H, W, 3)``."""
+def image_levels(file: Path) -> NDArray[np.uint8]:
+    """Read an image of any type as R,G,B in 8 bits, ``(H, W, 3)``."""
     values = read_image(file)
     if values.dtype != np.uint8:
         white = 1.0 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
@@ -141,12 +141,12 @@ def photograph_file(name: str) -> Path:
 
 
 def _bundled(name: str) -> NDArray[np.uint8]:
-    """Return the levels of a photograph or test picture of scikit-image or scikit-learn."""
-    file, *part = TEST_PICTURES.get(name, (name, slice(None), slice(None)))
-    known = {*itertools.chain(*PHOTOGRAPHS.values()), *TEST_PICTURES}
+    """Return the levels of a photograph or test image of scikit-image or scikit-learn."""
+    file, *part = TEST_IMAGES.get(name, (name, slice(None), slice(None)))
+    known = {*itertools.chain(*PHOTOGRAPHS.values()), *TEST_IMAGES}
     if name not in known:
         raise ValueError(f"no photograph is called {name!r}; known are {', '.join(sorted(known))}")
-    return picture_levels(bundled_file(file))[tuple(part)]
+    return image_levels(bundled_file(file))[tuple(part)]
 
 
 def bundled_file(name: str) -> Path:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from spike_zoo.nn.threads import torch_threads
-from spike_zoo.simulation.scenes.flow import LayerGeometry, backward_motion
+from spike_zoo.simulation.scenes.flow import LayerGeometry, backward_flow
 from spike_zoo.simulation.scenes.photographs import cutout
 from spike_zoo.simulation.scenes.textures import GREY, coverage, leaf_outline, make_texture
 from spike_zoo.simulation.scenes.trajectory import Motion, Pose, random_motion
@@ -36,7 +36,7 @@ class SceneSpec:
     width: int = 160  #: columns of a plane
     planes: int = 201  #: planes of the recording
     background: str = "leaves"  #: texture of the background, a kind of :func:`make_texture`
-    #: textures of the moving objects, from far to near; ``cutout:URI`` is a picture whose opacity
+    #: textures of the moving objects, from far to near; ``cutout:URI`` is an image whose opacity
     #: is the shape of the object
     objects: tuple[str, ...] = ()
     speed: float = 0.3  #: peak speed of the background, in spike-camera pixels per plane
@@ -160,7 +160,7 @@ class Scene:
             for layer in self._layers
         ]
         size = self.spec.height, self.spec.width
-        return backward_motion(geometries, size, self.spec.image_ratio, plane, earlier)
+        return backward_flow(geometries, size, self.spec.image_ratio, plane, earlier)
 
     def render(self, plane: int, *, colour: bool = False) -> Tensor:
         """Return the image of a plane, ``(1, H', W')`` grey or ``(3, H', W')`` R,G,B."""
@@ -207,9 +207,9 @@ class Scene:
         y, x = self._axes[0][rows], self._axes[1][columns]
         grid = torch.empty(1, len(y), len(x), 2)
         for axis, side in enumerate((layer.grey.shape[3], layer.grey.shape[2])):
-            place = np.array(pose.inverse[3 * axis : 3 * axis + 3])
-            place[2] += layer.centre[axis]
-            a, b, c = torch.from_numpy((place * (2.0 * _TEXELS / side)).astype(np.float32))
+            row = np.array(pose.inverse[3 * axis : 3 * axis + 3])
+            row[2] += layer.centre[axis]
+            a, b, c = torch.from_numpy((row * (2.0 * _TEXELS / side)).astype(np.float32))
             torch.add((a * x + c)[None, :], (b * y)[:, None], out=grid[0, ..., axis])
         padding = "zeros" if layer.reach else "reflection"
         return functional.grid_sample(
@@ -244,9 +244,9 @@ class Scene:
             follow=True,
         )
         side = 2 * math.ceil(1.5 * radius * _TEXELS) + 4
-        name, _, picture = kind.partition(":")
+        name, _, image = kind.partition(":")
         if name == "cutout":
-            pixels = cutout(picture, side)[:, :, :: rng.choice([-1, 1])]
+            pixels = cutout(image, side)[:, :, :: rng.choice([-1, 1])]
             return self._layer(pixels[:3], motion, rng, pixels[3:], 1.5 * radius)
         texture = make_texture(kind, (side, side), self._grain, rng)
         texture = _cropped(texture, side, rng)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from spike_zoo.archive.layouts.detection import find_takes
-from spike_zoo.archive.layouts.ground_truth import open_stated
+from spike_zoo.archive.layouts.ground_truth import open_with_settings
 from spike_zoo.errors import MissingGeometryError, UsageError
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.formats.sidecar import RecordingSettings
-from spike_zoo.media import save_picture
+from spike_zoo.media import save_image
 from tests.helpers.archives import write_archive
 from tests.helpers.streams import random_spikes
 
@@ -29,20 +29,22 @@ def clip(tmp_path: Path) -> Path:
 
 def test_options_override_a_sidecar_and_a_sidecar_overrides_the_layout(clip: Path) -> None:
     def facts(camera: RecordingSettings) -> tuple[object, ...]:
-        recording = open_stated(clip, camera)
+        recording = open_with_settings(clip, camera)
         return recording.shape, recording.rate_scale, recording.fps
 
     default = RecordingSettings(3, 32, rate_scale=0.6, fps=500.0)
     assert facts(default) == ((5, 3, 32), 0.6, 500.0)
     clip.with_name("clip.dat.yaml").write_text("spike_h: 6\nspike_w: 16\nrate_scale: 0.3\n")
     assert facts(RecordingSettings(usual=default)) == ((5, 6, 16), 0.3, 500.0)
-    np.testing.assert_array_equal(open_stated(clip, RecordingSettings(usual=default))[:], SPIKES)
+    np.testing.assert_array_equal(
+        open_with_settings(clip, RecordingSettings(usual=default))[:], SPIKES
+    )
     options = RecordingSettings(12, 8, rate_scale=0.9, fps=1000.0, usual=default)
     assert facts(options) == ((5, 12, 8), 0.9, 1000.0)
 
 
 def test_rows_can_be_read_in_stored_order(clip: Path) -> None:
-    recording = open_stated(clip, RecordingSettings(6, 16, flip=False))
+    recording = open_with_settings(clip, RecordingSettings(6, 16, flip=False))
     np.testing.assert_array_equal(recording[:], SPIKES[:, ::-1])
 
 
@@ -81,7 +83,7 @@ def test_the_flip_option_overrides_sidecars_and_the_recordings_sidecar_the_folde
 def test_a_layout_of_folders_mirrors_and_rotates_and_images_are_upright(clip: Path) -> None:
     upright = np.rot90(SPIKES[:, :, ::-1], -1, axes=(1, 2))  # clockwise
     image = np.zeros((16, 6), np.uint8)
-    save_picture(image, clip.with_suffix(".png"))
+    save_image(image, clip.with_suffix(".png"))
     root = clip.parents[2]
     takes = find_takes(root, layout="folder", height=6, width=16, mirror=True, rotate=90)
     take = takes.jobs["clip"]()
@@ -96,7 +98,7 @@ def test_a_layout_of_folders_mirrors_and_rotates_and_images_are_upright(clip: Pa
 
 def test_without_any_size_a_recording_is_rejected(clip: Path) -> None:
     with pytest.raises(MissingGeometryError, match="height and width must be given"):
-        open_stated(clip, RecordingSettings())
+        open_with_settings(clip, RecordingSettings())
 
 
 @pytest.mark.parametrize("layout", ["base", "folder", "recvidar"])

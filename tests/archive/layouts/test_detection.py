@@ -16,7 +16,7 @@ from spike_zoo.archive import build_archive
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.errors import FormatError, MediaError, MissingFileError, UsageError
 from spike_zoo.formats import read_recording, write_recording
-from spike_zoo.media import save_picture
+from spike_zoo.media import save_image
 from tests.helpers.archives import make_take, write_archive, write_takes
 from tests.helpers.streams import random_spikes
 
@@ -105,8 +105,8 @@ def test_missing_ground_truth_is_named(tmp_path: Path) -> None:
 
 def test_ground_truth_that_is_not_an_image_is_named(tmp_path: Path) -> None:
     write_base_clip(tmp_path, "train", "a")
-    (tmp_path / "train" / "gt" / "a.png").write_text("no picture")
-    with pytest.raises(MediaError, match=r"a\.png: not a picture"):
+    (tmp_path / "train" / "gt" / "a.png").write_text("no image")
+    with pytest.raises(MediaError, match=r"a\.png: not an image"):
         find_takes(tmp_path, height=6, width=16).jobs["a"]()
 
 
@@ -297,7 +297,7 @@ def test_layouts_are_read_in_natural_order_without_companion_files(
             if path.suffix == ".dat":
                 write_recording(random_spikes(137, 8, 16), path)
             else:
-                save_picture(np.zeros((8, 16)), path)
+                save_image(np.zeros((8, 16)), path)
             path.with_name(f"._{path.name}").write_bytes(bytes(137 * 16))  # a valid recording
     jobs = find_takes(tmp_path, layout=layout, height=8, width=16).jobs
     assert [name.rpartition("-")[2] for name in jobs] == ["1", "9", "10"]

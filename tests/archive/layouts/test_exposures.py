@@ -26,7 +26,7 @@ SEED = {"000019": 1, "000032": 2}
 SEQUENCES = {"train": "GOPR0372_07_00", "test": "GOPR0384_11_00"}
 
 
-def picture(seed: int, ratio: int = 4) -> NDArray[np.uint8]:
+def random_image(seed: int, ratio: int = 4) -> NDArray[np.uint8]:
     shape = (ratio * SIZE[0], ratio * SIZE[1], 3)
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
@@ -48,13 +48,13 @@ def gopro(root: Path, *, sharp: bool = True) -> Path:
     """Write a tree like GOPRO: a sequence in each stage, its first exposure without spikes."""
     for stage, sequence in SEQUENCES.items():
         folder = root / stage
-        write_image(folder / "blur_data" / sequence / "000006.png", picture(9))
+        write_image(folder / "blur_data" / sequence / "000006.png", random_image(9))
         for name, seed in SEED.items():
             write_spikes(folder / "spike_data" / sequence / f"{name}.dat", 137, seed)
-            write_image(folder / "blur_data" / sequence / f"{name}.png", picture(seed))
+            write_image(folder / "blur_data" / sequence / f"{name}.png", random_image(seed))
             if sharp:
                 path = folder / "sharp_data" / sequence / f"{name}.png"
-                write_image(path, picture(10 + seed))
+                write_image(path, random_image(10 + seed))
     return root
 
 
@@ -72,8 +72,8 @@ def test_gopro_is_detected_by_its_folders_and_listed_by_its_spike_files(tmp_path
     assert archive.names("test") == ["GOPR0384_11_00-000019", "GOPR0384_11_00-000032"]
     for name, seed in zip(archive.names("train"), SEED.values(), strict=True):
         np.testing.assert_array_equal(archive[name][0:137], random_spikes(137, *SIZE, seed=seed))
-        np.testing.assert_array_equal(archive.blur(name), picture(seed)[None])
-        np.testing.assert_array_equal(archive.images(name), picture(10 + seed)[None])
+        np.testing.assert_array_equal(archive.blur(name), random_image(seed)[None])
+        np.testing.assert_array_equal(archive.images(name), random_image(10 + seed)[None])
         assert archive.blur_span(name).tolist() == [[20, 117]]
         assert archive.image_index(name).tolist() == [68]
         assert archive[name].rate_scale == pytest.approx(0.993, abs=5e-4)
@@ -87,16 +87,18 @@ def test_samples_of_gopro_equal_the_published_ones(tmp_path: Path) -> None:
     sample = Exposures(archive, "test")[0]
     assert sample["packed"].shape == (137, 10, 2)
     assert sample["planes"].tolist() == [68]
-    np.testing.assert_array_equal(sample["images"][0], picture(11).transpose(2, 0, 1))
+    np.testing.assert_array_equal(sample["images"][0], random_image(11).transpose(2, 0, 1))
 
 
 def test_neighbouring_frames_of_the_video_become_the_ground_truth_sequence(tmp_path: Path) -> None:
     root = gopro(tmp_path)
     for frame in (26, 28, 30, 34, 36, 38, 33, 40):  # 33 is between two times, 40 outside
-        write_image(root / "test/sharp_data/GOPR0384_11_00" / f"{frame:06d}.png", picture(frame))
+        write_image(
+            root / "test/sharp_data/GOPR0384_11_00" / f"{frame:06d}.png", random_image(frame)
+        )
     take: Any = find(root).jobs["GOPR0384_11_00-000032"]()
     assert take.image_index.tolist() == [20, 36, 52, 68, 84, 100, 116]
-    np.testing.assert_array_equal(take.images[4], picture(34))
+    np.testing.assert_array_equal(take.images[4], random_image(34))
 
 
 def test_a_data_set_without_sharp_images_gives_takes_without_images(tmp_path: Path) -> None:
@@ -107,7 +109,7 @@ def test_a_data_set_without_sharp_images_gives_takes_without_images(tmp_path: Pa
 
 def rsb(root: Path, planes: int = 400) -> NDArray[np.bool_]:
     spikes = write_spikes(root / "spike_data" / "Board-L" / "1.dat", planes, 5)
-    write_image(root / "blur_data" / "Board-L" / "1.jpg", picture(5))
+    write_image(root / "blur_data" / "Board-L" / "1.jpg", random_image(5))
     return spikes
 
 
@@ -163,7 +165,7 @@ def test_a_missing_image_is_named(tmp_path: Path, name: str, message: str) -> No
 
 def test_an_image_whose_size_is_not_a_multiple_of_the_spikes_is_rejected(tmp_path: Path) -> None:
     path = gopro(tmp_path) / "train/blur_data/GOPR0372_07_00/000019.png"
-    write_image(path, picture(1)[:, :-4])
+    write_image(path, random_image(1)[:, :-4])
     with pytest.raises(GeometryError, match=r"000019\.png: 40x60 pixels .* spikes' 10x16"):
         find(tmp_path).jobs["GOPR0372_07_00-000019"]()
 
@@ -191,8 +193,8 @@ def usp(scene: Path, planes: int = 177) -> Path:
     """Write two views of a scene of USP-Gaussian, with images of the size of the spikes."""
     for name, seed in SEED.items():
         write_spikes(scene / "spike_data" / f"{name}.dat", planes, seed)
-        write_image(scene / "blur_data" / f"{name}.png", picture(seed, ratio=1))
-        write_image(scene / "sharp_data" / f"{name}.png", picture(10 + seed, ratio=1))
+        write_image(scene / "blur_data" / f"{name}.png", random_image(seed, ratio=1))
+        write_image(scene / "sharp_data" / f"{name}.png", random_image(10 + seed, ratio=1))
     return scene
 
 
@@ -201,8 +203,8 @@ def test_a_scene_of_usp_gaussian_has_an_exposure_for_each_view(tmp_path: Path) -
     assert archive.names("test") == ["000019", "000032"]
     for name, seed in SEED.items():
         np.testing.assert_array_equal(archive[name][:], random_spikes(177, *SIZE, seed=seed))
-        np.testing.assert_array_equal(archive.blur(name), picture(seed, ratio=1)[None])
-        np.testing.assert_array_equal(archive.images(name), picture(10 + seed, ratio=1)[None])
+        np.testing.assert_array_equal(archive.blur(name), random_image(seed, ratio=1)[None])
+        np.testing.assert_array_equal(archive.images(name), random_image(10 + seed, ratio=1)[None])
         assert archive.blur_span(name).tolist() == [[40, 137]]
         assert archive.image_index(name).tolist() == [88]
 

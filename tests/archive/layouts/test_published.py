@@ -33,15 +33,15 @@ def write_scene(
     shape = (20 * files, size[0], size[1] // 8)
     packed = np.random.default_rng(len(scene)).integers(0, 256, shape, dtype=np.uint8)
     stripes = np.random.default_rng(files).integers(0, 256, (files, size[0], 8, 3), dtype=np.uint8)
-    pictures = np.tile(stripes, (1, 1, size[1] // 8, 1))  # quickly compressed
+    levels = np.tile(stripes, (1, 1, size[1] // 8, 1))  # quickly compressed
     for folder in (root / spikes / scene, root / images / scene):
         folder.mkdir(parents=True)
     for number in range(files):
         part = packed[20 * number : 20 * number + 20, ::-1]  # stored upside down
         (root / spikes / scene / f"{number:08d}.dat").write_bytes(part.tobytes())
         name = root / images / scene / f"{number:08d}.png"
-        imsave(name, pictures[number], check_contrast=False)
-    return np.unpackbits(packed, axis=-1, bitorder="little").view(np.bool_), pictures
+        imsave(name, levels[number], check_contrast=False)
+    return np.unpackbits(packed, axis=-1, bitorder="little").view(np.bool_), levels
 
 
 def build(takes: DetectedTakes, path: Path) -> SpikeArchive:
@@ -50,11 +50,11 @@ def build(takes: DetectedTakes, path: Path) -> SpikeArchive:
 
 def test_windows_of_sreds_are_the_published_planes_and_targets(tmp_path: Path) -> None:
     root = tmp_path / "sreds"
-    planes, pictures = write_scene(root, TRAIN_SPIKES, TRAIN_IMAGES, "000", files=6)
+    planes, images = write_scene(root, TRAIN_SPIKES, TRAIN_IMAGES, "000", files=6)
     archive = build(find_takes(root, height=SIZE[0], width=SIZE[1]), tmp_path / "a.h5")
     windows = ReconstructionWindows(archive, "train", 61)
     assert len(windows) == 3  # files - 3
-    luma = pictures.astype(np.float32) / 255 @ np.array([0.299, 0.587, 0.114], np.float32)
+    luma = images.astype(np.float32) / 255 @ np.array([0.299, 0.587, 0.114], np.float32)
     for j in (1, 2, 3):  # planes [20 j - 11, 20 j + 50), image j + 1
         sample = windows[j - 1]
         assert sample["plane"] == 20 * j + 19

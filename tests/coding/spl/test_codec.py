@@ -75,15 +75,15 @@ def test_noise_costs_little_more_than_its_bits_and_a_dark_recording_next_to_noth
 
 
 @pytest.mark.parametrize(
-    "places",
+    "positions",
     [range(0, len(DATA), 9), pytest.param(range(len(DATA)), marks=pytest.mark.slow)],
     ids=["some", "all"],
 )
-def test_changed_bytes_and_truncations_are_found(places: range) -> None:
-    for place in places:
+def test_changed_bytes_and_truncations_are_found(positions: range) -> None:
+    for position in positions:
         changed = bytearray(DATA)
-        changed[place] ^= (0x01, 0x80)[place % 2]
-        for damaged in (bytes(changed), DATA[:place]):
+        changed[position] ^= (0x01, 0x80)[position % 2]
+        for damaged in (bytes(changed), DATA[:position]):
             with pytest.raises(BitstreamError):
                 decode(damaged)
 

@@ -29,18 +29,18 @@ def data() -> bytes:
 @pytest.fixture(scope="module")
 def starts(data: bytes) -> list[int]:
     """The first byte of each chunk."""
-    places = [HEADER_BYTES]
+    positions = [HEADER_BYTES]
     for number in range(8):
-        chunk: Any = read_chunk(data, number, places[-1])
-        places.append(chunk.end)
-    assert places[-1] == len(data)
-    return places
+        chunk: Any = read_chunk(data, number, positions[-1])
+        positions.append(chunk.end)
+    assert positions[-1] == len(data)
+    return positions
 
 
-def _write_damaged(path: Path, data: bytes, places: list[int]) -> Path:
+def _write_damaged(path: Path, data: bytes, positions: list[int]) -> Path:
     changed = bytearray(data)
-    for place in places:
-        changed[place] ^= 1
+    for position in positions:
+        changed[position] ^= 1
     path.write_bytes(changed)
     return path
 
@@ -63,8 +63,8 @@ def test_planes_independent_of_damaged_chunks_are_recovered(
     chunks: list[tuple[int, int]],
     lost: list[tuple[int, int]],
 ) -> None:
-    places = [starts[chunk] + place for chunk, place in chunks]
-    recording, errors = salvage(_write_damaged(tmp_path / "street.spl", data, places))
+    positions = [starts[chunk] + position for chunk, position in chunks]
+    recording, errors = salvage(_write_damaged(tmp_path / "street.spl", data, positions))
     intact = np.ones(30, bool)
     for (first, last), error in zip(lost, errors, strict=True):
         intact[first : last + 1] = False

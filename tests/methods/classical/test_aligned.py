@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import spike_zoo
 from spike_zoo.errors import ConfigError, PlaneRangeError, UsageError
-from spike_zoo.media import load_picture
+from spike_zoo.media import load_image
 from spike_zoo.methods.classical import TFI, AlignedTFI, AlignedTFIModule
 from spike_zoo.metrics import psnr
 from spike_zoo.metrics.speeds import speed_of
@@ -263,5 +263,5 @@ def test_sample_clips_gain_1_5_db_over_the_best_unaligned_method(
 ) -> None:
     recording = spike_zoo.read_recording(shared / "data" / clip, height=250, width=400)
     image = AlignedTFI().reconstruct(recording, [150], rate_scale=0.6)
-    expected = torch.from_numpy(load_picture(shared / "data" / truth))[None]
+    expected = torch.from_numpy(load_image(shared / "data" / truth))[None]
     assert psnr(image, expected).item() > best + 1.5

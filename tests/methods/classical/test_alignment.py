@@ -72,32 +72,32 @@ def test_deblurring_hardly_changes_a_still_scene() -> None:
     assert decibels(sharp, light) > decibels(plain, light) - 1
 
 
-def deblur(picture: torch.Tensor, spikes: torch.Tensor, speed: float = 0.0) -> torch.Tensor:
-    """Deblur a picture at plane 45 of 91 along a constant flow, with 11 groups of planes."""
+def deblur(image: torch.Tensor, spikes: torch.Tensor, speed: float = 0.0) -> torch.Tensor:
+    """Deblur an image at plane 45 of 91 along a constant flow, with 11 groups of planes."""
     groups = [range(first, first + 5) for first in range(18, 73, 5)]
-    weights = torch.full((len(groups), *picture.shape), 1 / len(groups))
-    aligned = PlaneAlignment(45, groups, torch.full((2, 2, *picture.shape), speed))
-    return deblurred(picture, Intervals.of(spikes), aligned, weights)
+    weights = torch.full((len(groups), *image.shape), 1 / len(groups))
+    aligned = PlaneAlignment(45, groups, torch.full((2, 2, *image.shape), speed))
+    return deblurred(image, Intervals.of(spikes), aligned, weights)
 
 
 def test_deblurring_does_not_add_noise_that_differs_between_groups() -> None:
     generator = torch.Generator().manual_seed(0)
     spikes = (torch.rand(91, 24, 32, generator=generator) < 0.3).byte()
-    picture = torch.full((24, 32), 0.3)
+    image = torch.full((24, 32), 0.3)
     firing = spikes[18:73].float().mean(dim=0)
-    assert (deblur(picture, spikes) - picture).std() < 0.5 * (firing - picture).std()
+    assert (deblur(image, spikes) - image).std() < 0.5 * (firing - image).std()
 
 
 def test_pixels_without_complete_intervals_do_not_change_the_image() -> None:
-    spikes, picture = torch.zeros(91, 12, 16, dtype=torch.uint8), torch.rand(12, 16)
+    spikes, image = torch.zeros(91, 12, 16, dtype=torch.uint8), torch.rand(12, 16)
     spikes[45, :, :8] = 1
-    torch.testing.assert_close(deblur(picture, spikes, speed=1.0), picture)
+    torch.testing.assert_close(deblur(image, spikes, speed=1.0), image)
 
 
 def test_an_image_consistent_with_all_intervals_does_not_change() -> None:
-    spikes, picture = torch.zeros(91, 12, 16, dtype=torch.uint8), torch.full((12, 16), 1 / 3)
+    spikes, image = torch.zeros(91, 12, 16, dtype=torch.uint8), torch.full((12, 16), 1 / 3)
     spikes[::3] = 1
-    torch.testing.assert_close(deblur(picture, spikes), picture, atol=1e-6, rtol=0)
+    torch.testing.assert_close(deblur(image, spikes), image, atol=1e-6, rtol=0)
 
 
 SPIKES = arrays.arrays(

@@ -113,8 +113,8 @@ def test_red_and_blue_light_are_reconstructed_in_their_channels(method: str, cfa
     mosaics = (light * cfa_masks(cfa, 24, 30)).sum(axis=1)
     recording = camera.record([mosaics])
     recording.cfa = cfa
-    picture = _loaded(method).reconstruct(recording, 40, rate_scale=0.6)[0]
-    left, right = picture[:, 4:-4, 4:11].mean(dim=(1, 2)), picture[:, 4:-4, 19:-4].mean(dim=(1, 2))
+    image = _loaded(method).reconstruct(recording, 40, rate_scale=0.6)[0]
+    left, right = image[:, 4:-4, 4:11].mean(dim=(1, 2)), image[:, 4:-4, 19:-4].mean(dim=(1, 2))
     assert left.argmax() == 0
     assert right.argmax() == 2
     assert float(left[0]) == pytest.approx(0.8, abs=0.05)
@@ -128,9 +128,9 @@ def test_a_uniform_scene_has_no_dark_pixels(method: str, size: tuple[int, int]) 
     light = np.full((81, *size), 0.5, np.float32)
     recording = SpikeCamera(gain=0.6, generator=np.random.default_rng(0)).record([light])
     recording.cfa = "RGGB"
-    picture = _loaded(method).reconstruct(recording, 40, rate_scale=0.6)[0]
-    assert picture.min() > 0.35  # intervals of 3 and 4 planes are 0.56 and 0.42
-    assert picture.mean(dim=(1, 2)).tolist() == pytest.approx([0.5, 0.5, 0.5], abs=0.01)
+    image = _loaded(method).reconstruct(recording, 40, rate_scale=0.6)[0]
+    assert image.min() > 0.35  # intervals of 3 and 4 planes are 0.56 and 0.42
+    assert image.mean(dim=(1, 2)).tolist() == pytest.approx([0.5, 0.5, 0.5], abs=0.01)
 
 
 def test_a_grey_scene_gives_the_same_spikes_as_a_grey_camera() -> None:
@@ -164,8 +164,8 @@ def test_trainer_test_measures_colour_and_rejects_grey_data(tmp_path: Path) -> N
     take = _colour_take()
     assert take.images is not None
     truth = torch.from_numpy(take.images[:1]).permute(0, 3, 1, 2).float() / 255
-    picture = ColourTFI(average=9).reconstruct(take.recording, 60)
-    assert metrics["test/psnr"] == pytest.approx(float(psnr(picture, truth)), abs=0.05)
+    image = ColourTFI(average=9).reconstruct(take.recording, 60)
+    assert metrics["test/psnr"] == pytest.approx(float(psnr(image, truth)), abs=0.05)
     grey = ReconstructionDataModule(str(archive), clip_length=121)
     must_be = pytest.raises(ConfigError, match=r"data\.init_args\.colour: must be true")
     with must_be, pytest.warns(UserWarning, match="1 of 1 recordings .* colour filters"):

@@ -171,8 +171,8 @@ def test_sample_clips_have_the_measured_psnr(shared: Path, clip: str, image: str
     for name, measured in MEASURED[clip, image].items():
         method, planes = name.split()
         rate = (tfp if method == "tfp" else tfi)(spikes, 150, int(planes))
-        picture = (rate / 0.6).clamp(0, 1).numpy()
-        psnr = -10 * np.log10(np.mean((picture - truth) ** 2))
+        playback = (rate / 0.6).clamp(0, 1).numpy()
+        psnr = -10 * np.log10(np.mean((playback - truth) ** 2))
         assert psnr == pytest.approx(measured, abs=0.05), name
 
 

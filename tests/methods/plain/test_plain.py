@@ -81,10 +81,10 @@ def test_constant_light_keeps_its_level_divided_by_the_rate_scale(level: float) 
     camera = SpikeCamera(gain=0.6, generator=np.random.default_rng(0))
     recording = camera.record([np.full((121, 24, 26), level, np.float32)])
     module = PlainModule(channels=8, lpips="off")
-    picture = module.reconstruct(recording, [60], rate_scale=0.6)
-    assert float(picture.mean()) == pytest.approx(level, rel=0.02)
+    image = module.reconstruct(recording, [60], rate_scale=0.6)
+    assert float(image.mean()) == pytest.approx(level, rel=0.02)
     half = module.reconstruct(recording, [60], rate_scale=1.2)
-    torch.testing.assert_close(half, picture / 2)
+    torch.testing.assert_close(half, image / 2)
 
 
 @pytest.mark.parametrize("rate_scale", [0.3, 0.05, 0.001])
@@ -103,11 +103,11 @@ def test_planes_outside_the_clip_do_not_change_the_image() -> None:
     changed[141:] ^= True
     module = PlainModule(channels=8, lpips="off")
     module.network.load_state_dict(_with_noise(module.network).state_dict())
-    pictures = [
+    images = [
         module.reconstruct(SpikeRecording.from_planes(planes), [100], rate_scale=0.5)
         for planes in (spikes, changed)
     ]
-    assert torch.equal(*pictures)
+    assert torch.equal(*images)
 
 
 def test_an_exported_merged_module_gives_the_same_images(tmp_path: Path) -> None:

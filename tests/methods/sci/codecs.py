@@ -49,7 +49,7 @@ def random_codec() -> SCICodec:
 @torch.no_grad()
 def _enlarge(codec: SCICodec) -> None:
     """Enlarge the random weights, so that symbols and scale indexes vary."""
-    coding: Any = codec.coding
+    coding: Any = codec.codec_networks
     for part in ("intra", "inter", "motion"):  # outputs must depend on inputs, not on biases
         for layer in codec.get_submodule(part).modules():
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
@@ -77,7 +77,7 @@ def _estimate_steps(codec: SCICodec, source: SpikeRecording) -> None:
     codec.eval()
     for net in scale_nets(codec):
         net.train()
-    codes: Any = codec.coding
+    codes: Any = codec.codec_networks
     features = features_of(codec, source)
     for quality in range(4):
         list(encode_frames(codes, RateEstimator(), features, quality, estimation=codec.motion))

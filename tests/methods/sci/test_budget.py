@@ -162,8 +162,8 @@ def test_measured_calls_of_encoder_and_decoder_contain_exactly_their_networks(
     assert {job.size for job in jobs.values()} == {tuple(window.shape[-2:])}
     (feature,) = features_of(codec, source)
     padded = torch.nn.functional.pad(feature, (8, 8, 12, 12))
-    assert codec.coding is not None
-    analysis = codec.coding.intra.analysis
+    assert codec.codec_networks is not None
+    analysis = codec.codec_networks.intra.analysis
     fem = gmac_of(lambda: codec.feature(window, torch.tensor([0.6])))
     latent = gmac_of(lambda: analysis.hyper(analysis(padded)))
     assert gmac_of(jobs["encode_intra"]) == pytest.approx(fem + latent)

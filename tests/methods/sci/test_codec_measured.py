@@ -67,7 +67,7 @@ def codec_run(
 def test_validation_estimates_rate_and_distortion_at_every_quality(codec_run: CodecRun) -> None:
     assert (codec_run.module.monitor, codec_run.module.monitor_mode) == ("val/rd", "min")
     costs = []
-    for quality, weight in enumerate(codec_run.module.coding.lambdas):
+    for quality, weight in enumerate(codec_run.module.coding_options.rd_weights):
         rate = codec_run.validation_metrics[f"val/rate_q{quality}"]
         assert 0 < rate < 20
         error = 10 ** (-codec_run.validation_metrics[f"val/feature_psnr_q{quality}"] / 10)

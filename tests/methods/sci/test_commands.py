@@ -39,8 +39,8 @@ def test_commands_compress_a_recording_and_decompress_features_and_images(
     with np.load(arrays) as stored:
         np.testing.assert_array_equal(stored["features"], decoded.features.numpy())
         np.testing.assert_array_equal(stored["motion"], decoded.motion.numpy())
-    pictures = tmp_path / "pictures"
-    assert main(["decompress", str(file), "--out", str(pictures), *method]) == 0
-    assert sorted(path.name for path in pictures.iterdir()) == [
+    images = tmp_path / "images"
+    assert main(["decompress", str(file), "--out", str(images), *method]) == 0
+    assert sorted(path.name for path in images.iterdir()) == [
         f"street-{plane:06d}.png" for plane in range(6, 70, 7)
     ]

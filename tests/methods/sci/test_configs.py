@@ -92,7 +92,7 @@ def command(
         stacked = [f"configs/sci_{stage}.yaml", *profiles, name]
     line = ["test" if class_of(path) in OTHERS else "fit"]
     if class_of(path) == "STIRModule":
-        line += ["--ckpt_path", "spike_zoo/weights/stir-small.safetensors"]
+        line += ["--ckpt_path", "spike_zoo/weights/stir.safetensors"]
     line += [argument for file in stacked for argument in ("--config", file)]
     archive = archives["labelled" if stage in RECOGNITION else "sequence"]
     line += ["--data.init_args.archive", archive, "--run_dir", str(run_dir)]

@@ -92,7 +92,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     learn("codec", SceneDataModule(**scenes, images_per_sample=5, batch_size=2), 120)
     equal = [128.0] * 4  # the loss must not depend on the random quality
     data: Any = SceneDataModule(**scenes, images_per_sample=5, batch_size=2)
-    learn("joint", data, 40, lambdas=equal, learning_rate=1e-3)
+    learn("joint", data, 40, rd_weights=equal, learning_rate=1e-3)
     network: Any = {"channels": 8, "fem_width": WIDTHS["fem_width"]}
     recogniser = SCIRecognitionModule(10, weights=str(files["fem"]), network=network)
     data = ClassificationDataModule(archive=digits, clip_length=41, batch_size=8, seed=0)
@@ -173,7 +173,7 @@ def batches_of(archive: str, clip_length: int) -> list[Any]:
 @pytest.mark.slow
 def test_the_smoothness_loss_smooths_features_and_keeps_their_contrast(tmp_path: Path) -> None:
     sequence = simulate(tmp_path / "sequence.h5", "sequence")
-    smoothness, pictures = {}, {}
+    smoothness, images = {}, {}
     for w_lap, updates in {0.0: 450, 0.05: 450, 0.5: 300}.items():
         seed_everything(1)
         fem = small("fem", smoothness_weight=w_lap, learning_rate=3e-3)
@@ -184,8 +184,8 @@ def test_the_smoothness_loss_smooths_features_and_keeps_their_contrast(tmp_path:
             parts = [fem.codec.features(b["spikes"], b["rate_scale"])[:, 0] for b in batches]
         features, truth = torch.cat(parts), torch.cat([batch["image"] for batch in batches])
         smoothness[w_lap] = laplacian_norms(features)
-        pictures[w_lap] = psnr(features.mean(dim=1, keepdim=True), truth).mean()
+        images[w_lap] = psnr(features.mean(dim=1, keepdim=True), truth).mean()
     rough, smooth = (smoothness[w_lap].lap1_normalised.mean() for w_lap in (0.0, 0.05))
     assert smooth <= 0.8 * rough
-    assert pictures[0.05] > pictures[0.0] - 1.5
+    assert images[0.05] > images[0.0] - 1.5
     assert smoothness[0.5].lap1.mean() <= 0.02  # the paper's is 0.0090

@@ -162,12 +162,12 @@ def test_without_sharp_images_upsampled_rates_are_compared_with_the_grey_blurry_
     batch = exposure_batch(exposed_take(0, 16, 16))
     batch["images"], batch["planes"] = batch["images"][:, :0], batch["planes"][:, :0]
     output, logged = run_test_step(module, batch)
-    pictures = output.samples[0].pictures
+    images = output.samples[0].images
     with torch.no_grad():
         enlarged = module(batch["spikes"][:, 20:117].mean(dim=1, keepdim=True))
     expected = psnr(enlarged, grey(batch["blur"])).item()
     assert logged["test/psnr"] == pytest.approx(expected, abs=1e-3)
-    torch.testing.assert_close(pictures["ground truth"], grey(batch["blur"])[0])
+    torch.testing.assert_close(images["ground truth"], grey(batch["blur"])[0])
 
 
 @pytest.mark.parametrize("gain", [1.0, 2.0])

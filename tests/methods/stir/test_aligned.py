@@ -19,7 +19,7 @@ from spike_zoo.methods.stir import AlignedSTIRModule, FlowOptions, STIRModule, S
 from spike_zoo.methods.stir.aligned import field_loss, oracle_flow_pyramid
 from spike_zoo.methods.stir.decoder import Level
 from spike_zoo.methods.stir.network import STIRPyramid
-from spike_zoo.nn.flow import MOTION_WEIGHTS
+from spike_zoo.nn.flow import FLOW_WEIGHTS
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.testing import QUIET
 
@@ -74,7 +74,7 @@ def test_flow_loss_is_the_error_at_every_level_in_pixels_of_that_level() -> None
     exact = torch.tensor([3.0, 0.0, 0.0, -8.0])
     assert field_loss(pyramid_of(exact, 3), truth) < 1e-2
     wrong = exact + torch.tensor([4.0, 0.0, 0.0, 0.0])  # 4 pixels in one of two directions
-    expected = sum(MOTION_WEIGHTS[n] * 4 / n / 2 for n in (1, 2, 4))
+    expected = sum(FLOW_WEIGHTS[n] * 4 / n / 2 for n in (1, 2, 4))
     assert field_loss(pyramid_of(wrong, 3), truth) == pytest.approx(expected, rel=1e-2)
 
 
@@ -117,9 +117,9 @@ def test_flow_errors_are_logged_by_field_and_speed_and_true_flow_is_shown(archiv
     ratio = metrics["test/epe"] / metrics["test/epe_still"]
     assert metrics["test/epe_ratio"] == pytest.approx(ratio, rel=1e-5)
     assert len(evaluations) == 9
-    pictures = evaluations[0].samples[0].pictures
-    assert list(pictures)[1] == "true motion"
-    assert pictures["true motion"].shape == (3, 32, 40)
+    images = evaluations[0].samples[0].images
+    assert list(images)[1] == "true flow"
+    assert images["true flow"].shape == (3, 32, 40)
 
 
 def test_training_lowers_the_flow_loss_and_fading_reduces_its_weight(archive: str) -> None:

@@ -20,13 +20,13 @@ from spike_zoo.simulation.datasets.labelled_sets import (
     find_mnist,
     read_idx,
 )
-from tests.helpers.picture_trees import (
+from tests.helpers.image_trees import (
     CIFAR_NAMES,
     idx_bytes,
     write_cifar,
     write_classes,
+    write_image,
     write_mnist,
-    write_picture,
 )
 from tests.helpers.splits import split_sizes
 
@@ -43,10 +43,10 @@ def test_the_official_split_is_kept(tmp_path: Path, packed: bool, below: str) ->
     write_mnist(tmp_path / below, MNIST_TRAIN, MNIST_TEST, packed=packed)
     data_set = find_mnist(tmp_path, 0)
     assert data_set.label_names == tuple("0123456789")
-    assert [picture.label for picture in data_set.splits["test"]] == MNIST_TEST
+    assert [image.label for image in data_set.splits["test"]] == MNIST_TEST
     assert split_sizes(data_set.splits) == {"train": 40, "val": 10, "test": 4}
-    assert Counter(picture.label for picture in data_set.splits["val"]) == Counter(range(10))
-    trained = {picture.name for picture in data_set.splits["train"] + data_set.splits["val"]}
+    assert Counter(image.label for image in data_set.splits["val"]) == Counter(range(10))
+    trained = {image.name for image in data_set.splits["train"] + data_set.splits["val"]}
     assert trained == {f"train-{n:05d}-digit-{label}" for n, label in enumerate(MNIST_TRAIN)}
     second = data_set.splits["test"][1]
     assert second.name == "test-00001-digit-2"
@@ -181,8 +181,8 @@ def test_the_error_of_another_folder_states_the_missing_file(tmp_path: Path) -> 
 
 def count_labels(data_set: LabelledSet) -> dict[str, Counter[str]]:
     return {
-        split: Counter(picture.label_name for picture in pictures)
-        for split, pictures in data_set.splits.items()
+        split: Counter(image.label_name for image in images)
+        for split, images in data_set.splits.items()
     }
 
 
@@ -209,7 +209,7 @@ def test_class_folders_without_splits_are_split_80_10_10(tmp_path: Path) -> None
         "val": Counter(a=4, train=1),
         "test": Counter(a=4, b=1, train=1),
     }
-    names = [picture.name for pictures in data_set.splits.values() for picture in pictures]
+    names = [image.name for images in data_set.splits.values() for image in images]
     assert len(set(names)) == 48
     other_seed = find_class_folders(tmp_path, 1)
     assert {p.name for p in other_seed.splits["test"]} != {p.name for p in data_set.splits["test"]}
@@ -232,20 +232,20 @@ def test_incomplete_trees_are_rejected_by_name(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"no folder of a class; .*<class>/\*\.png"):
         find_class_folders(tmp_path, 0)
     (write_classes(tmp_path, {"a": 2}) / "b").mkdir()
-    with pytest.raises(FormatError, match=r"/b: no picture of this class \(\.png, \.jpg"):
+    with pytest.raises(FormatError, match=r"/b: no image of this class \(\.png, \.jpg"):
         find_class_folders(tmp_path, 0)
     (tmp_path / "b").rmdir()
-    write_picture(tmp_path / "stray.png")
+    write_image(tmp_path / "stray.png")
     with pytest.raises(FormatError, match=r"stray\.png: is not in the folder of a class"):
         find_class_folders(tmp_path, 0)
 
 
-def test_a_damaged_picture_is_named_when_it_is_read(tmp_path: Path) -> None:
+def test_a_damaged_image_is_named_when_it_is_read(tmp_path: Path) -> None:
     write_classes(tmp_path, {"a": 1})
     (tmp_path / "a" / "image_0000.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
-    (picture,) = find_class_folders(tmp_path, 0).splits["train"]
-    with pytest.raises(MediaError, match=r"image_0000\.png: not a picture that can be read"):
-        picture.read()
+    (image,) = find_class_folders(tmp_path, 0).splits["train"]
+    with pytest.raises(MediaError, match=r"image_0000\.png: not an image that can be read"):
+        image.read()
 
 
 def test_colour_is_converted_to_luma_and_transparency_is_ignored(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from spike_zoo.errors import FormatError, MediaError, MissingFileError
 from spike_zoo.simulation.datasets.septuplets import Septuplet, blended_light, find_septuplets
-from tests.helpers.picture_trees import write_picture, write_septuplets
+from tests.helpers.image_trees import write_image, write_septuplets
 from tests.helpers.splits import split_sizes
 
 TRAIN = [f"{video:05d}/{clip:04d}" for video in range(1, 5) for clip in (1, 2, 3)]
@@ -68,7 +68,7 @@ def test_missing_and_invalid_clips_are_named(tmp_path: Path) -> None:
 
 def test_missing_frames_and_frames_of_another_size_are_named(tmp_path: Path) -> None:
     clip = write_septuplets(tmp_path, ["00001/0001"], []) / "sequences" / "00001" / "0001"
-    write_picture(clip / "im4.png", size=(16, 23))
+    write_image(clip / "im4.png", size=(16, 23))
     with pytest.raises(MediaError, match=r"im4\.png: 16x23 pixels, im1\.png has 16x24"):
         Septuplet(clip).take()
     (clip / "im4.png").unlink()

@@ -23,7 +23,7 @@ def test_images_and_labels_equal_those_of_scikit_learn() -> None:
         assert levels.dtype == np.uint8
         np.testing.assert_allclose(levels / 255 * 16, reference.images[number], atol=0.04)
     drifts = digit_drifts("test", 399)
-    assert [drift.picture.label for drift in drifts] == reference.target[1398:].tolist()
+    assert [drift.image.label for drift in drifts] == reference.target[1398:].tolist()
     assert drifts[0].name == f"digit-{reference.target[1398]}-1398-motion-0"
 
 
@@ -41,7 +41,7 @@ def test_the_motion_compensated_mean_of_the_spikes_is_the_digit() -> None:
         shift = round(path["dy"] * plane), round(path["dx"] * plane)
         gathered += np.roll(spikes, (-shift[0], -shift[1]), axis=(0, 1))
     top, left = round(path["y"]), round(path["x"])
-    side = drift.spec.picture_size(8, 8)[0]
+    side = drift.spec.image_size(8, 8)[0]
     assert side == 30
     estimated = gathered[top : top + side, left : left + side] / 41 / 0.6
     columns = np.linspace(0, 31, side).astype(int)
@@ -61,7 +61,7 @@ def test_clutter_stands_still_and_is_half_as_bright() -> None:
     rates = drift.take().recording[:].mean(axis=0) / 0.6
     path = drift.take().recording.meta["drift"]
     assert path == plain.take().recording.meta["drift"]
-    covered = plain.take().recording[:].any(axis=0) | (drift.picture.read().max() < 200)
+    covered = plain.take().recording[:].any(axis=0) | (drift.image.read().max() < 200)
     beside = ~covered & (background > 0.2)
     assert beside.sum() > 20
     np.testing.assert_allclose(rates[beside], background[beside], atol=0.1)
@@ -69,12 +69,12 @@ def test_clutter_stands_still_and_is_half_as_bright() -> None:
 
 def test_digits_before_clutter_are_rotated_by_at_most_45_degrees() -> None:
     drifts = digit_drifts("train", 4, clutter=1)
-    pictures = [drift.picture.read() for drift in drifts[:4]]
-    assert len({picture.shape for picture in pictures}) > 1  # four angles of one image
-    for picture in pictures:
-        assert min(picture.shape) >= 64
-        assert max(picture.shape) <= 92
-        assert picture.max() >= 240
+    images = [drift.image.read() for drift in drifts[:4]]
+    assert len({image.shape for image in images}) > 1  # four angles of one image
+    for image in images:
+        assert min(image.shape) >= 64
+        assert max(image.shape) <= 92
+        assert image.max() >= 240
 
 
 @pytest.mark.parametrize(("split", "count"), [("train", 1199), ("val", 201), ("test", 400)])

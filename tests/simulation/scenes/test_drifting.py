@@ -1,4 +1,4 @@
-"""Position, luminance and limits of pictures in linear motion."""
+"""Position, luminance and limits of images in linear motion."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_firing_rate_and_position_agree_with_the_metadata() -> None:
     assert (recording.shape, recording.rate_scale) == ((41, 48, 56), 0.6)
     assert recording.meta["label_name"] == "disc"
     drift = Drift(**recording.meta["drift"])
-    side = SPEC.picture_size(20, 20)[0]
+    side = SPEC.image_size(20, 20)[0]
     assert side == 24  # 48 - 0.55 x 40 - 2
     rows = np.flatnonzero(recording[:1].any(axis=(0, 2)))
     assert rows.min() >= np.floor(drift.y)
@@ -92,9 +92,9 @@ def test_the_firing_rate_and_position_agree_with_the_metadata() -> None:
     assert fired == pytest.approx(0.6 * filled, rel=0.05)
 
 
-def test_a_mirrored_picture_fills_the_plane_to_its_edges() -> None:
+def test_a_mirrored_image_fills_the_plane_to_its_edges() -> None:
     spec = replace(SPEC, mirrored=True, height=32, width=48)
-    assert spec.picture_size(100, 200) == (24, 48)
+    assert spec.image_size(100, 200) == (24, 48)
     white = simulate_drift(np.full((50, 70), 255, np.uint8), spec).recording[:]
     rates = white.mean(axis=0)
     np.testing.assert_allclose(rates, 0.6, atol=1 / 41 + 1e-6)

@@ -19,9 +19,9 @@ from spike_zoo.simulation.scenes.photograph_copies import PhotographFeatures, co
 from spike_zoo.simulation.scenes.photograph_sets import photograph_set, shipped_photographs
 from spike_zoo.simulation.scenes.photographs import (
     SHIPPED_FOLDER,
+    image_levels,
     photograph,
     photograph_file,
-    picture_levels,
 )
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 LICENCES = {"CC0-1.0", "CC-BY-4.0", "public domain"}
 
 
-def picture(seed: int, height: int = 60, width: int = 72) -> Image.Image:
-    """Return a smooth random picture."""
+def random_image(seed: int, height: int = 60, width: int = 72) -> Image.Image:
+    """Return a smooth random image."""
     levels = np.random.default_rng(seed).integers(0, 256, (6, 7, 3), dtype=np.uint8)
     return Image.fromarray(levels).resize((width, height), Image.Resampling.BICUBIC)
 
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "my photos + more"
     path.mkdir()
     for seed in range(4):
-        picture(seed).save(path / f"{seed}+a.png")
+        random_image(seed).save(path / f"{seed}+a.png")
     return path
 
 
@@ -90,15 +90,15 @@ def test_a_folder_replaces_the_training_photographs(folder: Path, tmp_path: Path
     np.testing.assert_array_equal(photograph(chosen.names["train"][2]), expected)
     moved = folder.rename(tmp_path / "moved")
     assert photograph_set(str(moved)).sha256 == chosen.sha256
-    picture(9).save(moved / "3+a.png")
+    random_image(9).save(moved / "3+a.png")
     assert photograph_set(str(moved)).sha256 != chosen.sha256
 
 
 def test_photographs_of_any_type_are_read_and_reduced(folder: Path) -> None:
     grey = np.linspace(0, 65535, 900 * 450).reshape(900, 450).astype(np.uint16)
     Image.fromarray(grey).save(folder / "grey16.png")
-    picture(5).convert("LA").save(folder / "opaque.png")
-    picture(6).convert("P").save(folder / "palette.png")
+    random_image(5).convert("LA").save(folder / "opaque.png")
+    random_image(6).convert("P").save(folder / "palette.png")
     chosen = photograph_set(str(folder))
     assert not chosen.cutouts
     images = {name.rpartition("/")[2]: photograph(name) for name in chosen.names["train"]}
@@ -117,18 +117,18 @@ def test_unusable_folders_are_rejected_by_name_with_a_remedy(folder: Path, case:
     elif case == "none":
         folder, error, message = folder / "none", MissingFileError, "there is no such folder; give"
     elif case == "small":
-        picture(7, 39, 48).save(folder / "x.png")
+        random_image(7, 39, 48).save(folder / "x.png")
         message = r"x\.png: 39 x 48 pixels, smaller than a scene of 40 x 48; remove it"
     elif case == "damaged":
-        picture(7).save(folder / "x.jpg")
+        random_image(7).save(folder / "x.jpg")
         (folder / "x.jpg").write_bytes((folder / "x.jpg").read_bytes()[:400])
-        message = r"x\.jpg: not a picture that can be read.*; or remove the file"
+        message = r"x\.jpg: not an image that can be read.*; or remove the file"
     elif case == "cmyk":
-        picture(7).convert("CMYK").save(folder / "x.jpg")
+        random_image(7).convert("CMYK").save(folder / "x.jpg")
         message = r"x\.jpg: its colours are CMYK, expected .*; save it as R,G,B; or remove"
     else:
         Image.new("RGBA", (60, 72)).save(folder / "x.png")
-        message = r"x\.png: the picture is transparent everywhere; remove it"
+        message = r"x\.png: the image is transparent everywhere; remove it"
     with pytest.raises(error, match=message) as caught:
         photograph_set(str(folder), (40, 48))
     assert "\n" not in str(caught.value)
@@ -165,9 +165,9 @@ def test_turned_and_cropped_test_photographs_are_rejected(
 
 def test_cut_outs_of_test_photographs_are_rejected(folder: Path) -> None:
     with Image.open(SHIPPED_FOLDER / "otters.jpg") as file:
-        picture = file.convert("RGBA")
-    picture.paste((0, 0, 0, 0), (0, 0, picture.width // 3, picture.height))
-    picture.save(folder / "animals.png")
+        image = file.convert("RGBA")
+    image.paste((0, 0, 0, 0), (0, 0, image.width // 3, image.height))
+    image.save(folder / "animals.png")
     with pytest.raises(MediaError, match=r"animals\.png: .*test photograph otters"):
         photograph_set(str(folder))
 
@@ -176,7 +176,7 @@ def test_shipped_photographs_are_not_taken_for_each_other() -> None:
     names = [name for split in shipped_photographs().names.values() for name in split]
     features: dict[str, Any] = {}
     for name in names:
-        levels = picture_levels(photograph_file(name))
+        levels = image_levels(photograph_file(name))
         assert copied_photograph(levels, features) is None
         features[name] = PhotographFeatures.of(levels)
 

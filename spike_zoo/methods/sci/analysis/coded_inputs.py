@@ -21,7 +21,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.media import coded_video as video
 from spike_zoo.methods.sci.analysis.classifier import as_bytes
 from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
-from spike_zoo.methods.sci.codec.bitstream import check_exact, coding_of, exact_context
+from spike_zoo.methods.sci.codec.bitstream import check_exact, codec_networks_of, exact_context
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.frames import encode_frames, stack_frames
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
@@ -86,11 +86,11 @@ def coded_clips(codec: SCICodec, features: Tensor, quality: int) -> CodedClips:
 
     The encoder's closed loop yields the decoded features, so the bitstreams are not read.
     """
-    coding = coding_of(codec)
+    coding = codec_networks_of(codec)
     check_exact(codec)
     encoders = [rans.GroupEncoder() for _ in features]
     with exact_context(features.device):
-        options: Any = {"estimation": codec.motion, "weight": codec.lambdas[quality]}
+        options: Any = {"estimation": codec.motion, "weight": codec.rd_weights[quality]}
         symbols = SymbolEncoder(*encoders)
         frames = encode_frames(coding, symbols, features.unbind(1), quality, **options)
         decoded, motion = stack_frames(coding, list(frames))
@@ -107,7 +107,7 @@ def encoder_features(codec: SCICodec, spikes: Tensor, rate_scale: Tensor) -> Ten
         features = codec.features(spikes, rate_scale)
         if codec.analysis == "decoder" or codec.fam is None:
             return features.float()
-        motion = codec.backward_motion(features)
+        motion = codec.backward_flow(features)
         parts = (gather_analysis_input(features, motion, n) for n in range(features.shape[1]))
         images = torch.stack([codec.fam(*part) for part in parts], dim=1)
     return images.float().clamp(0.0, 1.0).expand_as(features)

@@ -17,7 +17,7 @@ from spike_zoo.methods.sci.features.blocks import (
     scale_repeats,
 )
 from spike_zoo.methods.sci.features.fem import NEIGHBOURS_PER_SIDE
-from spike_zoo.methods.sci.features.motion_estimation import chain_motions
+from spike_zoo.methods.sci.features.motion_estimation import chain_flows
 from spike_zoo.nn.fast.layout import join_channels, set_memory_format
 from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
@@ -112,10 +112,10 @@ def align_neighbours(
     centre = embedded[:, CENTRE : CENTRE + 1]
     if not neighbors:
         return centre.expand(-1, 4, -1, -1, -1)
-    places = AROUND if neighbors == 4 else NEAREST
-    indexes = [AROUND.index(place) for place in places]
-    parts = embedded[:, places], centre.expand(-1, len(places), -1, -1, -1), motions[:, indexes]
-    outputs = alignment(*(part.flatten(0, 1) for part in parts)).unflatten(0, (-1, len(places)))
+    indices = AROUND if neighbors == 4 else NEAREST
+    pairs = [AROUND.index(index) for index in indices]
+    parts = embedded[:, indices], centre.expand(-1, len(indices), -1, -1, -1), motions[:, pairs]
+    outputs = alignment(*(part.flatten(0, 1) for part in parts)).unflatten(0, (-1, len(indices)))
     if neighbors == 4:
         return outputs
     return torch.cat([centre, outputs, centre], dim=1)
@@ -165,4 +165,4 @@ def gather_analysis_input(features: Tensor, motion: Tensor, target: int) -> Anal
     steps = [target + offset for offset in offsets[1:]]
     zero = torch.zeros_like(motion[:, 0])
     motions = [motion[:, step] if 0 < step <= last else zero for step in steps]
-    return AnalysisInput(features[:, around], chain_motions(motions))
+    return AnalysisInput(features[:, around], chain_flows(motions))

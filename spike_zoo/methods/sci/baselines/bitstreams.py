@@ -63,7 +63,7 @@ class SCIBitstreamModule(CodingModule):
             )
         if analysis is not None:
             coder.codec.fam = analysis_of(analysis, coder.codec.fem)
-        coder.coding = replace(coder.coding, gop=self.hparams["gop"])
+        coder.coding_options = replace(coder.coding_options, gop=self.hparams["gop"])
         coder.effort = self.hparams["effort"]
         self.rate_points = coder.rate_points
         self.coder = coder.requires_grad_(False).eval().to(self.device)
@@ -86,7 +86,7 @@ def analysis_of(weights: str, fem: FEM) -> FAM:
     module = load(weights)
     if not isinstance(module, StagedModule) or not isinstance(module.codec.fam, FAM):
         raise ConfigError(
-            f"analysis: {weights} is not of SCI with an analysis of pictures; name a checkpoint "
+            f"analysis: {weights} is not of SCI with an analysis of images; name a checkpoint "
             "of stage 'fam'"
         )
     trained, used = module.codec.fem.state_dict(), fem.state_dict()

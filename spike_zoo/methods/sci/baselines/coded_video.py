@@ -112,7 +112,7 @@ class ReconstructingModule(CodedVideoModule):
             )
         self.reconstructor = cast("nn.Module", method).requires_grad_(False).eval()
 
-    def pictures(self, spikes: Tensor, scene: CodedScene) -> Tensor:
+    def images_of(self, spikes: Tensor, scene: CodedScene) -> Tensor:
         """Reconstruct the images ``(N, 1, H, W)`` at the planes of a scene from its spikes."""
         planes = spikes.cpu().numpy().astype(bool)
         recording = SpikeRecording.from_planes(planes, rate_scale=scene.rate_scale)
@@ -133,7 +133,7 @@ class CTAModule(ReconstructingModule):
 
     def decompress(self, coded: CompressedRecording, scene: CodedScene) -> Tensor:
         """Reconstruct images from the decoded spikes."""
-        return self.pictures(self.decoded(coded) >= THRESHOLD, scene)
+        return self.images_of(self.decoded(coded) >= THRESHOLD, scene)
 
 
 class ATCModule(ReconstructingModule):
@@ -157,7 +157,7 @@ class ATCModule(ReconstructingModule):
 
     def prepared(self, scene: CodedScene) -> NDArray[Any]:
         """Return the images of a recording as bytes ``(N, H, W)``."""
-        return as_bytes(self.pictures(scene.spikes, scene)[:, 0])
+        return as_bytes(self.images_of(scene.spikes, scene)[:, 0])
 
     def decompress(self, coded: CompressedRecording, scene: CodedScene) -> Tensor:
         """Return the decoded images."""
@@ -208,7 +208,7 @@ class CAASModule(CodedVideoModule):
         networks = getattr(load(self.weights), "codec", None)
         if not isinstance(networks, SCICodec):
             raise ConfigError(
-                f"weights: {self.weights} is not of SCI with pictures; name sci, or a "
+                f"weights: {self.weights} is not of SCI with images; name sci, or a "
                 "checkpoint of stage 'fem' or 'fam'"
             )
         self.networks = networks.requires_grad_(False).eval().to(self.device)
@@ -241,9 +241,9 @@ class CAASModule(CodedVideoModule):
             slope, offset = maps.to(self.device).view(2, 3, 1, 1)
             features = slope * features[:, :, None] + offset
         if networks.fam is None:
-            return networks.picture(features[0])
+            return networks.feature_image(features[0])
         if self.motion == "decoded":
-            motion = networks.backward_motion(features)
+            motion = networks.backward_flow(features)
         else:
             motion = torch.zeros_like(features[:, :, :2])
         fam, targets = networks.fam, range(features.shape[1])
@@ -273,6 +273,6 @@ def affine_maps(features: Tensor, mean: Tensor) -> Tensor:
     return torch.stack([slope, features.mean(dims) - slope * mean.mean()])
 
 
-def as_bytes(pictures: Tensor) -> NDArray[Any]:
+def as_bytes(images: Tensor) -> NDArray[Any]:
     """Quantise images in [0, 1] to bytes."""
-    return (pictures.float().clamp(0.0, 1.0) * WHITE).round().to(torch.uint8).cpu().numpy()
+    return (images.float().clamp(0.0, 1.0) * WHITE).round().to(torch.uint8).cpu().numpy()

@@ -56,8 +56,8 @@ def digest_of(codec: SCINetworks) -> bytes:
     readable.
     """
     digest = hashlib.sha256(frequency_tables.asset_bytes())
-    if codec.coding is not None:
-        inter = codec.coding.inter
+    if codec.codec_networks is not None:
+        inter = codec.codec_networks.inter
         switches = {name: getattr(inter, name) for name in ("context", "temporal_prior", "skip")}
         if (passes := inter.entropy.content.passes) > 2:
             switches["passes"] = passes
@@ -83,9 +83,9 @@ def scale_nets(codec: SCINetworks) -> list[ScaleNet]:
     return [module for module in codec.modules() if isinstance(module, ScaleNet)]
 
 
-def coding_of(codec: SCINetworks) -> CodecNetworks:
+def codec_networks_of(codec: SCINetworks) -> CodecNetworks:
     """Return the networks of I- and P-frames."""
-    if codec.coding is None:
+    if codec.codec_networks is None:
         raise ConfigError(
             "these weights have no codec: they are of a stage before 'codec'. Bitstreams are made "
             "and read by weights of stage 'codec' or 'joint', such as sci"
@@ -95,7 +95,7 @@ def coding_of(codec: SCINetworks) -> CodecNetworks:
             "this codec is not final: call update_tables() once its training is done; "
             "checkpoints of stage 'codec' are final"
         )
-    return codec.coding
+    return codec.codec_networks
 
 
 def source_of(recording: SpikeRecording) -> int:
@@ -118,15 +118,15 @@ def payloads(
     The codec is in evaluation mode. ``effort`` (0 to 3) selects the steps that refine I-frames.
     ``groups`` are those of the features, by default all.
     """
-    coding = coding_of(codec)
+    coding = codec_networks_of(codec)
     check_exact(codec)
     quality, remaining = header.quality, iter(features)
     for group in range(header.groups) if groups is None else groups:
         frames = itertools.islice(remaining, header.group_length(group))
         encoder = rans.GroupEncoder()
-        options: Any = {"estimation": codec.motion, "weight": codec.lambdas[quality]}
+        options: Any = {"estimation": codec.motion, "weight": codec.rd_weights[quality]}
         if effort:
-            options["refine"] = partial(refined, steps=STEPS[effort], weights=codec.lambdas)
+            options["refine"] = partial(refined, steps=STEPS[effort], weights=codec.rd_weights)
         with exact_context(next(codec.parameters()).device):
             for _ in encode_frames(coding, SymbolEncoder(encoder), frames, quality, **options):
                 pass
@@ -137,7 +137,7 @@ def decoded_group(
     codec: SCINetworks, payload: bytes, header: Header, group: int
 ) -> tuple[Tensor, Tensor]:
     """Decode a group of pictures to features ``(n, 3, H, W)`` and motion ``(n, 2, H, W)``."""
-    coding = coding_of(codec)
+    coding = codec_networks_of(codec)
     device = next(codec.parameters()).device
     decoder = rans.GroupDecoder(payload, group)
     count, size = header.group_length(group), (header.height, header.width)
@@ -181,11 +181,11 @@ def decoded_groups(codec: SCINetworks, reader: BitstreamReader) -> Iterator[Deco
 
 def check_model(codec: SCINetworks, header: Header) -> None:
     """Reject a bitstream of another model or another feature layout."""
-    coding_of(codec)
-    stated = header.window, header.step, header.channels
-    if stated != (WINDOW, STEP, FEATURES):
+    codec_networks_of(codec)
+    values = header.window, header.step, header.channels
+    if values != (WINDOW, STEP, FEATURES):
         raise coding_errors.BitstreamError(
-            f"the header has {stated[0]} planes a frame, {stated[1]} apart, {stated[2]} channels; "
+            f"the header has {values[0]} planes a frame, {values[1]} apart, {values[2]} channels; "
             f"SCI's have {WINDOW}, {STEP} and {FEATURES}: another program wrote it, or it is "
             "damaged"
         )

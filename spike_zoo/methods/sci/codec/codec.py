@@ -16,7 +16,7 @@ from spike_zoo.coding.header import Header
 from spike_zoo.errors import ConfigError, PlaneRangeError
 from spike_zoo.methods.sci.analysis.fam import AnalysisInput, gather_analysis_input
 from spike_zoo.methods.sci.codec.bitstream import (
-    coding_of,
+    codec_networks_of,
     decoded_groups,
     digest_of,
     payloads,
@@ -58,7 +58,7 @@ class SCICodec(SCINetworks):
     ) -> Header:
         """Return the header of a recording's bitstream; arguments as of :meth:`compress`."""
         check_recording(recording)
-        coding_of(self)
+        codec_networks_of(self)
         planes, height, width = recording.shape
         if planes < WINDOW:
             raise PlaneRangeError(
@@ -168,7 +168,7 @@ class SCICodec(SCINetworks):
         with eval_mode(self):
             if self.fam is None or self.analysis == "encoder":
                 for decoded in groups:
-                    images = self.picture(decoded.features).clamp(0.0, 1.0)
+                    images = self.feature_image(decoded.features).clamp(0.0, 1.0)
                     yield from zip(decoded.feature_index, images, strict=True)
                 return
             for number, analysis in analysis_inputs(self, groups):
@@ -212,7 +212,7 @@ def decoded_features(
             if index % decoded.header.gop:
                 backward = backward if codec.fmvr is None else codec.fmvr(backward, current)
             elif codec.iframe_motion == "decoder_me" and previous is not None and follows:
-                backward = codec.estimate_motion(current, previous.feature)
+                backward = codec.estimate_flow(current, previous.feature)
             previous = DecodedFeature(current, backward, index, index // decoded.header.gop)
             yield previous
 
@@ -231,7 +231,7 @@ def analysis_inputs(
     for decoded in decoded_features(codec, groups):
         crosses = codec.boundary == "gop" and bool(run) and decoded.group != run[-1].group
         if run and (crosses or decoded.number != run[-1].number + 1):
-            yield from (_around(run, place) for place in range(target, len(run)))
+            yield from (_around(run, index) for index in range(target, len(run)))
             run, target = [], 0
         run.append(decoded)
         if target + NEIGHBOURS_PER_SIDE < len(run):
@@ -239,7 +239,7 @@ def analysis_inputs(
             target += 1
         if target > NEIGHBOURS_PER_SIDE:
             run, target = run[1:], target - 1
-    yield from (_around(run, place) for place in range(target, len(run)))
+    yield from (_around(run, index) for index in range(target, len(run)))
 
 
 def _around(run: list[DecodedFeature], target: int) -> tuple[int, AnalysisInput]:

@@ -26,7 +26,7 @@ from spike_zoo.methods.sci.features.blocks import warp_features
 from spike_zoo.methods.sci.features.motion_estimation import (
     DISMotion,
     MotionEstimation,
-    smooth_motion,
+    smooth_flow,
 )
 from spike_zoo.nn.padding import crop_padding
 from spike_zoo.nn.precision import fast_precision
@@ -35,7 +35,7 @@ BLOCK, LEAST_GAIN = 8, 64.0
 """Side of a block, and the weighted square error of one block of a feature interpolated before
 coding, in bits, from which an encoder compares interpolation with coding. The P-frames of a local
 event need several hundred bits, and it may lie in four blocks."""
-SMALL_PICTURE = 2**15
+SMALL_IMAGE = 2**15
 """Pixels up to which an encoder always compares: the search is fast, and small gains of quality are
 a larger part of the cost."""
 SMALL_CHANGE = 1.0
@@ -196,10 +196,10 @@ class FrameEncoder(NamedTuple):
     def _may_gain(self, errors: Tensor, of_reference: Tensor) -> bool:
         """Return whether costs are compared, from the square errors of interpolation.
 
-        A mean over the picture does not show a small event, so each block is tested. Pictures up to
-        :data:`SMALL_PICTURE` are always compared.
+        A mean over the image does not show a small event, so each block is tested. Images up to
+        :data:`SMALL_IMAGE` are always compared.
         """
-        if errors[0].numel() <= SMALL_PICTURE:
+        if errors[0].numel() <= SMALL_IMAGE:
             return True
         blocks = BLOCK**2 * F.avg_pool2d(errors, BLOCK)
         if float(self.weight or 0.0) * float(blocks.max()) >= LEAST_GAIN:
@@ -237,7 +237,7 @@ class FrameEncoder(NamedTuple):
         can replace dense motion, so it is tried with and without dense motion.
         """
         search = PFrameSearch(self, symbols, features, motion, before, [])
-        smooth = smooth_motion(motion, features[-1])
+        smooth = smooth_flow(motion, features[-1])
         search.add_reference()
         search.add_affine(smooth)
         base = search.cheapest

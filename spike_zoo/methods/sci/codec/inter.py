@@ -31,7 +31,7 @@ from spike_zoo.methods.sci.codec.inter_layers import (
 from spike_zoo.methods.sci.codec.intra import LATENT_STRIDE, grid_of
 from spike_zoo.methods.sci.features.blocks import DSB, conv3, scale_channels, warp_features
 from spike_zoo.methods.sci.features.motion_estimation import (
-    affine_motion,
+    affine_flow,
     fit_affine,
     refine_affine,
 )
@@ -83,7 +83,7 @@ class ReferenceFrame(NamedTuple):
     """
 
     feature: Tensor  # (B, 3, H, W), clamped to [0, 1]
-    affine: Tensor  # (B, 6, 1, 1), global motion per frame, see affine_motion; 0 after an I-frame
+    affine: Tensor  # (B, 6, 1, 1), global motion per frame, see affine_flow; 0 after an I-frame
     motion: DecodedLatent
     content: DecodedLatent
     pyramid: Sequence[Tensor] | None = None  # of :meth:`ContextMining.pyramid`, if several use it
@@ -248,7 +248,7 @@ class Inter(nn.Module):
     def _moved(self, before: ReferenceFrame, affine: Tensor) -> DecodedPFrame:
         """Return the reference frame warped along affine motion."""
         start = self.start(before.feature)
-        motion = affine_motion(affine, (before.feature.shape[-2], before.feature.shape[-1]))
+        motion = affine_flow(affine, (before.feature.shape[-2], before.feature.shape[-1]))
         feature = warp_features(before.feature, motion)
         return DecodedPFrame(feature, motion, affine, (start.motion, start.content))
 

@@ -21,7 +21,7 @@ from spike_zoo.methods.sci.features.fem import CLIP, FEM, NEIGHBOURS_PER_SIDE, S
 from spike_zoo.methods.sci.features.motion_estimation import (
     DISMotion,
     MotionEstimation,
-    chain_motions,
+    chain_flows,
 )
 from spike_zoo.nn.fast.layout import set_memory_format
 from spike_zoo.nn.padding import pad_to_multiple
@@ -36,7 +36,7 @@ IFrameMotion = Literal["zero", "decoder_me"]
 """Motion from an I-frame to the previous frame: zero, or estimated from decoded features."""
 Analysis = Literal["decoder", "encoder"]
 """Place of the analysis: of decoded features, or before coding; then its images are coded."""
-LAMBDAS = (64.0, 128.0, 256.0, 512.0)
+RD_WEIGHTS = (64.0, 128.0, 256.0, 512.0)
 """Weight of the mean square error in the rate-distortion loss, for each quality (paper)."""
 CAMERA_SCALE = 0.6  # rate scale to which spikes are normalised for FEM
 _MAX_PIXELS = 2**24
@@ -81,10 +81,10 @@ class SCINetworks(nn.Module):
         self.boundary: Boundary = "sequence"
         self.iframe_motion: IFrameMotion = "zero"
         self.analysis: Analysis = "decoder"
-        self.lambdas: Sequence[float] = LAMBDAS
+        self.rd_weights: Sequence[float] = RD_WEIGHTS
 
     @property
-    def coding(self) -> CodecNetworks | None:
+    def codec_networks(self) -> CodecNetworks | None:
         """Networks of I- and P-frames; None without coding."""
         if self.intra is None or self.inter is None or self.gains is None:
             return None
@@ -122,10 +122,10 @@ class SCINetworks(nn.Module):
         features = self.features(clip, rate_scale)
         if self.analysis == "decoder" or self.fam is None:
             return features[:, target]
-        around = gather_analysis_input(features, self.backward_motion(features), target)
+        around = gather_analysis_input(features, self.backward_flow(features), target)
         return self.fam(*around).clamp(0.0, 1.0).expand(-1, features.shape[2], -1, -1)
 
-    def estimate_motion(self, current: Tensor, reference: Tensor) -> Tensor:
+    def estimate_flow(self, current: Tensor, reference: Tensor) -> Tensor:
         """Estimate the backward motion between two features, ``(B, 2, H, W)`` in pixels."""
         if self.motion is None:
             raise ConfigError(
@@ -134,7 +134,7 @@ class SCINetworks(nn.Module):
             )
         return self.motion(current, reference)
 
-    def backward_motion(self, features: Tensor) -> Tensor:
+    def backward_flow(self, features: Tensor) -> Tensor:
         """Estimate the motion from each feature to the previous one; zero for the first feature.
 
         ``(B, n, 3, H, W)`` -> ``(B, n, 2, H, W)`` in pixels.
@@ -143,9 +143,7 @@ class SCINetworks(nn.Module):
         motions = features.new_zeros(batch, count, 2, height, width, dtype=torch.float32)
         if count > 1:
             current, reference = features[:, 1:].flatten(0, 1), features[:, :-1].flatten(0, 1)
-            motions[:, 1:] = self.estimate_motion(current, reference).unflatten(
-                0, (batch, count - 1)
-            )
+            motions[:, 1:] = self.estimate_flow(current, reference).unflatten(0, (batch, count - 1))
         return motions
 
     def analysis_input(self, spikes: Tensor, rate_scale: Tensor | None = None) -> AnalysisInput:
@@ -162,11 +160,9 @@ class SCINetworks(nn.Module):
                 stacklevel=2,
             )
         features = self.features(spikes, rate_scale)
-        return gather_analysis_input(
-            features, self.backward_motion(features), features.shape[1] // 2
-        )
+        return gather_analysis_input(features, self.backward_flow(features), features.shape[1] // 2)
 
-    def picture(self, feature: Tensor) -> Tensor:
+    def feature_image(self, feature: Tensor) -> Tensor:
         """Return the mean over a feature's channels, ``(B, 3, H, W)`` -> ``(B, 1, H, W)``."""
         return feature.mean(dim=1, keepdim=True)
 
@@ -177,7 +173,7 @@ class SCINetworks(nn.Module):
         """
         if self.fam is None:
             features = self.features(spikes, rate_scale)
-            return self.picture(features[:, features.shape[1] // 2])
+            return self.feature_image(features[:, features.shape[1] // 2])
         return self.fam(*self.analysis_input(spikes, rate_scale))
 
 
@@ -234,7 +230,7 @@ class FeatureStream:
     def image(self, center: int) -> Tensor:
         """Return the image of a plane, ``(1, H, W)`` in [0, 1], on the CPU."""
         if self.codec.fam is None:
-            image = self.codec.picture(self.feature(center))
+            image = self.codec.feature_image(self.feature(center))
         else:
             image = self.codec.fam(*self.analysis_input(center))
         return image[0].float().clamp(0.0, 1.0).cpu()
@@ -244,7 +240,7 @@ class FeatureStream:
         offsets = range(-NEIGHBOURS_PER_SIDE, NEIGHBOURS_PER_SIDE + 1)
         planes = [center + STEP * offset for offset in offsets]
         features = torch.stack([self.feature(plane) for plane in planes], dim=1)
-        return AnalysisInput(features, chain_motions([self._motion(plane) for plane in planes[1:]]))
+        return AnalysisInput(features, chain_flows([self._motion(plane) for plane in planes[1:]]))
 
     def coded(self, plane: int) -> Tensor:
         """Return what an encoder codes, as :meth:`SCINetworks.coded_feature`, ``(1, 3, H, W)``.
@@ -282,7 +278,7 @@ class FeatureStream:
         if plane in self._motions:
             return self._motions[plane]
         pair = self.feature(plane), self.feature(plane - STEP)
-        return self._store(self._motions, plane, self.codec.estimate_motion(*pair))
+        return self._store(self._motions, plane, self.codec.estimate_flow(*pair))
 
     def _store(self, cache: dict[int, Tensor], plane: int, value: Tensor) -> Tensor:
         """Add a value to a cache, remove the oldest if the cache is full, and return the value."""
@@ -326,7 +322,7 @@ def coding_calls(codec: SCINetworks, window: Tensor, scale: Tensor) -> Mapping[s
 
     The codec is finalised; the window of spikes is ``(1, 13, H, W)``.
     """
-    coding, motion = codec.coding, codec.motion
+    coding, motion = codec.codec_networks, codec.motion
     assert coding is not None
     assert motion is not None
     coder = FrameCoder(ZeroSymbols(window.device), coding.gains, 0)
@@ -375,7 +371,7 @@ def coding_calls(codec: SCINetworks, window: Tensor, scale: Tensor) -> Mapping[s
 def _analyse(codec: SCINetworks, feature: Tensor, motion: Tensor) -> Tensor:
     """Return the output of FAM for five copies of a feature."""
     if codec.fam is None:
-        return codec.picture(feature)
+        return codec.feature_image(feature)
     count = 2 * NEIGHBOURS_PER_SIDE + 1
     features, motions = (x[:, None].expand(-1, count, -1, -1, -1) for x in (feature, motion))
     return codec.fam(*gather_analysis_input(features, motions, NEIGHBOURS_PER_SIDE))

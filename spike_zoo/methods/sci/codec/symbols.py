@@ -181,8 +181,8 @@ class SymbolEncoder(ExactSymbols):
         symbols = check_symbols(torch.where(coded, (latent.float() - mean.float()).round(), 0.0))
         samples = zip(as_integers(symbols), as_integers(level), as_integers(coded), strict=True)
         for encoder, (values, table, is_coded) in zip(self._encoders, samples, strict=True):
-            places = is_coded > 0
-            encoder.push(values[places], table[places], frequency_tables.gaussian_tables())
+            is_used = is_coded > 0
+            encoder.push(values[is_used], table[is_used], frequency_tables.gaussian_tables())
         return symbols, symbols
 
     def number(self, value: int | None, stop: int) -> int:
@@ -236,9 +236,9 @@ class SymbolDecoder(ExactSymbols):
         self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Read the symbols inside the mask."""
-        (table,), (places,) = as_integers(level), as_integers(mask & (level > 0)) > 0
-        values = np.zeros(places.shape, np.int32)
-        values[places] = self._decoder.pull(table[places], frequency_tables.gaussian_tables())
+        (table,), (is_used,) = as_integers(level), as_integers(mask & (level > 0)) > 0
+        values = np.zeros(is_used.shape, np.int32)
+        values[is_used] = self._decoder.pull(table[is_used], frequency_tables.gaussian_tables())
         symbols = torch.from_numpy(values.reshape(level.shape)).to(self._device, torch.float32)
         return symbols, symbols
 

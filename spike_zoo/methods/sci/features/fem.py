@@ -179,7 +179,7 @@ class FEM(nn.Module):
     Args:
         width: Multiplier of channels and block counts; 1 is the paper's.
         pathway: ``"dual"``, or one of the two only.
-        pfu: Fusion of the pathways: ``"pfu"``; ``"concat"``, a 1x1 convolution at the same places;
+        pfu: Fusion of the pathways: ``"pfu"``; ``"concat"``, a 1x1 convolution there;
             ``"none"``, one addition of the dorsal pathway before the tail.
         attention: Whether the filters of a pathway are gated by attention between them.
         binarize: Whether the filters' weights are binary.
@@ -220,10 +220,10 @@ class FEM(nn.Module):
         self.enter = Up(half, wide) if pathway == "dorsal" else conv3(wide, wide)
         self.body = nn.ModuleList(Res(wide) for _ in range(scale_repeats(_BODY, width)))
         fuses = pathway == "dual" and pfu != "none"
-        places = tuple(number for number in _FUSED_AFTER if number <= len(self.body)) or (1,)
-        self.places = places if fuses else ()
+        positions = tuple(number for number in _FUSED_AFTER if number <= len(self.body)) or (1,)
+        self.fused_after = positions if fuses else ()
         unit = PFU if pfu == "pfu" else Concatenation
-        self.fusion = nn.ModuleList(unit(wide, half) for _ in self.places)
+        self.fusion = nn.ModuleList(unit(wide, half) for _ in self.fused_after)
         adds = pathway == "dual" and pfu == "none"
         self.add = nn.Conv2d(half, wide, 1) if adds else None
         self.tail = nn.Sequential(conv3(wide, wide), conv3(wide, FEATURES), nn.Sigmoid())
@@ -239,8 +239,8 @@ class FEM(nn.Module):
         features = self.enter(dorsal if ventral is None else ventral)
         for number, block in enumerate(self.body, start=1):
             features = block(features)
-            if number in self.places:
-                unit = self.fusion[self.places.index(number)]
+            if number in self.fused_after:
+                unit = self.fusion[self.fused_after.index(number)]
                 features, dorsal = unit(features, dorsal)
         if self.add is not None:
             features = features + _doubled(self.add(dorsal))

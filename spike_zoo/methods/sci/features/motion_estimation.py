@@ -32,7 +32,7 @@ FAINTEST = 1e-3
 
 
 SMOOTHING = 12.0
-"""Standard deviation of the filter of :func:`smooth_motion` in pixels."""
+"""Standard deviation of the filter of :func:`smooth_flow` in pixels."""
 FLATTEST = 1e-5
 """Added to gradients, so that motion is also smoothed and fitted where a feature is flat."""
 
@@ -140,7 +140,7 @@ def normalize_pair(pair: Tensor) -> Tensor:
     return (pair - pair.mean(dims, keepdim=True)) / (deviation + FAINTEST)
 
 
-def smooth_motion(motion: Tensor, feature: Tensor) -> Tensor:
+def smooth_flow(motion: Tensor, feature: Tensor) -> Tensor:
     """Return the mean of motion around each pixel, weighted by squared gradients of a feature.
 
     Estimated motion is noise where a feature is flat. There, it becomes the motion of the edges
@@ -197,7 +197,7 @@ def refine_affine(affine: Tensor, feature: Tensor, reference: Tensor) -> Tensor:
         brightness = torch.cat([earlier, spatial_gradient(earlier)[:, 0]], dim=1)
 
         def warped(affine: Tensor) -> Tensor:
-            return warp_features(brightness, affine_motion(affine, size))
+            return warp_features(brightness, affine_flow(affine, size))
 
         def error(affine: Tensor) -> Tensor:
             square = (warped(affine)[:, :1] - current).square()
@@ -214,7 +214,7 @@ def refine_affine(affine: Tensor, feature: Tensor, reference: Tensor) -> Tensor:
         return torch.where(error(refined) < error(affine), refined, affine)
 
 
-def affine_motion(affine: Tensor, size: tuple[int, int]) -> Tensor:
+def affine_flow(affine: Tensor, size: tuple[int, int]) -> Tensor:
     """Return the motion ``(B, 2, H, W)`` of the parameters ``(B, 6, 1, 1)``.
 
     Of each component they are the motion of the middle, and its changes from there to the right
@@ -231,7 +231,7 @@ def affine_terms(height: int, width: int) -> Tensor:
     return torch.stack([torch.ones_like(x), x, y])
 
 
-def invert_motion(motion: Tensor) -> Tensor:
+def invert_flow(motion: Tensor) -> Tensor:
     """Return the inverse of a motion ``(B, 2, H, W)`` to an earlier time.
 
     It is found by the fixed-point iteration ``u <- -v(x + u)`` from the negative motion.
@@ -242,14 +242,14 @@ def invert_motion(motion: Tensor) -> Tensor:
     return back
 
 
-def chain_motions(motions: Sequence[Tensor]) -> Tensor:
+def chain_flows(motions: Sequence[Tensor]) -> Tensor:
     """Return the motions from a time t to t-2, t-1, t+1 and t+2, ``(B, 4, 2, H, W)``.
 
     The arguments are the backward motions of t-1, t, t+1 and t+2 to the previous time, each
     ``(B, 2, H, W)``. A missing motion is zero; the rest of the chain still applies.
     """
     before, current, after, later = motions
-    forward, onward = invert_motion(after), invert_motion(later)
+    forward, onward = invert_flow(after), invert_flow(later)
     far_back = current + warp_features(before, current)
     far_forward = forward + warp_features(onward, forward)
     return torch.stack([far_back, current, forward, far_forward], dim=1)

@@ -27,7 +27,7 @@ from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.simulation.scenes.scene import SceneSpec
 from spike_zoo.tasks import evaluation as results
 from spike_zoo.tasks.batch import ReconstructionBatch, Split
-from spike_zoo.tasks.flow import flow_pictures
+from spike_zoo.tasks.flow import flow_images
 from spike_zoo.tasks.protocols import Reconstructs
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
@@ -40,7 +40,7 @@ STATIC_SCENE: Final = SceneSpec(
 
 
 class Intermediates(NamedTuple):
-    """Intermediate outputs of a batch, for pictures."""
+    """Intermediate outputs of a batch, shown as images."""
 
     codec: SCICodec
     feature: Tensor  # of the middle plane, (B, 3, H, W)
@@ -54,12 +54,12 @@ class Intermediates(NamedTuple):
         if not isinstance(codec.fam, FAM):
             features = codec.features(spikes, scale)
             middle = features[:, features.shape[1] // 2]
-            return cls(codec, middle, codec.picture(middle), None)
+            return cls(codec, middle, codec.feature_image(middle), None)
         analysis = codec.analysis_input(spikes, scale)
         return cls(codec, analysis.features[:, CENTRE], codec.fam(*analysis), analysis)
 
-    def pictures(self, index: int) -> dict[str, Tensor]:
-        """Return pictures of the feature of one sample and of the alignment of the previous one.
+    def captioned_images(self, index: int) -> dict[str, Tensor]:
+        """Return images of the feature of one sample and of the alignment of the previous one.
 
         Warped, deformed and fused features are means over channels, scaled to [0, 1]. Source:
         Figs. 15 and 17 of the paper.
@@ -71,16 +71,16 @@ class Intermediates(NamedTuple):
         motion = motions[0, AROUND.index(PREVIOUS)].float()
         return {
             **feature,
-            **flow_pictures(motion),
-            **self._alignment_pictures(self.codec.fam, features, motion),
+            **flow_images(motion),
+            **self._alignment_images(self.codec.fam, features, motion),
         }
 
     @staticmethod
-    def _alignment_pictures(fam: FAM, features: Tensor, motion: Tensor) -> dict[str, Tensor]:
+    def _alignment_images(fam: FAM, features: Tensor, motion: Tensor) -> dict[str, Tensor]:
         height, width = features.shape[-2:]
         rows, columns = height - height % 2, width - width % 2  # alignment needs even sides
         cropped = features[..., :rows, :columns]
-        neighbour, centre = (fam.embed(cropped[:, place]) for place in (PREVIOUS, CENTRE))
+        neighbour, centre = (fam.embed(cropped[:, index]) for index in (PREVIOUS, CENTRE))
         steps = fam.alignment.steps(neighbour, centre, motion[None, :, :rows, :columns])
         names = ["embedded" if fam.alignment.warp is None else "warped", "deformed", "fused"]
         return {
@@ -105,7 +105,7 @@ class ClipStageModule(SCIStageModule, ReconstructionModule):
     def evaluate(
         self, batch: ReconstructionBatch, split: Split, batch_idx: int
     ) -> results.Evaluation:
-        """Measure images; pictures also show the intermediate outputs of the networks."""
+        """Measure images; samples also show the intermediate outputs of the networks."""
         self.check_clip(batch["spikes"].shape[1])
         outputs = Intermediates.of(self.codec, batch)
         images = outputs.image.float().clamp(0.0, 1.0)
@@ -113,7 +113,7 @@ class ClipStageModule(SCIStageModule, ReconstructionModule):
         if split == "test":
             self.measure_feature(outputs.feature.float())
         samples = [
-            sample._replace(pictures=_inserted(sample.pictures, outputs.pictures(index)))
+            sample._replace(images=_inserted(sample.images, outputs.captioned_images(index)))
             for index, sample in enumerate(evaluation.samples)
         ]
         return evaluation._replace(samples=samples)
@@ -210,7 +210,7 @@ class SCIAnalysisModule(ClipStageModule):
         with torch.set_grad_enabled(self.hparams["train_fem"]):
             features = self.codec.features(batch["spikes"], batch["rate_scale"])
         with torch.no_grad():
-            motion = self.codec.backward_motion(features)
+            motion = self.codec.backward_flow(features)
         output = self._fam.branches(*gather_analysis_input(features, motion, NEIGHBOURS_PER_SIDE))
         terms = reconstruction_terms(output, batch["image"])
         if self.hparams["train_fem"]:
@@ -230,10 +230,10 @@ class SCIAnalysisModule(ClipStageModule):
         return cast("FAM", self.codec.fam)
 
 
-def _inserted(pictures: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return pictures with others after the first."""
-    (first, picture), *following = pictures.items()
-    return {first: picture, **others, **dict(following)}
+def _inserted(images: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return images with others after the first."""
+    (first, image), *following = images.items()
+    return {first: image, **others, **dict(following)}
 
 
 def stretch_contrast(values: Tensor) -> Tensor:

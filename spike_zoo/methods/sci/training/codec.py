@@ -91,24 +91,26 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
     def train_codec(self, row: StageSpec, arguments: Mapping[str, Any]) -> None:
         """Build the networks of a stage and set its coding options, see :meth:`train_stage`."""
         check_patch(arguments["patch"], arguments["cache_gib"])
-        self.coding = options_of(CodingOptions, arguments["coding"])
-        self.train_stage(row, {**arguments, "coding": self.coding})
-        codec, options = self.codec, self.coding
+        self.coding_options = options_of(CodingOptions, arguments["coding"])
+        self.train_stage(row, {**arguments, "coding": self.coding_options})
+        codec, options = self.codec, self.coding_options
         codec.boundary, codec.iframe_motion = options.boundary, options.iframe_motion
         codec.analysis = options.analysis
-        codec.lambdas = tuple(options.lambdas)
+        codec.rd_weights = tuple(options.rd_weights)
 
     def rate_estimator(self, generator: torch.Generator) -> RateEstimator:
         """Return the rate estimator for the current progress of the run."""
         if self.stage == "joint":  # the entropy model is frozen
             return RateEstimator(generator, is_rounded=True)
-        kind, progress = self.coding.quantization, self.progress
+        kind, progress = self.coding_options.quantization, self.progress
         is_noisy = kind == "noise" or (kind == "mixed" and progress < NOISY)
         return RateEstimator(generator, is_noisy=is_noisy, is_rounded=progress >= ROUNDED)
 
     def targets(self, scenes: FeatureBatch) -> Tensor:
         """Return the targets of decoded features, ``(B, N, 3, H, W)``."""
-        return scenes.features if self.coding.target == "features" else scenes.clean_features()
+        return (
+            scenes.features if self.coding_options.target == "features" else scenes.clean_features()
+        )
 
     def make_metrics(self) -> MetricCollection:
         """Return the metrics of bitstreams (test) and of estimated rates (validation)."""
@@ -137,7 +139,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         """Return the features of a recording."""
         planes, height, width = scene.spikes.shape
         digest = bytes(12)  # placeholder: the header is not written to a file
-        header = Header(digest, height, width, planes, gop=self.coding.gop)
+        header = Header(digest, height, width, planes, gop=self.coding_options.gop)
         centers = [header.plane(number) for number in range(header.frames)]
         if not set(scene.planes) <= set(centers):
             raise ConfigError(
@@ -179,7 +181,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         prepared = self.prepared(scene)
         metrics = cast("MetricCollection", self.split_metrics["val"])
         costs = []
-        for quality, weight in enumerate(self.coding.lambdas):
+        for quality, weight in enumerate(self.coding_options.rd_weights):
             rate, groups = self._coded(prepared, quality)
             costs.append(rate + weight * self.distortion(scene, prepared, groups))
             decoded = torch.cat([group.features for group in groups])
@@ -201,7 +203,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
             number
             for number in range(1, len(frames))
             if scene.planes[number] - scene.planes[number - 1] == STEP
-            and frames[number] % self.coding.gop
+            and frames[number] % self.coding_options.gop
             and bool(torch.isfinite(flow[number]).all(dim=0).any())
         ]
         if not pairs:
@@ -211,15 +213,15 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
             "epe": flow_errors.end_point_error(decoded, truth),
             "epe_still": flow_errors.still_error(decoded, truth),
         }
-        self.log_means(split, {**values, "motion_spread": flow_errors.motion_spread(decoded)[None]})
+        self.log_means(split, {**values, "flow_spread": flow_errors.flow_spread(decoded)[None]})
         self.measure_speeds(split, [scene.name] * len(pairs), values)
 
     def _coded(
         self, prepared: PreparedRecording, quality: int
     ) -> tuple[Tensor, list[DecodedBitstream]]:
         """Return the estimated bits per pixel of a feature, and the decoded groups."""
-        header, coding = prepared.header, cast("CodecNetworks", self.codec.coding)
-        options: Any = {"estimation": self.codec.motion, "weight": self.codec.lambdas[quality]}
+        header, coding = prepared.header, cast("CodecNetworks", self.codec.codec_networks)
+        options: Any = {"estimation": self.codec.motion, "weight": self.codec.rd_weights[quality]}
         symbols, groups = RateEstimator(is_exact=True), []
         with torch.inference_mode():
             for group in range(header.groups):
@@ -295,14 +297,14 @@ class SCICodecModule(CodingStageModule):
         check_scenes(batch, "stage codec")
         generator = self.generator("coding")
         quality = int(torch.randint(QUALITIES, (), generator=generator))
-        weight = float(self.coding.lambdas[quality])
-        kind, done = phase_of(self.progress, self.coding.phase_fractions)
+        weight = float(self.coding_options.rd_weights[quality])
+        kind, done = phase_of(self.progress, self.coding_options.phase_fractions)
         scenes = self.training_scenes(batch)
         both = torch.cat([scenes.features, self.targets(scenes)], dim=2)
         sampled = sample_group(both, kind, generator)
         group, targets = zip(*(frame.chunk(2, dim=1) for frame in sampled), strict=True)
         symbols = self.rate_estimator(generator)
-        coding = cast("CodecNetworks", self.codec.coding)
+        coding = cast("CodecNetworks", self.codec.codec_networks)
         options: Any = {"estimation": self.codec.motion}
         if kind == "rollout" and coding.inter.skip:
             options["modes"] = sample_modes(generator)
@@ -321,7 +323,7 @@ class SCICodecModule(CodingStageModule):
             terms |= {"warp": warp, "total": total}
         if kind != "intra":
             terms["motion"] = motion_error(frames)
-            share = self.coding.motion_loss_weight * (1 - MOTION_LOSS_FALL * self.progress)
+            share = self.coding_options.motion_loss_weight * (1 - MOTION_LOSS_FALL * self.progress)
             terms["total"] = terms["total"] + share * terms["motion"]
         return terms
 
@@ -339,9 +341,9 @@ class SCICodecModule(CodingStageModule):
     ) -> Tensor:
         """Return the mean square error of features, or of images if these are the target."""
         decoded = torch.cat([group.features for group in groups])
-        if self.coding.target == "features":
+        if self.coding_options.target == "features":
             return F.mse_loss(decoded, torch.cat(prepared.features))
-        images = images_at(scene.planes, enumerate(self.codec.picture(decoded)))
+        images = images_at(scene.planes, enumerate(self.codec.feature_image(decoded)))
         return F.mse_loss(images, scene.images.to(decoded.device))
 
 

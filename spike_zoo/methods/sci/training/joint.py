@@ -66,11 +66,14 @@ class SCIJointModule(CodingStageModule):
         check_scenes(batch, "stage joint", ROLLOUT)
         generator = self.generator("coding")
         quality = int(torch.randint(QUALITIES, (), generator=generator))
-        weight = float(self.coding.lambdas[quality])
+        weight = float(self.coding_options.rd_weights[quality])
         scenes = self.training_scenes(batch)
         group = list(scenes.features[:, :ROLLOUT].unbind(1))
         targets = self.targets(scenes)[:, :ROLLOUT].unbind(1)
-        coding, symbols = cast("CodecNetworks", self.codec.coding), self.rate_estimator(generator)
+        coding, symbols = (
+            cast("CodecNetworks", self.codec.codec_networks),
+            self.rate_estimator(generator),
+        )
         frames = list(encode_frames(coding, symbols, group, quality, estimation=self.codec.motion))
         decoded, motion = stack_frames(coding, frames)
         around = gather_analysis_input(decoded, motion, NEIGHBOURS_PER_SIDE)

@@ -33,7 +33,7 @@ def extraction_terms(feature: Tensor, image: Tensor, smoothness_weight: float) -
     return {"anchor": anchor, "lap1": absolute, "lap2": square, "total": total}
 
 
-def motion_terms(
+def flow_terms(
     motions: Sequence[Tensor],
     current: Tensor,
     reference: Tensor,
@@ -49,7 +49,7 @@ def motion_terms(
     photometric = F.mse_loss(warp_features(reference.float(), motions[-1]), current.float())
     terms = {"warp": photometric, "total": photometric}
     if truth is not None and flow_loss_weight > 0:
-        weighted = flow_losses.motion_loss(dict(zip(FACTORS, motions, strict=True)), truth)
+        weighted = flow_losses.flow_loss(dict(zip(FACTORS, motions, strict=True)), truth)
         terms |= {"epe": flow_losses.mean_error(motions[-1], truth).detach(), "true": weighted}
         terms["total"] = photometric + flow_loss_weight * weighted
     return terms

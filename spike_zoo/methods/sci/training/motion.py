@@ -10,9 +10,9 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.media.flow import flow_picture
+from spike_zoo.media.flow import flow_image
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS, MotionEstimation
-from spike_zoo.methods.sci.training.losses import motion_terms
+from spike_zoo.methods.sci.training.losses import flow_terms
 from spike_zoo.methods.sci.training.options import STAGES, check_weights
 from spike_zoo.methods.sci.training.stage_module import (
     FeatureBatch,
@@ -91,8 +91,8 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         estimation = cast("MotionEstimation", self.codec.motion)
         motions = estimation.pyramid(pairs.current, pairs.reference)
         current, reference = (pad_to_multiple(feature, FACTORS[0]) for feature in pairs[:2])
-        truth = None if pairs.truth is None else flow_losses.padded_motion(pairs.truth, FACTORS[0])
-        return motion_terms(motions, current, reference, truth, self.flow_loss_weight)
+        truth = None if pairs.truth is None else flow_losses.padded_flow(pairs.truth, FACTORS[0])
+        return flow_terms(motions, current, reference, truth, self.flow_loss_weight)
 
     def make_metrics(self) -> MetricCollection:
         """Return the end-point errors of the motion and of zero motion."""
@@ -108,7 +108,7 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         """Return the motions of all pairs, ``(P, 2, H, W)`` in pixels."""
         check_scenes(batch, "stage motion")
         pairs = pairs_of(self.feature_scenes(batch))
-        return self.codec.estimate_motion(pairs.current, pairs.reference)
+        return self.codec.estimate_flow(pairs.current, pairs.reference)
 
     def sample_predictions(
         self,
@@ -116,11 +116,11 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         prediction: Tensor,
     ) -> Sequence[results.SamplePrediction]:
         """Return motions as colour images, each scaled to its longest vector."""
-        pictures = torch.stack([flow_picture(motion) for motion in prediction])
-        return super().sample_predictions(batch, pictures)
+        colours = torch.stack([flow_image(motion) for motion in prediction])
+        return super().sample_predictions(batch, colours)
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> results.Evaluation:  # noqa: ANN401  (scenes)
-        """Measure the motions with ground truth, and return pictures of them."""
+        """Measure the motions with ground truth, and return images of them."""
         check_scenes(batch, "stage motion")
         pairs = pairs_of(self.feature_scenes(batch))
         if pairs.truth is None:
@@ -128,7 +128,7 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
                 "evaluation of stage motion needs ground-truth motion, and the archive has none: "
                 "make an archive with 'python -m spike_zoo simulate --kind sequence'"
             )
-        motions = self.codec.estimate_motion(pairs.current, pairs.reference)
+        motions = self.codec.estimate_flow(pairs.current, pairs.reference)
         origins = self.origins(batch)
         scales = batch["rate_scale"].repeat_interleave(len(origins) // len(batch["name"])).tolist()
         rows = zip(origins, scales, strict=True)

@@ -13,7 +13,7 @@ from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.entropy import Passes
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
 from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
-from spike_zoo.methods.sci.codec.networks import LAMBDAS, Analysis, Boundary, IFrameMotion
+from spike_zoo.methods.sci.codec.networks import RD_WEIGHTS, Analysis, Boundary, IFrameMotion
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.fem import FEM, Fusion, Pathway
 from spike_zoo.methods.sci.features.motion_estimation import DISMotion, MotionEstimation
@@ -166,7 +166,7 @@ class CodingOptions:
     """Options of training and evaluation of the codec.
 
     Attributes:
-        lambdas: Weight of distortion at each of the four qualities.
+        rd_weights: Weight of distortion at each of the four qualities.
         phase_fractions: Fractions of stage ``codec`` for I-frames, for pairs of an I- and a
             P-frame, and for all images of a sample. In the last, networks with ``skip`` leave out
             dense motion and content of random P-frames, as encoders do.
@@ -188,7 +188,7 @@ class CodingOptions:
             which then codes the images of FAM in all three channels.
     """
 
-    lambdas: Sequence[float] = LAMBDAS
+    rd_weights: Sequence[float] = RD_WEIGHTS
     phase_fractions: Sequence[float] = (0.45, 0.25, 0.3)
     quantization: Quantisation = "mixed"
     target: Target = "features"
@@ -205,9 +205,11 @@ class CodingOptions:
         check_choice("boundary", self.boundary, Boundary)
         check_choice("iframe_motion", self.iframe_motion, IFrameMotion)
         check_choice("analysis", self.analysis, Analysis)
-        lambdas, phases = list(self.lambdas), list(self.phase_fractions)
-        if len(lambdas) != QUALITIES or not all(0 < weight < float("inf") for weight in lambdas):
-            raise ValueError(f"lambdas must be {QUALITIES} positive weights, got {lambdas}")
+        rd_weights, phases = list(self.rd_weights), list(self.phase_fractions)
+        if len(rd_weights) != QUALITIES or not all(
+            0 < weight < float("inf") for weight in rd_weights
+        ):
+            raise ValueError(f"rd_weights must be {QUALITIES} positive weights, got {rd_weights}")
         if len(phases) != 3 or min(phases) < 0 or sum(phases) <= 0:
             raise ValueError(f"phase_fractions must be 3 parts of the run, got {phases}")
         check_weights(motion_loss_weight=self.motion_loss_weight)

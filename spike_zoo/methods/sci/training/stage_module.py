@@ -72,7 +72,7 @@ class FeatureBatch(NamedTuple):
             for cut, part in zip(cuts, self, strict=True):
                 if part is not None:
                     cropped = part[sample, ..., top : top + rows, left : left + columns]
-                    turn = turning.turn_motion if part is self.motion else turning.apply_mode
+                    turn = turning.turn_flow if part is self.motion else turning.apply_mode
                     cut.append(turn(cropped, modes[mode]))
         return FeatureBatch(*(torch.stack(cut) if cut else None for cut in cuts))  # type: ignore[arg-type]  # only motion may be None
 
@@ -169,7 +169,7 @@ class StagedModule(TaskModule):
 
     def finalize(self) -> None:
         """Convert the entropy models to integers, if there is a codec."""
-        if self.codec.coding is not None:
+        if self.codec.codec_networks is not None:
             self.codec.update_tables()
 
     def on_train_start(self) -> None:
@@ -242,9 +242,9 @@ class SCIStageModule(StagedModule):
         windows = [(sample, plane) for sample, row in enumerate(rows) for plane in row]
         keys = [(batch["name"][sample], starts[sample] + plane) for sample, plane in windows]
 
-        def compute(places: list[int]) -> Tensor:
+        def compute(indices: list[int]) -> Tensor:
             coded = []
-            for sample, plane in (windows[place] for place in places):
+            for sample, plane in (windows[index] for index in indices):
                 before, after = (min(reach, x // STEP) for x in (plane - half, last - plane))
                 clip = slice(plane - STEP * before - half, plane + STEP * after + half + 1)
                 scale = batch["rate_scale"][sample : sample + 1]
@@ -265,7 +265,7 @@ class SCIStageModule(StagedModule):
     def on_test_epoch_end(self) -> None:
         """Log the metrics, and warn of high ratios of motion errors to those of zero motion."""
         super().on_test_epoch_end()
-        if failure := failed_motion(flow_errors.error_ratios(self.trainer.callback_metrics)):
+        if failure := flow_failure(flow_errors.error_ratios(self.trainer.callback_metrics)):
             rank_zero_warn(failure)
 
     def configure_gradient_clipping(
@@ -311,7 +311,7 @@ def check_patch(patch: int | None, cache_gib: float) -> None:
         raise ValueError(f"cache_gib must be 0 or more, got {cache_gib}")
 
 
-def failed_motion(ratios: Mapping[str, Tensor]) -> str:
+def flow_failure(ratios: Mapping[str, Tensor]) -> str:
     """Return a warning for the speeds at which motion was not learned; empty if it was.
 
     The ratios are those of :func:`error_ratios`.
@@ -322,10 +322,10 @@ def failed_motion(ratios: Mapping[str, Tensor]) -> str:
         for speed in CHECKED_SPEEDS
         if name.endswith(f"epe_ratio_{speed}") and value > MAX_RATIO
     }
-    listed = " and ".join(f"{ratio:.2f} on {speed} scenes" for speed, ratio in failed.items())
-    return listed and (
+    text = " and ".join(f"{ratio:.2f} on {speed} scenes" for speed, ratio in failed.items())
+    return text and (
         "motion is not learned well enough: the ratio of its end-point error to that of zero "
-        f"flow is {listed}, above {MAX_RATIO}; networks that warp along it will gain little. "
+        f"flow is {text}, above {MAX_RATIO}; networks that warp along it will gain little. "
         "Train longer"
     )
 
@@ -334,6 +334,6 @@ def _note_weights(module: Any, keys: Any) -> None:  # noqa: ANN401  (torch's hoo
     module._has_weights = not keys.missing_keys
 
 
-def serves_whole_scenes(served: object) -> bool:
+def serves_whole_scenes(datamodule: object) -> bool:
     """Return whether a data module neither crops nor augments scenes, so that windows repeat."""
-    return getattr(served, "crop", None) is None and not getattr(served, "augment", False)
+    return getattr(datamodule, "crop", None) is None and not getattr(datamodule, "augment", False)

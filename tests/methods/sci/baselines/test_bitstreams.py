@@ -67,8 +67,8 @@ def test_bytes_and_images_equal_those_of_compress_and_decompress(
     with torch.inference_mode(), FlopCounterMode(display=False):  # as in a test
         coded = row.compress(row.prepared(scene), 2)
         assert coded.n_bytes == len(bitstream)
-        pictures = row.decompress(coded, scene)
-    torch.testing.assert_close(pictures, codec.codec.reconstruct(codec.codec.decompress(bitstream)))
+        images = row.decompress(coded, scene)
+    torch.testing.assert_close(images, codec.codec.reconstruct(codec.codec.decompress(bitstream)))
 
 
 def test_another_analysis_changes_images_and_not_the_rate(
@@ -78,19 +78,19 @@ def test_another_analysis_changes_images_and_not_the_rate(
     without_analysis = SCIBitstreamModule(all_stage_files["codec"])
     codec: Any = spike_zoo.load(all_stage_files["codec"])
     codec.codec.fam = load_fam(analysis_weights)
-    pictures, sizes = [], []
+    images, sizes = [], []
     for row in (with_analysis, without_analysis):
         row.read_weights()
         with torch.inference_mode():
             coded = row.compress(row.prepared(scene), 2)
             sizes.append(coded.n_bytes)
-            pictures.append(row.decompress(coded, scene))
+            images.append(row.decompress(coded, scene))
     assert sizes[0] == sizes[1]
     bitstream = codec.codec.compress(recording(34), quality=2, gop=8)
     torch.testing.assert_close(
-        pictures[0], codec.codec.reconstruct(codec.codec.decompress(bitstream))
+        images[0], codec.codec.reconstruct(codec.codec.decompress(bitstream))
     )
-    assert not torch.allclose(pictures[0], pictures[1], atol=1e-3)
+    assert not torch.allclose(images[0], images[1], atol=1e-3)
 
 
 def test_an_analysis_of_other_features_is_rejected(all_stage_files: dict[str, str]) -> None:

@@ -87,7 +87,7 @@ def test_nearly_lossless_video_of_images_gives_the_images_of_the_reconstructor(
     )
     recording = ATCModule(reconstructor="tfp:window=9")
     recording.read_weights()
-    expected = recording.pictures(scene.spikes, scene)
+    expected = recording.images_of(scene.spikes, scene)
     assert isinstance(recording.reconstructor, TFP)
     assert psnr(images, expected) > 42
     assert images.shape == (5, 1, SIDE, SIDE)
@@ -112,7 +112,7 @@ def test_nearly_lossless_video_of_features_gives_the_images_of_the_features(
     with torch.inference_mode():
         features = networks.features(scene.spikes[None], torch.tensor([SCALE]))
         backward = (
-            networks.backward_motion(features)
+            networks.backward_flow(features)
             if motion == "decoded"
             else torch.zeros(1, 5, 2, SIDE, SIDE)
         )
@@ -181,7 +181,7 @@ def test_weights_are_frozen_parameters_after_read_weights(weights: str) -> None:
         (lambda: ATCModule("x264", qps=[60, 32]), "those of x264 lie in 0..51"),
         (lambda: CAASModule(motion="coded"), "motion: one of decoded, none, got 'coded'"),  # type: ignore[arg-type]  # an invalid value
         (lambda: CAASModule(channels="two"), "channels: one of all, mean, got 'two'"),  # type: ignore[arg-type]  # an invalid value
-        (lambda: CAASModule(weights="tfp").read_weights(), "not of SCI with pictures"),
+        (lambda: CAASModule(weights="tfp").read_weights(), "not of SCI with images"),
         (
             lambda: ATCModule(reconstructor="tfp:planes=3").read_weights(),
             "reconstructor tfp:planes=3: there is no setting 'planes'",

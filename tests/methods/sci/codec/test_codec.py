@@ -121,8 +121,8 @@ def test_options_of_the_decoder_change_p_frames_and_the_model_digest(
 
 def test_a_codec_of_four_passes_rejects_bitstreams_of_two(codec: SCICodec, stream: bytes) -> None:
     other = copy.deepcopy(codec)
-    assert other.coding is not None
-    for model in (other.coding.intra.entropy, other.coding.inter.entropy.content):
+    assert other.codec_networks is not None
+    for model in (other.codec_networks.intra.entropy, other.codec_networks.inter.entropy.content):
         model.passes = 4
     with pytest.raises(ModelMismatchError):
         other.decompress(stream)

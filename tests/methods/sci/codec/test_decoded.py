@@ -32,8 +32,8 @@ def reference_images(codec: SCICodec, features: Tensor, motion: Tensor, gop: int
 
 def parts_of(decoded: DecodedBitstream, *indexes: int) -> DecodedBitstream:
     """Return a subset of features, as if the other groups were damaged."""
-    places = [decoded.feature_index.index(index) for index in indexes]
-    features, motion = decoded.features[places], decoded.motion[places]
+    indices = [decoded.feature_index.index(index) for index in indexes]
+    features, motion = decoded.features[indices], decoded.motion[indices]
     return dataclasses.replace(decoded, features=features, motion=motion, feature_index=indexes)
 
 
@@ -97,7 +97,7 @@ def test_motion_to_an_i_frame_is_zero_or_estimated_by_the_decoder(
     estimating.iframe_motion = "decoder_me"
     with_motion = dict(analysis_inputs(estimating, [decoded]))
     assert not still[4].motions[:, 1].any()  # from the I-frame 4 to 3
-    expected = codec.estimate_motion(decoded.features[4:5], decoded.features[3:4])
+    expected = codec.estimate_flow(decoded.features[4:5], decoded.features[3:4])
     assert expected.any()
     torch.testing.assert_close(with_motion[4].motions[:, 1], expected)
     assert torch.equal(still[2].motions[:, 1], with_motion[2].motions[:, 1])

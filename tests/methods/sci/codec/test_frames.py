@@ -38,11 +38,11 @@ def encode_group(
 ) -> tuple[bytes, list[DecodedFrame]]:
     """Encode a group, and return its payload and the frames decoded by the encoder."""
     encoder = GroupEncoder()
-    assert codec.coding is not None
+    assert codec.codec_networks is not None
     with exact_context(CPU):
         options: Any = {"estimation": codec.motion, "weight": weight}
         symbols = SymbolEncoder(encoder)
-        frames = list(encode_frames(codec.coding, symbols, features, quality, **options))
+        frames = list(encode_frames(codec.codec_networks, symbols, features, quality, **options))
     return encoder.finish(), frames
 
 
@@ -50,10 +50,10 @@ def decode_group(
     codec: SCICodec, payload: bytes, count: int, quality: int = 2
 ) -> list[DecodedFrame]:
     decoder = GroupDecoder(payload, 0)
-    assert codec.coding is not None
+    assert codec.codec_networks is not None
     with exact_context(CPU):
         symbols = SymbolDecoder(decoder, CPU)
-        frames = list(decode_frames(codec.coding, symbols, SIZE, quality, count))
+        frames = list(decode_frames(codec.codec_networks, symbols, SIZE, quality, count))
     decoder.finish()
     return frames
 
@@ -73,8 +73,8 @@ def test_frames_of_encoder_and_decoder_are_equal(codec: SCICodec, features: list
 def skipping(codec: SCICodec) -> SCICodec:
     """Return a codec with the options ``skip`` and ``passes: 4``."""
     skipping = copy.deepcopy(codec)
-    assert skipping.coding is not None
-    intra, inter, _, _ = skipping.coding
+    assert skipping.codec_networks is not None
+    intra, inter, _, _ = skipping.codec_networks
     inter.skip = True
     for model in (intra.entropy, inter.entropy.motion, inter.entropy.content):
         model.passes = 4
@@ -107,8 +107,8 @@ FAST_MODES = FrameMode(False, False, True, 1), FrameMode(True, False, False, 7)
 def test_every_mode_is_decoded_as_encoded(
     skipping: SCICodec, features: list[Tensor], mode: FrameMode
 ) -> None:
-    assert skipping.coding is not None
-    (intra, inter, gains, _), encoder = skipping.coding, GroupEncoder()
+    assert skipping.codec_networks is not None
+    (intra, inter, gains, _), encoder = skipping.codec_networks, GroupEncoder()
     first, last = (pad_to_multiple(feature, STRIDE) for feature in features[:2])
     motion = 2 + torch.rand(1, 2, *first.shape[-2:], generator=torch.Generator().manual_seed(0))
     with exact_context(CPU):
@@ -137,8 +137,8 @@ def test_every_mode_is_decoded_as_encoded(
 def test_affine_motion_that_is_not_coded_again_continues(
     skipping: SCICodec, features: list[Tensor]
 ) -> None:
-    assert skipping.coding is not None
-    (intra, inter, gains, _), encoder = skipping.coding, GroupEncoder()
+    assert skipping.codec_networks is not None
+    (intra, inter, gains, _), encoder = skipping.codec_networks, GroupEncoder()
     first, last = (pad_to_multiple(feature, STRIDE) for feature in features[:2])
     motion = torch.tensor([3.0, -1.5]).view(1, 2, 1, 1).expand(1, 2, *first.shape[-2:])
     with exact_context(CPU):
@@ -223,11 +223,11 @@ def coded_cost(
     codec: SCICodec, features: list[Tensor], quality: int, *, chooses: bool
 ) -> tuple[float, Tensor]:
     """Return the rate-distortion cost of a group, and the decoded features ``(n, 3, H, W)``."""
-    assert codec.coding is not None
-    weight, symbols = codec.lambdas[quality], RateEstimator(is_exact=True)
+    assert codec.codec_networks is not None
+    weight, symbols = codec.rd_weights[quality], RateEstimator(is_exact=True)
     options: Any = {"estimation": codec.motion, "weight": weight if chooses else None}
     with exact_context(CPU):
-        frames = list(encode_frames(codec.coding, symbols, features, quality, **options))
+        frames = list(encode_frames(codec.codec_networks, symbols, features, quality, **options))
     decoded = torch.cat([frame.feature.clamp(0, 1) for frame in frames])
     errors = (decoded - torch.cat(features)).square().mean(dim=(1, 2, 3))
     return float(symbols.bits) / features[0][0, 0].numel() + weight * float(errors.sum()), decoded
@@ -280,11 +280,11 @@ def test_the_motion_of_a_camera_is_decoded(
     features = [
         pattern[..., 8:72, 16 + 3 * n : 112 + 3 * n].expand(-1, 3, -1, -1) for n in range(9)
     ]
-    options: Any = {"estimation": shipped.motion, "weight": shipped.lambdas[quality]}
-    assert shipped.coding is not None
+    options: Any = {"estimation": shipped.motion, "weight": shipped.rd_weights[quality]}
+    assert shipped.codec_networks is not None
     with exact_context(CPU):
         symbols = RateEstimator(is_exact=True)
-        _, *frames = encode_frames(shipped.coding, symbols, features, quality, **options)
+        _, *frames = encode_frames(shipped.codec_networks, symbols, features, quality, **options)
     motion = torch.cat([frame.motion for frame in frames])
     expected = torch.tensor([3.0, 0.0]).view(1, 2, 1, 1).expand_as(motion)
     assert end_point_error(motion, expected).mean() < 0.2
@@ -310,7 +310,7 @@ def test_an_encoder_does_not_try_what_cannot_cost_less(
     original: Any = FrameEncoder._parts
     monkeypatch.setattr(FrameEncoder, "_parts", encode_parts)
     features, _ = event_features(event or "flash")
-    still = [features[0].repeat(1, 1, 4, 4)] * 5  # small pictures are always compared
+    still = [features[0].repeat(1, 1, 4, 4)] * 5  # small images are always compared
     coded_cost(shipped, features if event else still, 3, chooses=True)
     assert gaps == expected
 
@@ -320,7 +320,7 @@ class LocalEvent(NamedTuple):
 
     height: int
     width: int
-    kind: str  # "lamp", or "bar", which crosses the picture
+    kind: str  # "lamp", or "bar", which crosses the image
     radius: int
     planes: int
 
@@ -393,7 +393,7 @@ def test_effort_lowers_the_cost_of_an_i_frame_for_the_same_decoder(shipped: SCIC
         decoded = shipped.decompress(data)
         assert decoded.header.digest == digest_of(shipped)
         error = float(torch.nn.functional.mse_loss(decoded.features, feature))
-        costs.append(8 * len(data) / feature[0, 0].numel() + shipped.lambdas[quality] * error)
+        costs.append(8 * len(data) / feature[0, 0].numel() + shipped.rd_weights[quality] * error)
     assert costs[1] < 0.98 * costs[0]
 
 
@@ -404,11 +404,11 @@ def test_rate_estimation_makes_the_same_choices_as_encoding(
     payload, expected = encode_group(skipping, features, weight=64.0)
     for frame, other in zip(decode_group(skipping, payload, 4), expected, strict=True):
         assert torch.equal(frame.feature, other.feature)
-    assert skipping.coding is not None
+    assert skipping.codec_networks is not None
     options: Any = {"weight": 64.0, "estimation": skipping.motion}
     with exact_context(CPU):
         symbols = RateEstimator(is_exact=True)
-        estimated = encode_frames(skipping.coding, symbols, features, 2, **options)
+        estimated = encode_frames(skipping.codec_networks, symbols, features, 2, **options)
         for frame, other in zip(estimated, expected, strict=True):
             assert torch.equal(frame.feature, other.feature)
 

@@ -11,12 +11,12 @@ from spike_zoo.methods.sci.features.motion_estimation import (
     FMVR,
     DISMotion,
     MotionEstimation,
-    affine_motion,
-    chain_motions,
+    affine_flow,
+    chain_flows,
     fit_affine,
-    invert_motion,
+    invert_flow,
     refine_affine,
-    smooth_motion,
+    smooth_flow,
 )
 from spike_zoo.nn.warp import warp
 
@@ -27,23 +27,23 @@ def constant(dx: float, dy: float) -> torch.Tensor:
 
 def test_a_constant_translation_is_chained_to_its_multiples() -> None:
     for link in (constant(2.0, -1.0), constant(0.37, 1.21)):
-        motions = chain_motions([link] * 4)
+        motions = chain_flows([link] * 4)
         expected = torch.stack([times * link for times in (2, 1, -1, -2)], dim=1)
         torch.testing.assert_close(motions, expected, rtol=0, atol=1e-6)
 
 
 def test_a_missing_link_is_zero_and_does_not_change_the_rest_of_the_chain() -> None:
     link, none = constant(1.0, 0.0), constant(0.0, 0.0)
-    first = chain_motions([none, link, link, link])  # t-2 is missing
+    first = chain_flows([none, link, link, link])  # t-2 is missing
     torch.testing.assert_close(first[:, 0], link)
-    last = chain_motions([link, link, link, none])
+    last = chain_flows([link, link, link, none])
     torch.testing.assert_close(last[:, 3], -link)
 
 
 def test_a_smooth_motion_and_its_inverse_cancel() -> None:
     rows = torch.linspace(0, 3.1, 32).view(1, 1, 32, 1)
     motion = torch.cat([1.5 * rows.sin(), 0.8 * rows.cos()], dim=1).expand(1, 2, 32, 40)
-    back = invert_motion(motion.contiguous())
+    back = invert_flow(motion.contiguous())
     forward_and_backward = back + warp(motion.contiguous(), back)
     assert forward_and_backward[..., 6:-6, 6:-6].abs().max() < 0.05  # pixels, of motions up to 1.5
 
@@ -54,13 +54,13 @@ def test_motion_of_flat_areas_becomes_that_of_the_edges_nearby() -> None:
     expected = torch.tensor([2.0, -1.0]).view(1, 2, 1, 1).expand(1, 2, 40, 40)
     noise = 3 * torch.randn(1, 2, 40, 40, generator=torch.Generator().manual_seed(0))
     noise[..., 12:28, 12:28] = 0
-    smooth = smooth_motion(expected + noise, feature)
+    smooth = smooth_flow(expected + noise, feature)
     torch.testing.assert_close(smooth, expected, rtol=0, atol=0.1)
 
 
 def test_the_affine_motion_around_an_object_is_fitted_within_autocast() -> None:
     affine = torch.tensor([30.0, 0.5, -0.25, -9.0, 0.0, 0.75]).view(1, 6, 1, 1)
-    motion = affine_motion(affine, (64, 96))
+    motion = affine_flow(affine, (64, 96))
     motion[..., 10:40, 20:50] += 5  # an object
     feature = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", torch.bfloat16):
@@ -72,7 +72,7 @@ def test_affine_motion_is_refined_around_an_object_and_not_made_worse() -> None:
     noise = torch.rand(2, 3, 10, 14, generator=torch.Generator().manual_seed(0))
     reference = F.interpolate(noise, scale_factor=8, mode="bicubic")
     affine = torch.tensor([[3.0, 0.5, -0.25, -2.0, 0.0, 0.75], [0.0] * 6]).view(2, 6, 1, 1)
-    feature = warp_features(reference, affine_motion(affine, (80, 112)))
+    feature = warp_features(reference, affine_flow(affine, (80, 112)))
     feature[0, :, 20:40, 40:70] = 0.9  # an object
     start = affine + torch.tensor([[0.4], [0.0]]).view(2, 1, 1, 1)
     with torch.autocast("cpu", torch.bfloat16):

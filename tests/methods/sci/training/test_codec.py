@@ -21,7 +21,7 @@ from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.training.codec import FREE, phase_of, sample_group
 from spike_zoo.methods.sci.training.options import Stage
 from spike_zoo.methods.sci.training.stage_module import FeatureBatch
-from spike_zoo.metrics.flow import end_point_error, motion_spread, still_error
+from spike_zoo.metrics.flow import end_point_error, flow_spread, still_error
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.protocols import DecodedBitstream
@@ -200,7 +200,9 @@ def test_pairs_train_no_i_frames_and_start_with_a_low_weight_of_the_rate(
     seed_everything(0)
     module = small("codec", phase_fractions=(0, 1, 0), quantization="ste", **stage_files)
     module.setup("fit")
-    weight = module.coding.lambdas[int(torch.randint(4, (), generator=module.generator("coding")))]
+    weight = module.coding_options.rd_weights[
+        int(torch.randint(4, (), generator=module.generator("coding")))
+    ]
     costs = []
     for progress in (0.0, 0.5):
         monkeypatch.setattr(SCICodecModule, "progress", progress)
@@ -224,7 +226,7 @@ def test_training_learns_to_code_frames_that_differ_from_their_reference(
     coarse = torch.rand(16, 3, 10, 10, generator=generator)
     smooth = F.interpolate(coarse, (64, 64), mode="bicubic", align_corners=False).clamp(0, 1)
     scenes = smooth.unflatten(0, (8, 2))  # scenes of two unrelated frames
-    module = small("codec", phase_fractions=(0, 1, 0), lambdas=[256.0] * 4)
+    module = small("codec", phase_fractions=(0, 1, 0), rd_weights=[256.0] * 4)
     indexes = (torch.randint(8, (4,), generator=generator) for _ in range(160))
     monkeypatch.setattr(
         module,
@@ -238,7 +240,7 @@ def test_training_learns_to_code_frames_that_differ_from_their_reference(
         module.terms(scene_batch(2))["total"].backward()
         module.configure_gradient_clipping(optimizer, 1.0, "norm")
         optimizer.step()
-    coding, symbols = cast("CodecNetworks", module.codec.coding), RateEstimator()
+    coding, symbols = cast("CodecNetworks", module.codec.codec_networks), RateEstimator()
     with torch.no_grad():
         _, p_frame = encode_frames(
             coding, symbols, scenes.unbind(1), 3, estimation=module.codec.motion
@@ -317,7 +319,7 @@ def test_target_images_changes_the_distortion_and_not_the_rate(
 def test_latents_of_an_untrained_codec_are_not_all_rounded_to_zero() -> None:
     """With torch's initial weights they were, and nothing was learned."""
     seed_everything(0)
-    coding = cast("CodecNetworks", small("codec").codec.coding)
+    coding = cast("CodecNetworks", small("codec").codec.codec_networks)
     motion = torch.tensor([4.0, -4.0]).view(1, 2, 1, 1).expand(-1, -1, 64, 64)
     assert coding.inter.analysis.motion(motion).abs().max() > 0.5
 
@@ -327,7 +329,7 @@ def test_the_motion_coder_learns_motion_in_all_directions() -> None:
     """Train the coder of motion on constant fields."""
     seed_everything(0)
     module = small("codec")
-    coding = cast("CodecNetworks", module.codec.coding)
+    coding = cast("CodecNetworks", module.codec.codec_networks)
     layers = [coding.inter.analysis.motion, coding.inter.motion_synthesis, coding.inter.entropy]
     optimizer = torch.optim.Adam([value for part in layers for value in part.parameters()], 3e-3)
     generator = torch.Generator().manual_seed(0)
@@ -349,7 +351,7 @@ def test_the_motion_coder_learns_motion_in_all_directions() -> None:
     with torch.no_grad():
         decoded = decode(motion, RateEstimator(generator))
     assert end_point_error(decoded, motion).mean() < 0.4 * still_error(decoded, motion).mean()
-    assert motion_spread(decoded) > 0.5 * motion_spread(motion)
+    assert flow_spread(decoded) > 0.5 * flow_spread(motion)
 
 
 def test_decoded_motion_is_compared_with_the_true_motion(

@@ -11,18 +11,18 @@ from torch.nn import functional as F
 from spike_zoo.methods.sci.analysis.fam import FAMOutput
 from spike_zoo.methods.sci.analysis.recognition import (
     apply_affine,
-    apply_affine_to_motion,
+    apply_affine_to_flow,
     sample_affine,
 )
 from spike_zoo.methods.sci.features.blocks import warp_features
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS
 from spike_zoo.methods.sci.training.losses import (
     extraction_terms,
-    motion_terms,
+    flow_terms,
     reconstruction_terms,
 )
 from spike_zoo.methods.sci.training.stage_module import FeatureBatch, serves_whole_scenes
-from spike_zoo.nn.flow import MOTION_WEIGHTS
+from spike_zoo.nn.flow import FLOW_WEIGHTS
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.nn.warp import warp
 from tests.methods.sci.batches import reversed_batch, scene_batch
@@ -151,7 +151,7 @@ def test_distorted_motion_warps_distorted_frames_onto_each_other() -> None:
     motion = torch.tensor([2.0, -1.0]).view(1, 1, 2, 1, 1).expand(4, 1, 2, 40, 56)
     after = warp_features(before, motion[:, 0])
     distortion = sample_affine(4, 0.15, torch.Generator().manual_seed(3))
-    distorted_motion = apply_affine_to_motion(motion, distortion)
+    distorted_motion = apply_affine_to_flow(motion, distortion)
     assert (distorted_motion - motion).abs().amax() > 0.3  # the transform must change the motion
     again = warp_features(apply_affine(before, distortion), distorted_motion[:, 0])
     inner = (..., slice(8, -8), slice(8, -8))
@@ -181,12 +181,12 @@ def test_the_flow_loss_is_weighted_by_level() -> None:
     truth[:, 0] = 16.0
     motions = [torch.zeros(1, 2, 32 // factor, 32 // factor) for factor in FACTORS]
     current, reference = torch.rand(2, 1, 3, 32, 32)
-    terms = motion_terms(motions, current, reference, truth, flow_loss_weight=0.5)
-    expected = sum(MOTION_WEIGHTS[factor] * 16 / factor for factor in FACTORS)
+    terms = flow_terms(motions, current, reference, truth, flow_loss_weight=0.5)
+    expected = sum(FLOW_WEIGHTS[factor] * 16 / factor for factor in FACTORS)
     assert terms["true"] == pytest.approx(expected, rel=1e-4)
     photometric = (current - reference).square().mean()
     assert terms["total"] == pytest.approx(float(photometric + 0.5 * expected), rel=1e-4)
-    alone = motion_terms(motions, current, reference, truth, flow_loss_weight=0.0)
+    alone = flow_terms(motions, current, reference, truth, flow_loss_weight=0.0)
     assert set(alone) == {"warp", "total"}
     assert alone["total"] == pytest.approx(float(photometric))
 

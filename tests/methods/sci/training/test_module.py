@@ -1,4 +1,4 @@
-"""Tests of stages ``fem``, ``motion`` and ``fam``: shared tests, pictures and rejected input."""
+"""Tests of stages ``fem``, ``motion`` and ``fam``: shared tests, images and rejected input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.analysis.alignment import Align
 from spike_zoo.methods.sci.training.clips import Intermediates, stretch_contrast
 from spike_zoo.methods.sci.training.options import Stage
-from spike_zoo.methods.sci.training.stage_module import failed_motion
+from spike_zoo.methods.sci.training.stage_module import flow_failure
 from spike_zoo.simulation.kinds.recipes import RECIPES
 from spike_zoo.testing import (
     MethodTester,
@@ -178,7 +178,7 @@ def test_a_short_clip_gives_a_warning_and_a_shorter_recording_raises(
     ("stage", "option", "message"),
     [
         ("codec", {"quantization": "hard"}, "quantization must be one of mixed, noise"),
-        ("codec", {"lambdas": (1.0, 2.0)}, r"lambdas must be 4 .*1.0, 2.0"),
+        ("codec", {"rd_weights": (1.0, 2.0)}, r"rd_weights must be 4 .*1.0, 2.0"),
         ("codec", {"phase_fractions": (0, 0, 0)}, "phase_fractions must be 3 parts of the run"),
         ("codec", {"gop": 0}, "gop must be 1 or more, got 0"),
         ("codec", {"context": "both"}, "context must be one of condition"),
@@ -231,10 +231,8 @@ def test_motion_errors_are_logged_by_speed(sequences: str, stage_files: dict[str
     batches = trainer.predict(module, data)
     assert batches is not None
     batch = next(iter(data.test_dataloader()))
-    pictures = module.sample_predictions(batch, cast("Any", batches[0]))
-    assert [picture.image.shape for picture in pictures if picture.image is not None] == [
-        (3, 32, 32)
-    ]
+    images = module.sample_predictions(batch, cast("Any", batches[0]))
+    assert [image.image.shape for image in images if image.image is not None] == [(3, 32, 32)]
     mean = sum(still.values()) / 3
     assert metrics["test/epe_still"] == pytest.approx(mean, rel=1e-4)  # equal numbers per speed
 
@@ -242,7 +240,7 @@ def test_motion_errors_are_logged_by_speed(sequences: str, stage_files: dict[str
 def test_failed_motion_reports_ratios_above_0_4() -> None:
     values = {"slow": 0.45, "medium": 0.39, "fast": 0.45}
     ratios = {f"test/epe_ratio_{name}": torch.tensor(value) for name, value in values.items()}
-    assert "to that of zero flow is 0.45 on fast scenes, above 0.4" in failed_motion(ratios)
+    assert "to that of zero flow is 0.45 on fast scenes, above 0.4" in flow_failure(ratios)
 
 
 def test_the_weight_of_the_flow_loss_decreases_to_its_final_fraction(
@@ -259,20 +257,20 @@ def test_the_weight_of_the_flow_loss_decreases_to_its_final_fraction(
     ("align", "steps"),
     [("afr", ["warped", "deformed", "fused"]), ("dcn", ["embedded", "deformed"])],
 )
-def test_pictures_of_a_sample_contain_every_step_of_its_alignment(
+def test_images_of_a_sample_contain_every_step_of_its_alignment(
     align: Align, steps: list[str]
 ) -> None:
     seed_everything(0)
     module = small("fam", align=align)
     with torch.no_grad():
         intermediates = Intermediates.of(module.codec, batch_of(module, 17, 18))
-        pictures = intermediates.pictures(1)
-    feature, motion, *names = pictures
+        images = intermediates.captioned_images(1)
+    feature, motion, *names = images
     assert feature == "feature"
-    assert motion.startswith("motion, up to")
+    assert motion.startswith("flow, up to")
     assert names == steps
-    assert pictures["feature"].shape == (3, 17, 18)
-    assert all(0 <= picture.min() <= picture.max() <= 1 for picture in pictures.values())
+    assert images["feature"].shape == (3, 17, 18)
+    assert all(0 <= image.min() <= image.max() <= 1 for image in images.values())
 
 
 def test_stretching_fills_the_unit_range_and_maps_constants_to_0() -> None:
@@ -292,5 +290,5 @@ def test_a_test_measures_features_and_the_deviation_of_a_still_scene(tmp_path: P
     batch = next(iter(data.test_dataloader()))
     with torch.inference_mode():
         evaluation = module.evaluate(data.on_after_batch_transfer(batch, 0), "test", 0)
-    captions = list(evaluation.samples[0].pictures)
+    captions = list(evaluation.samples[0].images)
     assert captions[1:] == ["feature", "reconstruction", "ground truth"]

@@ -1,4 +1,4 @@
-"""Kinds of archives that ``simulate`` makes from a folder of pictures, in :data:`PICTURE_SETS`."""
+"""Kinds of archives that ``simulate`` makes from a folder of images, in :data:`IMAGE_SETS`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spike_zoo.simulation.datasets.labelled_sets import (
 )
 from spike_zoo.simulation.datasets.sampling import even_part
 from spike_zoo.simulation.datasets.septuplets import SEPTUPLET_SIMULATOR, Septuplet, find_septuplets
-from spike_zoo.simulation.kinds.labelled import LabelledPicture, labelled_drifts
+from spike_zoo.simulation.kinds.labelled import LabelledImage, labelled_drifts
 from spike_zoo.simulation.kinds.recipes import ArchiveRequest
 from spike_zoo.simulation.scenes.drifting import DRIFT_PLANES, DRIFT_SIMULATOR, DriftSpec
 from spike_zoo.simulation.scenes.photographs import SPLITS
@@ -35,8 +35,8 @@ _MIN_PLANES: Final = 2  # of a motion
 
 
 @dataclass(frozen=True)
-class PictureSet:
-    """A kind of archive that is made from a folder of pictures."""
+class ImageSet:
+    """A kind of archive that is made from a folder of images."""
 
     name: str  #: name of the data set; empty uses the name of the folder
     options: Options  #: options with their defaults; None leaves an option unset
@@ -50,18 +50,18 @@ class PictureSet:
 
 def _drifting(
     name: str, find: Callable[..., LabelledSet], side: int, *, mirrored: bool
-) -> PictureSet:
-    """Return a data set of labelled pictures in linear motion over planes of ``side`` x ``side``.
+) -> ImageSet:
+    """Return a data set of labelled images in linear motion over planes of ``side`` x ``side``.
 
-    ``find`` returns the pictures of a folder, from a seed. Pictures that are ``mirrored`` fill the
+    ``find`` returns the images of a folder, from a seed. Images that are ``mirrored`` fill the
     plane and continue beyond their edges; others move over a dark plane.
     """
 
     def request(folder: Path, seed: int, values: Options) -> ArchiveRequest:
         motion = {name: values[name] for name in ("height", "width", "planes", "noise")}
         DriftSpec("", mirrored=mirrored, **motion)  # rejects invalid options before files are read
-        pictures = find(folder, seed)
-        splits = _limited(pictures.splits, values["limit"])
+        images = find(folder, seed)
+        splits = _limited(images.splits, values["limit"])
 
         def takes() -> TakesBySplit:
             times = {split: values["motions"] if split == "train" else 1 for split in splits}
@@ -75,11 +75,11 @@ def _drifting(
             }
 
         metadata = _metadata(DRIFT_SIMULATOR, folder, seed, values, splits)
-        return ArchiveRequest(metadata, takes, pictures.label_names)
+        return ArchiveRequest(metadata, takes, images.label_names)
 
     size = {"height": side, "width": side, "planes": DRIFT_PLANES}
     options = size | {"noise": "none", "motions": 1, "limit": None}
-    return PictureSet(name, options, request)
+    return ImageSet(name, options, request)
 
 
 def _septuplets(folder: Path, seed: int, values: Options) -> ArchiveRequest:
@@ -91,38 +91,38 @@ def _septuplets(folder: Path, seed: int, values: Options) -> ArchiveRequest:
     )
 
 
-PICTURE_SETS: Final[Mapping[str, PictureSet]] = MappingProxyType(
+IMAGE_SETS: Final[Mapping[str, ImageSet]] = MappingProxyType(
     {
         "labelled": _drifting("", find_class_folders, 64, mirrored=True),
         "s-mnist": _drifting("s-mnist", find_mnist, 64, mirrored=False),
         "s-cifar": _drifting("s-cifar", find_cifar, 64, mirrored=True),
         "s-caltech": _drifting("s-caltech", find_caltech, 128, mirrored=True),
-        "s-vimeo": PictureSet("s-vimeo", {"noise": "none", "limit": None}, _septuplets),
+        "s-vimeo": ImageSet("s-vimeo", {"noise": "none", "limit": None}, _septuplets),
     }
 )
 
 
-def picture_request(kind: str, images: str | None, seed: int, given: Options) -> ArchiveRequest:
-    """Return the archive request for a folder of pictures of a kind in :data:`PICTURE_SETS`.
+def image_request(kind: str, images: str | None, seed: int, given: Options) -> ArchiveRequest:
+    """Return the archive request for a folder of images of a kind in :data:`IMAGE_SETS`.
 
     ``given`` are the options of the user. No folder is an error.
     """
-    picture_set = PICTURE_SETS[kind]
+    image_set = IMAGE_SETS[kind]
     for name in given:
-        if name not in picture_set.options:
-            kinds = [other for other, some in PICTURE_SETS.items() if name in some.options]
+        if name not in image_set.options:
+            kinds = [other for other, some in IMAGE_SETS.items() if name in some.options]
             advice = f"it goes with --kind {' or '.join(kinds)}" if kinds else "leave it out"
             option = name.replace("_", "-")
-            raise UsageError(f"--{option} is not an option for pictures of --kind {kind}; {advice}")
+            raise UsageError(f"--{option} is not an option for images of --kind {kind}; {advice}")
     if images is None:
         raise UsageError(f"--kind {kind} needs --images, the folder of the set; see docs/data.md")
     folder = Path(images)
     if not folder.is_dir():
         raise MissingFileError.at(folder, "there is no such folder")
-    values = {**picture_set.options, **given}
+    values = {**image_set.options, **given}
     if values.get("planes", _MIN_PLANES) < _MIN_PLANES:
         raise UsageError(f"--planes must be at least {_MIN_PLANES}, got {values['planes']}")
-    request = picture_set.request(folder, seed, values)
+    request = image_set.request(folder, seed, values)
     return request._replace(options={"kind": kind} | request.options)
 
 
@@ -139,17 +139,17 @@ def _metadata(
     folder: Path,
     seed: int,
     values: Options,
-    splits: Mapping[Split, list[LabelledPicture]] | Mapping[Split, list[Septuplet]],
+    splits: Mapping[Split, list[LabelledImage]] | Mapping[Split, list[Septuplet]],
 ) -> dict[str, Any]:
-    """Return the metadata of an archive: options and a digest of the pictures and their names."""
+    """Return the metadata of an archive: options and a digest of the images and their names."""
     items = [item for some in splits.values() for item in some]
     names = [plain_name(item.name) for item in items]
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
-        raise UsageError.at(folder, f"two pictures would make {repeated[0]!r}; rename one of them")
+        raise UsageError.at(folder, f"two images would make {repeated[0]!r}; rename one of them")
     files = dict.fromkeys(file for item in items for file in item.files if file.is_file())
-    listed = hashlib.sha256("\n".join([*names, content_sha256(files)]).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join([*names, content_sha256(files)]).encode()).hexdigest()
     counts = {split: len(some) for split, some in splits.items()}
     set_options = {name: value for name, value in values.items() if value is not None}
     origin = {"simulator": simulator, "images": folder.resolve().name, "seed": seed}
-    return origin | set_options | {"pictures": counts, "listed": listed}
+    return origin | set_options | {"pictures": counts, "listed": digest}

@@ -1,4 +1,4 @@
-"""Reading and writing of pictures, and contact sheets with captions."""
+"""Reading and writing of images, and contact sheets with captions."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    Picture: TypeAlias = Tensor | NDArray[Any]
+    ImageArray: TypeAlias = Tensor | NDArray[Any]
 
-PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-"""Suffixes of files that are read as pictures in folders."""
+IMAGE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+"""Suffixes of files that are read as images in folders."""
 GAP = 6
 BACKGROUND, INK = 24, 235
 MIN_TEXT, MAX_TEXT = 10, 26
 
 
-def to_bytes(image: Picture) -> NDArray[np.uint8]:
+def to_bytes(image: ImageArray) -> NDArray[np.uint8]:
     """Convert an image to 8 bits, rounded to nearest, halves up.
 
     Args:
@@ -51,27 +51,27 @@ def to_bytes(image: Picture) -> NDArray[np.uint8]:
         array = array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or not array.size:
         raise ValueError(
-            f"a picture is (H, W), (1, H, W), (3, H, W) or (H, W, 3), got {tuple(array.shape)}"
+            f"an image is (H, W), (1, H, W), (3, H, W) or (H, W, 3), got {tuple(array.shape)}"
         )
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
     if array.dtype.kind != "f":
-        raise ValueError(f"a picture is float in [0, 1], bool or uint8, got {array.dtype}")
+        raise ValueError(f"an image is float in [0, 1], bool or uint8, got {array.dtype}")
     if np.isnan(array).any():
-        raise ValueError("the picture holds values that are not numbers (NaN)")
+        raise ValueError("the image holds values that are not numbers (NaN)")
     # round halves up: a common rate of 1/2 is 212.5 at a rate scale of 0.6
     return np.floor(array.clip(0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
-def to_pillow(image: Picture) -> Image.Image:
+def to_pillow(image: ImageArray) -> Image.Image:
     """Convert an image, as for :func:`to_bytes`, to a Pillow image, which notebooks display."""
     return Image.fromarray(to_bytes(image))
 
 
-def save_picture(
-    image: Picture, path: str | Path, *, overwrite: bool = False, is_result: bool = False
+def save_image(
+    image: ImageArray, path: str | Path, *, overwrite: bool = False, is_result: bool = False
 ) -> None:
     """Write an image as 8-bit PNG, atomically.
 
@@ -86,8 +86,8 @@ def save_picture(
         ValueError: If the shape or type of the image is not supported.
 
     Example:
-        >>> save_picture(np.full((4, 6), 0.5), "grey.png")
-        >>> load_picture("grey.png").shape
+        >>> save_image(np.full((4, 6), 0.5), "grey.png")
+        >>> load_image("grey.png").shape
         (1, 4, 6)
     """
     pillow, info = to_pillow(image), PngInfo()
@@ -97,7 +97,7 @@ def save_picture(
         pillow.save(temporary, format="PNG", pnginfo=info)
 
 
-def load_picture(path: str | Path) -> NDArray[np.float32]:
+def load_image(path: str | Path) -> NDArray[np.float32]:
     """Read an image file of any common format.
 
     Returns:
@@ -109,8 +109,8 @@ def load_picture(path: str | Path) -> NDArray[np.float32]:
             :func:`~spike_zoo.media.image_files.read_image`.
 
     Example:
-        >>> save_picture(np.full((4, 6), 0.5), "grey.png")
-        >>> load_picture("grey.png").shape
+        >>> save_image(np.full((4, 6), 0.5), "grey.png")
+        >>> load_image("grey.png").shape
         (1, 4, 6)
     """
     return as_floats(read_image(path))
@@ -124,8 +124,8 @@ def as_floats(levels: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def load_grey(path: str | Path) -> NDArray[np.uint8]:
-    """Read an image file as 8-bit grey, ``(H, W)``; errors as for :func:`load_picture`."""
-    return to_grey(to_bytes(load_picture(path)))
+    """Read an image file as 8-bit grey, ``(H, W)``; errors as for :func:`load_image`."""
+    return to_grey(to_bytes(load_image(path)))
 
 
 def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -134,7 +134,7 @@ def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def side_by_side(
-    images: Sequence[Picture], captions: Sequence[str] | None = None
+    images: Sequence[ImageArray], captions: Sequence[str] | None = None
 ) -> NDArray[np.float32]:
     """Arrange images in a row, with captions above them; see :func:`contact_sheet`.
 
@@ -147,7 +147,7 @@ def side_by_side(
 
 
 def contact_sheet(
-    images: Sequence[Picture], captions: Sequence[str] | None = None, columns: int = 4
+    images: Sequence[ImageArray], captions: Sequence[str] | None = None, columns: int = 4
 ) -> NDArray[np.float32]:
     """Arrange images in a grid, row by row, with captions above them.
 
@@ -185,7 +185,7 @@ def contact_sheet(
     return as_floats(np.asarray(sheet))
 
 
-def _as_array(image: Picture) -> NDArray[Any]:
+def _as_array(image: ImageArray) -> NDArray[Any]:
     if isinstance(image, np.ndarray):
         return image
     tensor = image.detach().cpu()

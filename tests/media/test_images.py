@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from spike_zoo.errors import MediaError, MissingFileError
-from spike_zoo.media import contact_sheet, load_picture, save_picture, side_by_side, to_pillow
-from spike_zoo.media.pictures import load_grey, to_bytes, to_grey
+from spike_zoo.media import contact_sheet, load_image, save_image, side_by_side, to_pillow
+from spike_zoo.media.images import load_grey, to_bytes, to_grey
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,17 +41,17 @@ def test_halves_are_rounded_up() -> None:
 
 
 @pytest.mark.parametrize("shape", [(6, 7), (1, 6, 7), (3, 6, 7)])
-def test_a_saved_picture_is_read_equally_by_pillow(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_a_saved_image_is_read_equally_by_pillow(tmp_path: Path, shape: tuple[int, ...]) -> None:
     image = torch.rand(shape)
-    path = tmp_path / "new" / "picture.png"
-    save_picture(image, path)
+    path = tmp_path / "new" / "image.png"
+    save_image(image, path)
     stored = np.asarray(Image.open(path))
     assert stored.dtype == np.uint8
     assert stored.shape == ((6, 7, 3) if shape[0] == 3 else (6, 7))
     channels_first = (stored.transpose(2, 0, 1) if stored.ndim == 3 else stored).reshape(-1, 6, 7)
     levels = (image * 255).round().numpy().reshape(-1, 6, 7)
     np.testing.assert_array_equal(channels_first, levels)
-    np.testing.assert_array_equal(load_picture(path) * 255, channels_first)
+    np.testing.assert_array_equal(load_image(path) * 255, channels_first)
 
 
 def test_bools_and_bytes_keep_their_values() -> None:
@@ -87,12 +87,10 @@ def test_arrays_that_are_not_images_are_rejected(image: NDArray[Any], message: s
 @pytest.mark.parametrize(
     ("mode", "channels"), [("1", 1), ("L", 1), ("LA", 1), ("P", 3), ("RGB", 3), ("RGBA", 3)]
 )
-def test_pictures_of_any_kind_become_grey_or_colour(
-    tmp_path: Path, mode: str, channels: int
-) -> None:
+def test_images_of_any_kind_become_grey_or_colour(tmp_path: Path, mode: str, channels: int) -> None:
     path = tmp_path / "a.png"
     Image.new("RGB", (5, 4), (255, 255, 255)).convert(mode).save(path)
-    image = load_picture(path)
+    image = load_image(path)
     assert image.shape == (channels, 4, 5)
     assert (image == 1).all()
 
@@ -111,28 +109,28 @@ def test_grey_is_the_luma_for_any_channels_and_bit_depth(tmp_path: Path) -> None
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"none\.png"):
-        load_picture(tmp_path / "none.png")
+        load_image(tmp_path / "none.png")
     path = tmp_path / "text.png"
     path.write_text("hello")
-    with pytest.raises(MediaError, match=r"text\.png: not a picture"):
-        load_picture(path)
-    save_picture(np.random.default_rng(0).random((40, 40)), tmp_path / "cut.png")
+    with pytest.raises(MediaError, match=r"text\.png: not an image"):
+        load_image(path)
+    save_image(np.random.default_rng(0).random((40, 40)), tmp_path / "cut.png")
     content = (tmp_path / "cut.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
-    with pytest.raises(MediaError, match=r"cut\.png: not a picture"):
-        load_picture(tmp_path / "cut.png")
+    with pytest.raises(MediaError, match=r"cut\.png: not an image"):
+        load_image(tmp_path / "cut.png")
 
 
-def test_a_picture_above_the_size_limit_of_pillow_is_named(
+def test_an_image_above_the_size_limit_of_pillow_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_picture(np.zeros((8, 8)), tmp_path / "huge.png")
+    save_image(np.zeros((8, 8)), tmp_path / "huge.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)  # Pillow rejects twice as many pixels
     with pytest.raises(MediaError, match=r"huge\.png: too large .*crop it.*64 pixels"):
-        load_picture(tmp_path / "huge.png")
+        load_image(tmp_path / "huge.png")
 
 
-def test_a_strip_holds_every_picture_unchanged_in_its_order() -> None:
+def test_a_strip_holds_every_image_unchanged_in_its_order() -> None:
     images = [np.random.default_rng(seed).random((20, 30)) for seed in range(3)]
     strip = to_bytes(side_by_side(images, ["one", "two", "three"]))
     positions = []
@@ -154,15 +152,15 @@ def test_a_contact_sheet_has_rows_and_is_grey_only_if_all_images_are() -> None:
     assert tall.shape[1] == wide.shape[2]
 
 
-def test_captions_are_drawn_within_their_picture() -> None:
+def test_captions_are_drawn_within_their_image() -> None:
     bare = side_by_side([np.zeros((20, 40))] * 2, ["", ""])
     written = side_by_side([np.zeros((20, 40))] * 2, ["", "a caption far too long for it"])
     changed = np.argwhere(bare[0] != written[0])
     assert len(changed) > 20
-    assert changed[:, 1].min() >= 40  # nothing on the first picture
+    assert changed[:, 1].min() >= 40  # nothing on the first image
 
 
-def test_sheets_without_pictures_or_with_too_few_captions_are_rejected() -> None:
+def test_sheets_without_images_or_with_too_few_captions_are_rejected() -> None:
     with pytest.raises(ValueError, match="at least one image"):
         side_by_side([])
     with pytest.raises(ValueError, match="2 images need as many captions, got 1"):

@@ -1,4 +1,4 @@
-"""Archive requests for folders of pictures: sizes, names, limits and errors."""
+"""Archive requests for folders of images: sizes, names, limits and errors."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 from spike_zoo.archive import SpikeArchive, build_archive
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
-from spike_zoo.simulation.datasets.picture_sets import PICTURE_SETS, picture_request
-from tests.helpers.picture_trees import (
+from spike_zoo.simulation.datasets.image_sets import IMAGE_SETS, image_request
+from tests.helpers.image_trees import (
     write_cifar,
     write_classes,
+    write_image,
     write_mnist,
-    write_picture,
     write_septuplets,
 )
 from tests.helpers.splits import split_sizes
@@ -24,7 +24,7 @@ from tests.helpers.splits import split_sizes
 
 def test_mnist_digits_have_forty_pixels_on_dark_planes_of_sixty_four(tmp_path: Path) -> None:
     write_mnist(tmp_path, [*range(10)] * 2, [4])
-    request = picture_request("s-mnist", str(tmp_path), 0, {})
+    request = image_request("s-mnist", str(tmp_path), 0, {})
     takes = request.takes()
     ((name, make),) = takes["test"].items()
     assert name == "test-00000-digit-4-motion-0"
@@ -43,7 +43,7 @@ def test_photographs_fill_their_planes(tmp_path: Path, kind: str, side: int) -> 
         write_cifar(tmp_path, [*range(10)] * 2, [4])
     else:
         write_classes(tmp_path, {"a": 3, "b": 3})
-    takes = picture_request(kind, str(tmp_path), 0, {}).takes()
+    takes = image_request(kind, str(tmp_path), 0, {}).takes()
     take = next(iter(takes["test"].values()))()
     assert take.recording.shape == (41, side, side)
     assert take.recording.meta["mirrored"] is True
@@ -54,7 +54,7 @@ def test_photographs_fill_their_planes(tmp_path: Path, kind: str, side: int) -> 
 def test_training_images_have_the_requested_number_of_motions(tmp_path: Path) -> None:
     write_classes(tmp_path, {"a": 10, "b": 10})
     options = {"motions": 3, "height": 24, "width": 32, "planes": 12, "noise": "indoor-v1"}
-    takes = picture_request("labelled", str(tmp_path), 0, options).takes()
+    takes = image_request("labelled", str(tmp_path), 0, options).takes()
     assert split_sizes(takes) == {"train": 48, "val": 2, "test": 2}
     take = takes["train"]["a-image_0000-motion-2"]()
     assert take.recording.shape == (12, 24, 32)
@@ -63,34 +63,34 @@ def test_training_images_have_the_requested_number_of_motions(tmp_path: Path) ->
 
 def test_a_limit_selects_evenly_from_all_classes_without_changing_takes(tmp_path: Path) -> None:
     write_mnist(tmp_path, [*range(10)] * 6, [*range(10)] * 3)
-    request = picture_request("s-mnist", str(tmp_path), 0, {"limit": 20})
+    request = image_request("s-mnist", str(tmp_path), 0, {"limit": 20})
     takes = request.takes()
     assert split_sizes(takes) == {"train": 20, "val": 10, "test": 20}
     labels = Counter(name.split("-")[3] for name in takes["test"])
     assert labels == Counter({str(digit): 2 for digit in range(10)})
-    all_takes = picture_request("s-mnist", str(tmp_path), 0, {}).takes()
+    all_takes = image_request("s-mnist", str(tmp_path), 0, {}).takes()
     name, make = next(iter(takes["test"].items()))
     unlimited = all_takes["test"][name]().recording
     np.testing.assert_array_equal(make().recording.packed, unlimited.packed)
 
 
-def test_a_request_records_its_options_and_the_available_pictures(tmp_path: Path) -> None:
+def test_a_request_records_its_options_and_the_available_images(tmp_path: Path) -> None:
     write_classes(tmp_path / "fruit", {"a": 10, "b": 10})
-    options = picture_request("labelled", str(tmp_path / "fruit"), 2, {"limit": 5}).options
+    options = image_request("labelled", str(tmp_path / "fruit"), 2, {"limit": 5}).options
     listed = options.pop("listed")
     assert options == {
         "kind": "labelled", "simulator": "spike_zoo.simulation drifting v1", "images": "fruit",
         "seed": 2, "height": 64, "width": 64, "planes": 41, "noise": "none", "motions": 1,
         "limit": 5, "pictures": {"train": 5, "val": 2, "test": 2},
     }  # fmt: skip
-    write_picture(tmp_path / "fruit" / "a" / "image.png")  # the first picture of its class
-    repeated = picture_request("labelled", str(tmp_path / "fruit"), 2, {"limit": 5}).options
+    write_image(tmp_path / "fruit" / "a" / "image.png")  # the first image of its class
+    repeated = image_request("labelled", str(tmp_path / "fruit"), 2, {"limit": 5}).options
     assert repeated["listed"] != listed
 
 
 def test_clips_of_frames_become_takes_with_ground_truth(tmp_path: Path) -> None:
     write_septuplets(tmp_path, ["00001/0001", "00002/0001"], ["00003/0004"])
-    request = picture_request("s-vimeo", str(tmp_path), 0, {"noise": "indoor-v1"})
+    request = image_request("s-vimeo", str(tmp_path), 0, {"noise": "indoor-v1"})
     takes = request.takes()
     assert split_sizes(takes) == {"train": 1, "val": 1, "test": 1}
     take = takes["test"]["00003-0004"]()
@@ -101,7 +101,7 @@ def test_clips_of_frames_become_takes_with_ground_truth(tmp_path: Path) -> None:
 
 
 def test_an_archive_is_named_after_its_data_set_or_folder(tmp_path: Path) -> None:
-    names = {kind: one.out(tmp_path / "my fruit") for kind, one in PICTURE_SETS.items()}
+    names = {kind: one.out(tmp_path / "my fruit") for kind, one in IMAGE_SETS.items()}
     own_names = {kind: f"data/{kind}.h5" for kind in ("s-mnist", "s-cifar", "s-caltech", "s-vimeo")}
     assert names == {"labelled": "data/my_fruit.h5", **own_names}
 
@@ -109,7 +109,7 @@ def test_an_archive_is_named_after_its_data_set_or_folder(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("labelled", {"stride": 5}, "--stride is not an option for pictures of --kind labelled"),
+        ("labelled", {"stride": 5}, "--stride is not an option for images of --kind labelled"),
         ("s-vimeo", {"height": 64}, "it goes with --kind labelled or s-mnist"),
         ("labelled", {"planes": 1}, "--planes must be at least 2"),
         ("s-mnist", {"height": 31}, "31x64 are too small"),
@@ -119,23 +119,23 @@ def test_invalid_options_are_rejected(
     tmp_path: Path, kind: str, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        picture_request(kind, str(tmp_path), 0, options)
+        image_request(kind, str(tmp_path), 0, options)
 
 
 def test_a_data_set_requires_a_folder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--kind s-mnist needs --images, the folder of the set"):
-        picture_request("s-mnist", None, 0, {})
+        image_request("s-mnist", None, 0, {})
     with pytest.raises(MissingFileError, match="lost: there is no such folder"):
-        picture_request("s-mnist", str(tmp_path / "lost"), 0, {})
+        image_request("s-mnist", str(tmp_path / "lost"), 0, {})
     with pytest.raises(FormatError, match="no folder of a class"):
-        picture_request("labelled", str(tmp_path), 0, {})
+        image_request("labelled", str(tmp_path), 0, {})
 
 
-def test_two_pictures_of_one_name_are_rejected(tmp_path: Path) -> None:
+def test_two_images_of_one_name_are_rejected(tmp_path: Path) -> None:
     write_classes(tmp_path, {"a": 3})
-    write_picture(tmp_path / "a" / "image_0001.bmp")
-    with pytest.raises(UsageError, match="two pictures would make 'a-image_0001'; rename one"):
-        picture_request("labelled", str(tmp_path), 0, {})
+    write_image(tmp_path / "a" / "image_0001.bmp")
+    with pytest.raises(UsageError, match="two images would make 'a-image_0001'; rename one"):
+        image_request("labelled", str(tmp_path), 0, {})
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_an_archive_has_the_same_content_for_a_seed(tmp_path: Path, kind: str, d
         "s-vimeo": lambda: write_septuplets(tmp_path, ["00001/0001", "00002/0001"], ["00003/0004"]),
     }
     write[kind]()
-    request = picture_request(kind, str(tmp_path), 3, {"limit": 2})
+    request = image_request(kind, str(tmp_path), 3, {"limit": 2})
     takes = request.takes()
     jobs = {name: job for split in takes.values() for name, job in split.items()}
     splits = {split: list(names) for split, names in takes.items()}

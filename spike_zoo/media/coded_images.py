@@ -26,7 +26,7 @@ FORMAT: Final = "spike-zoo pictures 1"
 
 
 @dataclass(frozen=True)
-class CodedPictures:
+class CodedImages:
     """Metadata of an MP4 file of reconstructed images."""
 
     method: str
@@ -90,9 +90,9 @@ class CodedPictures:
             raise FormatError.at(path, f"{error}; compress the recording again") from error
 
 
-def read_pictures(path: str | Path) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def read_images(path: str | Path) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield the plane of each image and the image, ``(1, H, W)`` in [0, 1]."""
-    metadata, frames = CodedPictures.read(path), VideoFrames(path)
+    metadata, frames = CodedImages.read(path), VideoFrames(path)
     if len(frames) != metadata.images:
         raise FormatError.at(
             path, f"has {len(frames)} of {metadata.images} images; copy the file again"
@@ -100,7 +100,7 @@ def read_pictures(path: str | Path) -> Iterator[tuple[int, NDArray[np.float32]]]
     for number, frame in enumerate(frames.read(0, metadata.images)):
         pixels = frame[: metadata.height, : metadata.width, 0]
         if pixels.shape != (metadata.height, metadata.width):
-            stated = f"{metadata.height}x{metadata.width}, which its description states"
-            raise FormatError.at(path, f"images of {pixels.shape}, not {stated}; compress it again")
+            size = f"{metadata.height}x{metadata.width}, which its description states"
+            raise FormatError.at(path, f"images of {pixels.shape}, not {size}; compress it again")
         image = np.asarray(pixels[None] / 255, np.float32)
         yield metadata.plane(number), image

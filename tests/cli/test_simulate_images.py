@@ -1,4 +1,4 @@
-"""Tests of ``simulate --images``: archives of picture folders and of the papers' sets, errors."""
+"""Tests of ``simulate --images``: archives of image folders and of the papers' sets, errors."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spike_zoo import SpikeArchive
-from tests.helpers.picture_trees import (
+from tests.helpers.image_trees import (
     write_cifar,
     write_classes,
+    write_image,
     write_mnist,
-    write_picture,
     write_septuplets,
 )
 
@@ -32,11 +32,11 @@ def test_a_folder_of_classes_becomes_a_labelled_archive(zoo: Zoo) -> None:
         assert archive.label("pear-image_0003-motion-0") == 1
         assert archive["pear-image_0003-motion-0"].shape == (41, 16, 24)
     assert "Already made with the same options" in zoo(line).out
-    picture = next(Path("fruit").rglob("*.png"))
-    content = picture.read_bytes()
-    write_picture(picture, 1)
-    assert zoo(line).code == 2  # another picture of the same name
-    picture.write_bytes(content)
+    image = next(Path("fruit").rglob("*.png"))
+    content = image.read_bytes()
+    write_image(image, 1)
+    assert zoo(line).code == 2  # another image of the same name
+    image.write_bytes(content)
     assert "not made with these options" in zoo(f"{line} --limit 2").err
 
 
@@ -54,10 +54,10 @@ def test_each_data_set_of_the_papers_is_built_verified_and_exported(zoo: Zoo) ->
     assert "split test: 1" in zoo("archive info data/s-vimeo.h5").out
 
 
-def test_a_failed_build_names_the_picture_and_leaves_no_files(zoo: Zoo) -> None:
+def test_a_failed_build_names_the_image_and_leaves_no_files(zoo: Zoo) -> None:
     write_classes(Path("fruit"), {"pear": 4})
-    Path("fruit/pear/image_0002.png").write_bytes(b"no picture")
+    Path("fruit/pear/image_0002.png").write_bytes(b"no image")
     result = zoo(f"{BUILD} --images fruit --kind labelled")
     assert result.code == 1
-    assert "image_0002.png: not a picture that can be read" in result.err
+    assert "image_0002.png: not an image that can be read" in result.err
     assert not list(Path("data").iterdir())

@@ -53,22 +53,22 @@ def quality(images: Tensor, truths: Tensor) -> list[Quality]:
     return [Quality(*values) for values in zip(*measured, strict=True)]
 
 
-def add_pictures(
+def add_images(
     page: Page, scene: ReportScene, methods: Sequence[LabelledMethod], choices: Choices
 ) -> dict[str, dict[int, Tensor]]:
-    """Add a viewer with the pictures of all methods, and their metrics if there is ground truth.
+    """Add a viewer with the images of all methods, and their metrics if there is ground truth.
 
-    Returns name of a method -> plane -> picture, ``(1, H, W)``.
+    Returns name of a method -> plane -> image, ``(1, H, W)``.
     """
     _, height, width = scene.recording.shape
-    count = choices.pictures_that_fit(len(methods) + scene.has_truth, height, width)
+    count = choices.images_that_fit(len(methods) + scene.has_truth, height, width)
     margin = max((margin_of(method.module) for method in methods), default=0)
     planes = scene.selected_planes(choices, count, margin)
     first = min(planes, key=lambda plane: abs(plane - scene.center(choices)))
-    page.add_section("Pictures", _introduction(scene, len(planes), count, choices))
+    page.add_section("Images", _introduction(scene, len(planes), count, choices))
     images: dict[str, dict[int, Tensor]] = {}
     for method in methods:
-        centers = [first] if method.has_one_picture else planes
+        centers = [first] if method.has_one_image else planes
         try:
             images[method.name] = _images(method, scene, centers, choices)
         except (SpikeZooError, ValueError) as error:  # recording too short or too small
@@ -76,13 +76,13 @@ def add_pictures(
     if not images:
         return images
     truths = scene.truths if scene.has_truth else {}
-    measured = {name: _measured(pictures, truths) for name, pictures in images.items()}
+    measured = {name: _measured(by_plane, truths) for name, by_plane in images.items()}
     _add_viewer(page, scene, planes, first, images, measured)
     page.add_notes(explanations(list(images)))
-    slow = [item.name for item in methods if item.has_one_picture and item.name in images]
+    slow = [item.name for item in methods if item.has_one_image and item.name in images]
     if slow and len(planes) > 1:
         page.add_text(
-            f"{' and '.join(slow)} take{'s' if len(slow) == 1 else ''} seconds per picture and "
+            f"{' and '.join(slow)} take{'s' if len(slow) == 1 else ''} seconds per image and "
             f"{'shows' if len(slow) == 1 else 'show'} only plane {first}."
         )
     if any(measured.values()):
@@ -91,12 +91,12 @@ def add_pictures(
 
 
 def _measured(
-    pictures: Mapping[int, Tensor], truths: Mapping[int, NDArray[np.float32]]
+    images: Mapping[int, Tensor], truths: Mapping[int, NDArray[np.float32]]
 ) -> dict[int, Quality]:
-    """Measure pictures against the ground truth, for planes that have one."""
+    """Measure images against the ground truth, for planes that have one."""
     return {
         plane: quality(image[None], torch.from_numpy(truths[plane])[None])[0]
-        for plane, image in pictures.items()
+        for plane, image in images.items()
         if plane in truths
     }
 
@@ -106,25 +106,25 @@ def _add_viewer(
     scene: ReportScene,
     planes: Sequence[int],
     first: int,
-    pictures: Mapping[str, Mapping[int, Tensor]],
+    images: Mapping[str, Mapping[int, Tensor]],
     measured: Mapping[str, Mapping[int, Quality]],
 ) -> None:
     layers = []
-    for name, images in pictures.items():
+    for name, by_plane in images.items():
         qualities = measured[name]
         notes = [str(qualities.get(plane, "")) for plane in planes]
-        layers.append(Layer.of(name, [images.get(plane) for plane in planes], notes))
+        layers.append(Layer.of(name, [by_plane.get(plane) for plane in planes], notes))
     if any(measured.values()):
         layers.append(Layer.of(TRUTH, [scene.truths.get(plane) for plane in planes]))
     _, height, width = scene.recording.shape
     page.add_viewer(
         Viewer(
-            label=f"pictures of {scene.name}",
+            label=f"images of {scene.name}",
             layers=tuple(layers),
             moments=tuple(f"plane {plane}" for plane in planes),
             size=(width, height),
-            sides=_sides(list(pictures), {name: measured[name].get(first) for name in pictures}),
-            focus=most_detailed_point(list(pictures.values())[-1][first].numpy()),
+            sides=_sides(list(images), {name: measured[name].get(first) for name in images}),
+            focus=most_detailed_point(list(images.values())[-1][first].numpy()),
             first=planes.index(first),
         )
     )
@@ -157,8 +157,8 @@ def _images(
 
 
 def _introduction(scene: ReportScene, shown: int, fitting: int, choices: Choices) -> str:
-    """Return the text above the pictures, with the reason if some planes are left out."""
-    requested = min(choices.pictures, len(scene.recording))
+    """Return the text above the images, with the reason if some planes are left out."""
+    requested = min(choices.images, len(scene.recording))
     reason = "to limit the size of the page"
     if shown < min(requested, fitting):
         reason = "because windows around the others would reach past an end of the recording"
@@ -236,7 +236,7 @@ def add_deblurring(page: Page, scene: ReportScene, choices: Choices) -> None:
 def _exposed_planes(scene: ReportScene, exposure: ReportExposure, choices: Choices) -> list[int]:
     """Return planes of the exposure with ground truth, or evenly spaced planes without any."""
     height, width = exposure.blur.shape[1:]
-    count = max(1, min(choices.pictures + 2, _MAX_EXPOSED_PIXELS // (height * width)))
+    count = max(1, min(choices.images + 2, _MAX_EXPOSED_PIXELS // (height * width)))
     start, stop = exposure.span
     with_truth = [plane for plane in sorted(scene.truths) if start <= plane < stop]
     if not with_truth:

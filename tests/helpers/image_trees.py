@@ -66,18 +66,18 @@ def _cifar_images(labels: Sequence[int]) -> bytes:
     return data
 
 
-def write_picture(path: Path, level: int = 128, size: tuple[int, int] = (24, 32)) -> Path:
-    """Write a picture of one grey level; size is (height, width)."""
+def write_image(path: Path, level: int = 128, size: tuple[int, int] = (24, 32)) -> Path:
+    """Write an image of one grey level; size is (height, width)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full(size, level, np.uint8)).save(path)
     return path
 
 
 def write_classes(folder: Path, counts: dict[str, int], suffix: str = ".png") -> Path:
-    """Write a folder of pictures for each class; counts are per class."""
+    """Write a folder of images for each class; counts are per class."""
     for name, count in counts.items():
         for number in range(count):
-            write_picture(folder / name / f"image_{number:04d}{suffix}", 40 + number)
+            write_image(folder / name / f"image_{number:04d}{suffix}", 40 + number)
     return folder
 
 
@@ -90,5 +90,5 @@ def write_septuplets(
         (folder / name).write_text("".join(f"{clip}\n" for clip in clips))
         for clip in clips:
             for frame in range(1, 8):
-                write_picture(folder / "sequences" / clip / f"im{frame}.png", 30 * frame, size)
+                write_image(folder / "sequences" / clip / f"im{frame}.png", 30 * frame, size)
     return folder

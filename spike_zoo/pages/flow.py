@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from spike_zoo.errors import SpikeZooError
-from spike_zoo.media.flow import flow_picture
+from spike_zoo.media.flow import flow_image
 from spike_zoo.media.output import with_progress
 from spike_zoo.media.viewer import Layer, Viewer
 from spike_zoo.pages.scene import most_detailed_point
@@ -32,22 +32,22 @@ _MIN_VALUE: Final = 0.1  # smallest length with full saturation, in pixels
 _LEGEND: Final = 120  # pixels
 
 
-def add_motion(
+def add_flow(
     page: Page,
     scene: ReportScene,
     methods: Sequence[LabelledMethod],
-    pictures: Mapping[str, Mapping[int, Tensor]],
+    images: Mapping[str, Mapping[int, Tensor]],
     choices: Choices,
 ) -> None:
-    """Add the optical flow of each method that has pictures, once per flow estimator.
+    """Add the optical flow of each method that has images, once per flow estimator.
 
-    ``pictures``: name of a method -> plane -> picture ``(1, H, W)``.
+    ``images``: name of a method -> plane -> image ``(1, H, W)``.
     """
     _, height, width = scene.recording.shape
     added = set()
     for method in methods:
-        module, images = method.module, pictures.get(method.name)
-        if not images or not isinstance(module, FlowFields) or not module.estimates_flow:
+        module, by_plane = method.module, images.get(method.name)
+        if not by_plane or not isinstance(module, FlowFields) or not module.estimates_flow:
             continue
         if (source := module.flow_source or method.name) in added:
             continue
@@ -64,7 +64,7 @@ def add_motion(
             )
             continue
         try:
-            _add_fields(page, scene, method, images, choices)
+            _add_fields(page, scene, method, by_plane, choices)
         except (SpikeZooError, ValueError) as error:
             page.add_warning(f"Not shown: {error}")
 
@@ -73,21 +73,21 @@ def _add_fields(
     page: Page,
     scene: ReportScene,
     method: LabelledMethod,
-    pictures: Mapping[int, Tensor],
+    by_plane: Mapping[int, Tensor],
     choices: Choices,
 ) -> None:
     scale = scene.rate_scale.value
     module = method.module
     assert isinstance(module, FlowFields)
-    available = sorted(pictures)
+    available = sorted(by_plane)
     indices = spread_planes(0, len(available), min(_MOMENTS, len(available)))
     planes = [available[index] for index in indices]
     steps = with_progress(planes, len(planes), f"{method.name}: flow")
     fields = torch.cat(
         [module.motion(scene.recording, [plane], rate_scale=scale) for plane in steps]
     )
-    images = torch.stack([pictures[plane] for plane in planes])
-    add_motion_viewer(
+    images = torch.stack([by_plane[plane] for plane in planes])
+    add_flow_viewer(
         page,
         f"optical flow in {scene.name}",
         [f"plane {plane}" for plane in planes],
@@ -96,10 +96,10 @@ def _add_fields(
     )
 
 
-def add_motion_viewer(
+def add_flow_viewer(
     page: Page, label: str, moments: Sequence[str], images: Tensor, fields: dict[str, Tensor]
 ) -> None:
-    """Add a viewer of pictures and optical flow, with a legend of the colours.
+    """Add a viewer of images and optical flow, with a legend of the colours.
 
     ``images`` are ``(N, C, H, W)`` in [0, 1] at N moments; ``fields`` are flows ``(N, 2, H, W)`` in
     pixels, (dx, dy), by their names.
@@ -108,9 +108,9 @@ def add_motion_viewer(
     largest = max(
         _MIN_VALUE, float(lengths.kthvalue(max(1, round(_QUANTILE * lengths.numel()))).values)
     )
-    layers = [Layer.of("picture", list(images))]
+    layers = [Layer.of("image", list(images))]
     layers += [
-        Layer.of(name, [flow_picture(flow, largest) for flow in field])
+        Layer.of(name, [flow_image(flow, largest) for flow in field])
         for name, field in fields.items()
     ]
     height, width = images.shape[-2:]
@@ -134,4 +134,4 @@ def _wheel() -> Tensor:
     axis = torch.linspace(-1, 1, _LEGEND)
     dy, dx = torch.meshgrid(axis, axis, indexing="ij")
     field = torch.stack([dx, dy])
-    return flow_picture(torch.where(field.norm(dim=0) <= 1, field, torch.zeros(())), 1.0)
+    return flow_image(torch.where(field.norm(dim=0) <= 1, field, torch.zeros(())), 1.0)

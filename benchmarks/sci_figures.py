@@ -1,6 +1,6 @@
-"""Images of SCI and of other codecs: ``python -m benchmarks.sci_pictures [ARCHIVE]``.
+"""Images of SCI and of other codecs: ``python -m benchmarks.sci_figures [ARCHIVE]``.
 
-Writes docs/pictures/sci_coding.png (the paper's Figs. 10, 11 and 13: pictures at about equal bits,
+Writes docs/pictures/sci_coding.png (the paper's Figs. 10, 11 and 13: images at about equal bits,
 and the spikes that a video codec leaves), sci_motion.png (its Fig. 16: motion as it was decoded and
 as it is refined), of two test scenes with the weights that ship, and sci_smooth.png (its Fig. 8:
 features without and with the smoothness constraint through x265 at rising rates), of one.
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from spike_zoo import SpikeArchive, load
-from spike_zoo.media import contact_sheet, save_picture
-from spike_zoo.media.flow import flow_picture, longest
+from spike_zoo.media import contact_sheet, save_image
+from spike_zoo.media.flow import flow_image, longest
 from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule, SCIBitstreamModule
 from spike_zoo.methods.sci.codec.bitstream import decoded_group
 from spike_zoo.metrics.image import psnr
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SCENES = "medium", "fast"  # the first test scene of each speed
 FAM_WEIGHTS = "experiments/sci/weights/fam.safetensors"
 OWN_WEIGHTS = "experiments/sci/weights/sci_joint.safetensors"
-SPIKES, PICTURES, FEATURES, OWN = (
+SPIKES, IMAGES, FEATURES, OWN = (
     51,
     33,
     37,
@@ -73,18 +73,18 @@ def _coded(scene: CodedScene) -> list[tuple[str, Tensor]]:
     middle = len(scene.planes) // 2
     plane, truth = scene.planes[middle], scene.images[middle]
     cta = CTAModule("x265", [SPIKES])
-    pictures = [("spikes of a plane", scene.spikes[plane].float()), _spikes_left(cta, scene, plane)]
+    panels = [("spikes of a plane", scene.spikes[plane].float()), _spikes_left(cta, scene, plane)]
     ways: dict[str, tuple[CodingModule, int]] = {
         "CTA, x265": (cta, 0),
-        "ATC, x265": (ATCModule("x265", [PICTURES], reconstructor=FAM_WEIGHTS), 0),
+        "ATC, x265": (ATCModule("x265", [IMAGES], reconstructor=FAM_WEIGHTS), 0),
         "CAAS, x265": (CAASModule("x265", [FEATURES], weights=FAM_WEIGHTS), 0),
         "SCI": (SCIBitstreamModule(OWN_WEIGHTS), OWN),
     }
     for name, (module, point) in ways.items():
         rate, images = _through(module, scene, point)
         quality = float(psnr(images[middle][None], truth[None]))
-        pictures.append((f"{name}: {rate:.3f} bpp, {quality:.1f} dB", images[middle]))
-    return [*pictures, ("ground truth", truth)]
+        panels.append((f"{name}: {rate:.3f} bpp, {quality:.1f} dB", images[middle]))
+    return [*panels, ("ground truth", truth)]
 
 
 def _spikes_left(cta: CTAModule, scene: CodedScene, plane: int) -> tuple[str, Tensor]:
@@ -113,9 +113,9 @@ def _moved(scene: CodedScene) -> list[tuple[str, Tensor]]:
         refined = codec.fmvr(motion[frame : frame + 1], features[frame : frame + 1])[0]
         panels += [(f"q{quality}, decoded", motion[frame]), (f"q{quality}, refined", refined)]
     plane = scene.planes[frame]
-    picture = playback(scene.spikes, scene.rate_scale, plane, 13)
+    image = playback(scene.spikes, scene.rate_scale, plane, 13)
     largest = max(longest(motion) for _, motion in panels)
-    return [("playback", picture), *((name, flow_picture(one, largest)) for name, one in panels)]
+    return [("playback", image), *((name, flow_image(one, largest)) for name, one in panels)]
 
 
 def _smooth(scene: CodedScene, constraint: tuple[str, str]) -> list[tuple[str, Tensor]]:
@@ -134,13 +134,13 @@ def _smooth(scene: CodedScene, constraint: tuple[str, str]) -> list[tuple[str, T
 def _write(name: str, rows: list[list[tuple[str, Tensor]]]) -> None:
     """Write rows of captioned images into one file."""
     enlarged = [
-        picture.repeat_interleave(TIMES, -1).repeat_interleave(TIMES, -2)
+        image.repeat_interleave(TIMES, -1).repeat_interleave(TIMES, -2)
         for row in rows
-        for _, picture in row
+        for _, image in row
     ]
     captions = [caption for row in rows for caption, _ in row]
     sheet = contact_sheet(enlarged, captions, columns=len(rows[0]))
-    save_picture(sheet, FOLDER / name, overwrite=True)
+    save_image(sheet, FOLDER / name, overwrite=True)
     print(FOLDER / name)
 
 
