@@ -50,7 +50,7 @@ class SavedModel:
             return self
         prefix = f"{self.inference['part']}."
         state = {n.removeprefix(prefix): t for n, t in self.state.items() if n.startswith(prefix)}
-        arguments = dict(self.inference["arguments"])
+        arguments = dict(self.inference["hyper_parameters"])
         return SavedModel(self.inference["class_path"], arguments, state, self.source)
 
 
@@ -225,8 +225,8 @@ def _read_safetensors(path: Path) -> SavedModel:
     arguments, inference = (
         _json_object(path, metadata, name) for name in ("hyper_parameters", "inference")
     )
-    if inference and {"part", "class_path", "arguments"} - inference.keys():
-        raise _damaged(path, "inference in its metadata lacks part, class_path or arguments")
+    if inference and {"part", "class_path", "hyper_parameters"} - inference.keys():
+        raise _damaged(path, "inference in its metadata lacks part, class_path or hyper_parameters")
     return SavedModel(metadata["class_path"], arguments, floats, str(path), inference=inference)
 
 

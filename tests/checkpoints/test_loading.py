@@ -209,7 +209,7 @@ def test_a_module_with_a_part_for_inference_is_loaded_as_this_part(tmp_path: Pat
     save_weights(module, tmp_path / "x.safetensors")
     loaded = spike_zoo.load(tmp_path / "x.safetensors")
     assert type(loaded) is type(module.classifier)
-    assert loaded.arguments == module.classifier.arguments
+    assert loaded.hparams == module.classifier.hparams
     for name, value in module.classifier.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)
     saved = read_saved_model(tmp_path / "x.safetensors")  # a fit continues with the module

@@ -157,7 +157,7 @@ class SpikeClassifier(nn.Module):
         if input == "images" and weights is None:
             raise ConfigError("weights: input 'images' needs a method; name one, as plain or sci")
         options = options_of(ClassifierOptions, network)
-        self.arguments = {
+        self.hparams = {
             "classes": classes,
             "label_names": list(label_names),
             "input": input,
