@@ -171,7 +171,11 @@ def save_weights(
     }
     if name := getattr(module, "inference_part", None):
         part: Any = getattr(module, name)
-        inference = {"part": name, "class_path": _class_path(part), "hyper_parameters": dict(part.hparams)}
+        inference = {
+            "part": name,
+            "class_path": _class_path(part),
+            "hyper_parameters": dict(part.hparams),
+        }
         described["inference"] = json.dumps(inference)
     with new_file(Path(path), overwrite=True) as temporary:
         # Not save_file: write_bytes raises OSError if the disk is full.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PRINTED: Final = 3
 _MAX_CLASSES: Final = 20  # names of classes in one line
 #: Nine of ten digits that ``sci-mnist`` classifies correctly have a higher probability.
-_CONFIDENT: Final = 0.9
+_CONFIDENT: Final = 0.89
 
 
 def classify(
@@ -43,7 +43,7 @@ def classify(
     """Print the three most probable classes of a recording; as JSON, all classes.
 
     The classes of the method are printed on stderr. A recording that shows none of them is assigned
-    to one of them too. A probability below 90 % is reported as low confidence.
+    to one of them too. A probability below 89 % is reported as low confidence.
 
     Args:
         recording: A recording (.dat, .npz, .npy, .h5 or .spl) or a bitstream (.sci).
