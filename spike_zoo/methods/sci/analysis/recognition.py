@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spike_zoo.checkpoints.partial import load_part
+from spike_zoo.checkpoints import partial
 from spike_zoo.checkpoints.weight_files import state_digest
 from spike_zoo.errors import ConfigError
 from spike_zoo.media.output import progress_bar
@@ -37,8 +35,8 @@ from spike_zoo.methods.sci.analysis.coded_inputs import (
 )
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.fem import CLIP
+from spike_zoo.nn import schedules
 from spike_zoo.nn.options import options_of
-from spike_zoo.nn.schedules import ScheduleKind, check_schedule, make_scheduler
 from spike_zoo.nn.tensor_store import filled_store
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks import evaluation as results
@@ -87,11 +85,11 @@ class SCIRecognitionModule(ClassificationModule):
         augmentation: AugmentationOptions = AUGMENTATION,
         label_smoothing: float = 0.0,
         learning_rate: float = 3e-3,
-        schedule: ScheduleKind = "cosine",
+        schedule: schedules.ScheduleKind = "cosine",
         store: str | None = None,
     ) -> None:
         super().__init__(classes=classes, label_names=label_names, label_smoothing=label_smoothing)
-        check_schedule(schedule, learning_rate, self.warmup)
+        schedules.check_schedule(schedule, learning_rate, self.warmup)
         self.coding = options_of(CodedInputOptions, coding)
         if self.coding.coder is not None and input != "features":
             raise ConfigError(f"coding: needs the input 'features', not {input!r}")
@@ -110,7 +108,7 @@ class SCIRecognitionModule(ClassificationModule):
         super().setup(stage)
         fem, weights = self.classifier.fem, self.classifier.weights
         if stage == "fit" and fem is not None and weights is not None:
-            load_part(fem, weights, "codec.fem")
+            partial.load_part(fem, weights, "codec.fem")
 
     def on_fit_start(self) -> None:
         """Compute the inputs of training and validation that are not stored yet."""
@@ -241,16 +239,12 @@ class SCIRecognitionModule(ClassificationModule):
             values, self.curves = self.coded.results()
             self.log_dict({f"test/{name}": value for name, value in values.items()})
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
+    def configure_optimizers(self) -> Any:  # noqa: ANN401  (Lightning's kinds)
         """Return AdamW for the classifier's network, with a schedule per update."""
-        parameters, options = self.classifier.network.parameters(), self.hparams
-        optimizer = torch.optim.AdamW(
-            parameters, lr=options["learning_rate"], weight_decay=WEIGHT_DECAY, fused=True
-        )
-        optimizer._step_supports_amp_scaling = False  # so that gradients can be clipped
-        kind: ScheduleKind = options["schedule"]
-        schedule = make_scheduler(optimizer, kind, self.trainer, warmup=self.warmup)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        configured: Any = super().configure_optimizers()  # Adam
+        for group in configured["optimizer"].param_groups:
+            group |= {"weight_decay": WEIGHT_DECAY, "decoupled_weight_decay": True}
+        return configured
 
 
 def stored_inputs(batch: LabelledBatch) -> Tensor | None:

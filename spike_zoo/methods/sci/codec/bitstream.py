@@ -14,10 +14,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from spike_zoo.coding import container, rans
 from spike_zoo.coding import errors as coding_errors
-from spike_zoo.coding import rans
 from spike_zoo.coding import tables as frequency_tables
-from spike_zoo.coding.container import BitstreamReader
 from spike_zoo.coding.header import Header
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, decode_frames, encode_frames
@@ -159,7 +158,9 @@ def decoded_group(
     return features, motions
 
 
-def decoded_groups(codec: SCINetworks, reader: BitstreamReader) -> Iterator[DecodedBitstream]:
+def decoded_groups(
+    codec: SCINetworks, reader: container.BitstreamReader
+) -> Iterator[DecodedBitstream]:
     """Yield the decoded groups of pictures.
 
     If the reader is not strict, groups that cannot be decoded are left out, and their errors are

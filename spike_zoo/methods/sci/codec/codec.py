@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from spike_zoo.coding.container import BitstreamReader, BitstreamWriter
+from spike_zoo.coding import container
 from spike_zoo.coding.header import Header
 from spike_zoo.errors import ConfigError, PlaneRangeError
 from spike_zoo.methods.sci.analysis.fam import AnalysisInput, gather_analysis_input
@@ -25,8 +25,8 @@ from spike_zoo.methods.sci.codec.bitstream import (
 from spike_zoo.methods.sci.codec.entropy import LatentEntropy
 from spike_zoo.methods.sci.codec.networks import FeatureStream, SCINetworks
 from spike_zoo.methods.sci.features.fem import MIN_SIDE, NEIGHBOURS_PER_SIDE, WINDOW
+from spike_zoo.nn import threads
 from spike_zoo.nn.eval_mode import eval_mode
-from spike_zoo.nn.threads import computed_ahead
 from spike_zoo.spikes.recording import SpikeRecording, check_recording
 from spike_zoo.tasks.protocols import DecodedBitstream
 
@@ -89,7 +89,7 @@ class SCICodec(SCINetworks):
     ) -> Iterator[bytes]:
         """Yield the payload of each group of pictures, or of some ``groups``, with constant memory.
 
-        :class:`BitstreamWriter` writes the payloads to a file.
+        :class:`~spike_zoo.coding.container.BitstreamWriter` writes the payloads to a file.
 
         Args:
             recording: The spikes.
@@ -102,7 +102,7 @@ class SCICodec(SCINetworks):
         frames = range(header.frames)[groups.start * header.gop : groups.stop * header.gop]
         features = (stream.coded(header.plane(number)) for number in frames)
         if stream.device.type == "cpu":
-            features = computed_ahead(features)
+            features = threads.computed_ahead(features)
         with eval_mode(self), contextlib.closing(features):
             yield from payloads(self, features, header, effort, groups)
 
@@ -133,12 +133,12 @@ class SCICodec(SCINetworks):
         """
         header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
         target = io.BytesIO()
-        with BitstreamWriter(target, header) as writer:
+        with container.BitstreamWriter(target, header) as writer:
             for payload in self.compress_stream(recording, header, effort=effort):
                 writer.append(payload)
         return target.getvalue()
 
-    def decompress_stream(self, reader: BitstreamReader) -> Iterator[DecodedBitstream]:
+    def decompress_stream(self, reader: container.BitstreamReader) -> Iterator[DecodedBitstream]:
         """Yield the decoded groups of pictures of a bitstream, with constant memory."""
         with eval_mode(self):
             yield from decoded_groups(self, reader)
@@ -154,7 +154,7 @@ class SCICodec(SCINetworks):
             ModelMismatchError: If the bitstream was written by another model.
             BitstreamError: If the data are damaged or not a bitstream.
         """
-        reader = BitstreamReader(data, strict)
+        reader = container.BitstreamReader(data, strict)
         return DecodedBitstream.of_groups(self.decompress_stream(reader), reader)
 
     @torch.inference_mode()

@@ -26,9 +26,9 @@ from spike_zoo.methods.sci.training.options import (
     with_part,
 )
 from spike_zoo.metrics import flow as flow_errors
+from spike_zoo.nn import schedules
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.options import options_of
-from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.spikes import turning
 from spike_zoo.spikes.recording import SpikeRecording
@@ -120,7 +120,7 @@ class StagedModule(TaskModule):
             row = with_part(row, "motion", "frozen")  # it has no parameters
         self.save_hyperparameters(arguments)
         schedule = arguments["schedule"], arguments["learning_rate"]
-        check_schedule(*schedule, arguments.get("warmup", self.warmup))
+        schedules.check_schedule(*schedule, arguments.get("warmup", self.warmup))
         self.row, self.codec, self.clip_length = row, networks.codec(row), row.clip_length
         partial.learn_only(self.codec, row.learns)
         self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]  # torch's
@@ -194,7 +194,7 @@ class SCIStageModule(StagedModule):
         *,
         networks: NetworkOptions = NETWORKS,
         learning_rate: float = 2e-4,
-        schedule: ScheduleKind = "cosine",
+        schedule: schedules.ScheduleKind = "cosine",
         warmup: float = WARMUP,
         lpips: str = "auto",
     ) -> None:
