@@ -85,7 +85,7 @@ def test_metrics_with_larger_deviations_and_other_settings_are_named(
 
 def test_accuracies_are_compared_for_runs_without_images() -> None:
     stored = read_records(ROOT / "experiments/sci/results/cpu/records.jsonl")
-    record = stored["recognition-0"].result
+    record = stored["recognition-0-95d7b4e3"].result
     kind, rows = reproduced.compared(record, record)
     assert kind == "accuracy"
     assert rows["test/accuracy"] == (record.metrics["test/accuracy"],) * 2

@@ -41,6 +41,9 @@ def load(
 ) -> nn.Module:
     """Load a module with its weights, in evaluation mode.
 
+    Of a module with an ``inference_part``, :func:`save_weights` stores the class and the arguments
+    of this part. The part alone is then returned, without the training module and Lightning.
+
     Args:
         name_or_path: A shipped name (``"tfi"``, ``"stir-aligned"``), a checkpoint (``.ckpt``), a
             weights file (``.safetensors``), a folder with ``model.safetensors``, or a method's
@@ -73,7 +76,7 @@ def load(
     if name in WEIGHTLESS:
         saved = SavedModel(WEIGHTLESS[name].class_path, {}, {}, name)
     else:
-        saved = read_saved_model(located_weights(fetch_weights(name_or_path)))
+        saved = read_saved_model(located_weights(fetch_weights(name_or_path))).for_inference()
     return _built(saved, trust=trust).to(device).eval()
 
 
@@ -164,13 +167,25 @@ def save_weights(
     state = {name: tensor.contiguous() for name, tensor in state.items()}
     described = {
         **metadata,
-        "class_path": f"{type(module).__module__}.{type(module).__qualname__}",
+        "class_path": _class_path(module),
         "hyper_parameters": json.dumps(plain_hyper_parameters(module.hparams)),
         "sha256": state_digest(state),
     }
+    if name := getattr(module, "inference_part", None):
+        part: Any = getattr(module, name)
+        inference = {
+            "part": name,
+            "class_path": _class_path(part),
+            "hyper_parameters": dict(part.hparams),
+        }
+        described["inference"] = json.dumps(inference)
     with new_file(Path(path), overwrite=True) as temporary:
         # Not save_file: write_bytes raises OSError if the disk is full.
         temporary.write_bytes(save(state, metadata=described))
+
+
+def _class_path(module: nn.Module) -> str:
+    return f"{type(module).__module__}.{type(module).__qualname__}"
 
 
 def _rounded(module: nn.Module) -> nn.Module:

@@ -44,6 +44,17 @@ class SavedModel:
     is_published: bool = False
     #: whether the constructor reads the weights, so that there are none in ``state``
     is_configuration: bool = False
+    #: name of the part of the module that is sufficient for inference, and its class and arguments
+    inference: Mapping[str, Any] | None = None
+
+    def for_inference(self) -> SavedModel:
+        """Return the part of the module that is sufficient for inference, or this model."""
+        if not self.inference:
+            return self
+        prefix = f"{self.inference['part']}."
+        state = {n.removeprefix(prefix): t for n, t in self.state.items() if n.startswith(prefix)}
+        arguments = dict(self.inference["hyper_parameters"])
+        return SavedModel(self.inference["class_path"], arguments, state, self.source)
 
 
 def read_saved_model(file: Path) -> SavedModel:
@@ -229,13 +240,22 @@ def _read_safetensors(path: Path) -> SavedModel:
         )
     _check_tensors(state, path)
     floats = {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
+    arguments, inference = (
+        _json_object(path, metadata, name) for name in ("hyper_parameters", "inference")
+    )
+    if inference and {"part", "class_path", "hyper_parameters"} - inference.keys():
+        raise _damaged(path, "inference in its metadata lacks part, class_path or hyper_parameters")
+    return SavedModel(metadata["class_path"], arguments, floats, str(path), inference=inference)
+
+
+def _json_object(path: Path, metadata: Mapping[str, str], name: str) -> dict[str, Any]:
     try:
-        arguments = json.loads(metadata.get("hyper_parameters", "{}"))
+        value = json.loads(metadata.get(name, "{}"))
     except json.JSONDecodeError:
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise _damaged(path, "hyper_parameters in its metadata is not a JSON object")
-    return SavedModel(metadata["class_path"], arguments, floats, str(path))
+        value = None
+    if not isinstance(value, dict):
+        raise _damaged(path, f"{name} in its metadata is not a JSON object")
+    return value
 
 
 def _read_checkpoint(path: Path) -> SavedModel:

@@ -15,7 +15,7 @@ from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.remote import local_path
 from spike_zoo.media.output import progress_bar
-from spike_zoo.tasks.protocols import Classifies, codec_from, require_ability
+from spike_zoo.tasks.protocols import Classifies, require_ability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _PRINTED: Final = 3
 _MAX_CLASSES: Final = 20  # names of classes in one line
-#: Nine of ten digits that ``sci-digits`` classifies correctly have a higher probability.
-_CONFIDENT: Final = 0.9
+#: Nine of ten digits that ``sci-mnist`` classifies correctly have a higher probability.
+_CONFIDENT: Final = 0.89
 
 
 def classify(
@@ -43,12 +43,12 @@ def classify(
     """Print the three most probable classes of a recording; as JSON, all classes.
 
     The classes of the method are printed on stderr. A recording that shows none of them is assigned
-    to one of them too. A probability below 90 % is reported as low confidence.
+    to one of them too. A probability below 89 % is reported as low confidence.
 
     Args:
         recording: A recording (.dat, .npz, .npy, .h5 or .spl) or a bitstream (.sci).
         method: A method that classifies: a shipped name, a checkpoint or an export folder. A
-            bitstream needs a method that was trained with its codec: sci-digits-coded for sci.
+            bitstream needs a method that was trained with its codec, as sci-mnist with sci.
     """
     source = recording_source(recording, name, dat, rate_scale)
     check_method(method)
@@ -61,9 +61,10 @@ def classify(
     loaded = load_method(method, device, trust=trust)
     module = require_ability(loaded, Classifies, f"--method {method}")
     if opened is None:
-        codec = codec_from(loaded, f"--method {method}")
+        if not hasattr(loaded, "classify_bitstream"):
+            raise UsageError(f"--method {method}: {type(loaded).__name__} decodes no bitstreams")
         with progress_bar("classifying"):
-            probabilities = codec.classify(codec.decompress(Path(recording).read_bytes())).cpu()
+            probabilities = loaded.classify_bitstream(Path(recording).read_bytes())
     else:
         warn_of_filters(opened, method)
         scale = chosen_rate_scale(opened, None)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
 
 from spike_zoo.data.base import ArchiveDataModule, check_at_least, counted_reasons
+from spike_zoo.data.batches import Collate, unpacked
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.windows import centred_window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from spike_zoo.archive.reader import SpikeArchive
     from spike_zoo.tasks.batch import Split
@@ -44,6 +47,8 @@ class LabelledClips:
         clips: The samples, in the order of the split.
         unlabelled: Names of recordings without a label, which are left out.
         short: Names of labelled recordings with fewer planes than a clip, which are left out.
+        inputs: An array with a row for each sample, which is its entry ``inputs``. Training samples
+            then have no spikes.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class LabelledClips:
         self.rate_scale = rate_scale
         self.unlabelled: list[str] = []
         self.short: list[str] = []
+        self.inputs: NDArray[Any] | None = None
         clips = [self._clip_of(name) for name in archive.names(split)]
         self.clips = [clip for clip in clips if clip is not None]
 
@@ -67,17 +73,21 @@ class LabelledClips:
 
     def __getitem__(self, key: int | SampleKey) -> dict[str, Any]:
         """Read one clip, without crop or augmentation for both kinds of keys."""
-        clip = self.clips[key.sample if isinstance(key, SampleKey) else key]
-        start, stop = centred_window(clip.plane, self.clip_length)
-        return {
-            "packed": self.archive.read_packed(clip.name, start, stop),
-            "width": clip.size[1],
-            "mode": 0,
+        number = key.sample if isinstance(key, SampleKey) else key
+        clip = self.clips[number]
+        sample = {
             "label": clip.label,
             "rate_scale": np.float32(clip.rate_scale),
             "plane": clip.plane,
             "name": clip.name,
         }
+        if self.inputs is not None:
+            sample["inputs"] = self.inputs[number]
+            if isinstance(key, SampleKey):
+                return sample
+        start, stop = centred_window(clip.plane, self.clip_length)
+        packed = self.archive.read_packed(clip.name, start, stop)
+        return {**sample, "packed": packed, "width": clip.size[1], "mode": 0}
 
     def _clip_of(self, name: str) -> LabelledClip | None:
         """Return the clip of a recording; None, noting the name, if it has no label or is short."""
@@ -157,6 +167,22 @@ class ClassificationDataModule(ArchiveDataModule):
                 for clip in samples.clips:
                     first.setdefault(clip.label, clip.name)
         return first
+
+    def clips(self, split: Split) -> LabelledClips:
+        """Return the samples of a split."""
+        return cast("LabelledClips", self._samples_of(split))
+
+    def batch_of(self, split: Split, samples: Sequence[int]) -> Any:  # noqa: ANN401  (a LabelledBatch)
+        """Return some samples of a split as one batch on the CPU, in any order."""
+        clips = self.clips(split)
+        return unpacked(Collate()([clips[sample] for sample in samples]), self.spike_dtype)
+
+    def serve_inputs(self, split: Split, inputs: NDArray[Any]) -> None:
+        """Add a row of an array to each sample of a split, as its entry ``inputs``.
+
+        Training samples then have no spikes.
+        """
+        self.clips(split).inputs = inputs
 
     def make_samples(self, split: Split) -> LabelledClips:
         """Return the labelled clips of one split, and warn of recordings that are left out.

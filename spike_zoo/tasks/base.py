@@ -89,7 +89,7 @@ class MethodModule(LightningModule):
         """Return the loss of :meth:`terms` and log each of its terms."""
         terms = self.terms(batch)
         logged = {f"train/{name}": value.detach() for name, value in terms.items()}
-        self.log_dict(logged, batch_size=len(batch["spikes"]))
+        self.log_dict(logged, batch_size=len(next(iter(batch.values()))))
         return terms["total"]
 
     def validation_step(  # type: ignore[override]  # Lightning passes any output to callbacks

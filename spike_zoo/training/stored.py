@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RECORDS_FILENAME = "records.jsonl"
+MAX_IMAGES = 2000  # test images with stored metrics; those of more would take most of the file
 
 ImageMetrics = tuple[dict[str, Any], ...]
 
@@ -30,8 +31,9 @@ class StoredRecord:
 
     @classmethod
     def of_run(cls, folder: Path) -> Self:
-        """Read ``result.json`` and, if it exists, ``per_image.csv`` of a run's folder."""
-        return cls(RunResult.read(folder / FILENAME), read_per_image(folder))
+        """Read ``result.json`` and ``per_image.csv`` of a run's folder, if it is not too long."""
+        images = read_per_image(folder)
+        return cls(RunResult.read(folder / FILENAME), images if len(images) <= MAX_IMAGES else ())
 
     @classmethod
     def from_line(cls, content: Mapping[str, Any], source: str) -> Self:

@@ -14,8 +14,10 @@ from safetensors.torch import load_file, save_file
 
 import spike_zoo
 from spike_zoo.checkpoints.loading import pick_device, save_weights
+from spike_zoo.checkpoints.saved_model import read_saved_model
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError
 from spike_zoo.methods.classical import TFI
+from spike_zoo.methods.sci import SCIRecognitionModule
 from spike_zoo.methods.stir import STIR, STIRModule, STIROptions
 from spike_zoo.methods.stir.official import to_official
 from tests.helpers.checkpoints import export
@@ -199,6 +201,28 @@ def test_an_export_whose_arguments_are_not_an_object_is_rejected(
     save_file(state, path, metadata=metadata)
     with pytest.raises(WeightsError, match=r"crafted\.safetensors: .*not a JSON object"):
         spike_zoo.load(path)
+
+
+def test_a_module_with_a_part_for_inference_is_loaded_as_this_part(tmp_path: Path) -> None:
+    network: dict[str, Any] = {"channels": 8, "fem_width": 0.125}
+    module = SCIRecognitionModule(3, ["a", "b", "c"], network=network)
+    save_weights(module, tmp_path / "x.safetensors")
+    loaded = spike_zoo.load(tmp_path / "x.safetensors")
+    assert type(loaded) is type(module.classifier)
+    assert loaded.hparams == module.classifier.hparams
+    for name, value in module.classifier.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value)
+    saved = read_saved_model(tmp_path / "x.safetensors")  # a fit continues with the module
+    assert saved.class_path == f"{type(module).__module__}.SCIRecognitionModule"
+    assert saved.state.keys() == module.state_dict().keys()
+
+
+def test_a_description_of_the_inference_that_is_not_complete_is_rejected(tmp_path: Path) -> None:
+    for text, message in (("[]", "is not a JSON object"), ('{"part": "x"}', "lacks part, class_")):
+        metadata = {"class_path": "spike_zoo.methods.classical.TFI", "inference": text}
+        save_file({"w": torch.ones(2)}, tmp_path / "x.safetensors", metadata)
+        with pytest.raises(WeightsError, match=f"inference in its metadata {message}"):
+            spike_zoo.load(tmp_path / "x.safetensors")
 
 
 def test_weights_without_metadata_point_to_from_official(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ MISTAKES = {
     "reconstruct street.npz --precision 64 --out new.png": "--precision 64: expected one of '32'",
     "reconstruct street.dat --rotate 45 --out new.png": "--rotate 45: expected one of 0, 90, 180",
     "reconstruct street.npz --overwrite=maybe --out new.png": "--overwrite maybe: expected true or",
-    "classify nothere.npz --method sci-digits": "nothere.npz: there is no such file",
+    "classify nothere.npz --method sci-mnist": "nothere.npz: there is no such file",
     "classify street.npz --method nothere.ckpt": "nothere.ckpt: neither a file nor a shipped",
     "classify street.npz --method . ": ".: this folder holds no model.safetensors",
     "deblur nothere.png street.npz --out new.png": "nothere.png: there is no such blurry image",
@@ -165,6 +165,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "sweep.yaml").write_text(SWEEP, encoding="utf-8")
     save_image(np.zeros((3, 32, 64)), folder / "images" / "street.png")
     write_recording(recording, folder / "clips" / "street.npz")
+    longer = np.random.default_rng(1).random((41, 16, 16)) < 0.3
+    write_recording(SpikeRecording.from_planes(longer, rate_scale=0.6), folder / "clip.npz")
     (folder / "there.html").write_text("mine", encoding="utf-8")
     (folder / "twice.yaml").write_text("trainer: {}\nmodel: {}\ntrainer: {}\n", encoding="utf-8")
     return folder
@@ -199,6 +201,7 @@ def test_a_light_command_loads_no_large_library(
             "reconstruct street.dat --height 8 --width 16 --method tfi --out made.png",
             {"torch"},  # one image needs no compiled code
         ),
+        ("classify clip.npz --method sci-mnist", {"torch"}),
         ("compress street.npz --out made.spl", {"numba", "scipy"}),
         ("decompress street.spl --out made.npz", {"numba", "scipy"}),
         ("doctor", {"torch"}),

@@ -122,3 +122,22 @@ def test_augmentation_that_could_change_a_class_is_rejected_with_the_reason() ->
         ClassificationDataModule(augment=True)
     with pytest.raises(ConfigError, match="clip_length: at least 1, got 0"):
         ClassificationDataModule(clip_length=0)
+
+
+def test_inputs_replace_the_spikes_of_training_and_are_added_to_those_of_a_test(
+    tmp_path: Path,
+) -> None:
+    archive = labelled_archive(tmp_path / "x.h5", 21, classes=4)
+    data = ClassificationDataModule(str(archive), 21, batch_size=2, seed=0)
+    for split in ("train", "test"):
+        names = [clip.name for clip in data.clips(split).clips]
+        data.serve_inputs(split, np.arange(len(names), dtype=np.uint8)[:, None])
+    train = [clip.name for clip in data.clips("train").clips]
+    for batch in data.train_dataloader():
+        assert "spikes" not in batch
+        assert [train[row] for row in batch["inputs"][:, 0].tolist()] == batch["name"]
+    rows = [1, 0]
+    some = data.batch_of("test", rows)
+    assert some["inputs"][:, 0].tolist() == rows
+    assert some["spikes"].shape[:2] == (2, 21)
+    assert some["name"] == [data.clips("test").clips[row].name for row in rows]

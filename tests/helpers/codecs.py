@@ -116,10 +116,6 @@ class SumsCodec(nn.Module):
         for group in groups:
             yield from zip(group.feature_index, self.reconstruct(group), strict=True)
 
-    def classify(self, decoded: DecodedBitstream) -> Tensor:
-        light = self.reconstruct(decoded).mean()
-        return torch.stack([1 - light, light])
-
 
 class SumsModule(nn.Module):
     """A method that compresses, and classifies recordings as dark or light.
@@ -140,4 +136,8 @@ class SumsModule(nn.Module):
         self, recording: SpikeRecording, *, rate_scale: float | None = None, progress: object = None
     ) -> Tensor:
         light = torch.tensor(recording[:].mean() / (rate_scale or recording.rate_scale or 1.0))
+        return torch.stack([1 - light, light])
+
+    def classify_bitstream(self, data: bytes) -> Tensor:
+        light = self.codec.reconstruct(self.codec.decompress(data)).mean()
         return torch.stack([1 - light, light])

@@ -28,8 +28,8 @@ def test_predictions_equal_the_loaded_method() -> None:
 
 
 def test_weights_of_another_task_are_rejected() -> None:
-    with pytest.raises(ConfigError, match=r"sci-digits: .* does not reconstruct clips"):
-        LoadedReconstruction("sci-digits")
+    with pytest.raises(ConfigError, match=r"sci-mnist: .* does not reconstruct clips"):
+        LoadedReconstruction("sci-mnist")
 
 
 def test_the_test_command_runs_shipped_weights_without_a_checkpoint(tmp_path: Path) -> None:

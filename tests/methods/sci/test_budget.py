@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from spike_zoo.methods.sci import FAM, FEM, SCICodec
-from spike_zoo.methods.sci.analysis.fam import ClassFAM
 from spike_zoo.methods.sci.codec.entropy import FrameCoder, Gains
 from spike_zoo.methods.sci.codec.inter import CODED, Inter
 from spike_zoo.methods.sci.codec.inter_layers import Contexts
@@ -45,7 +44,6 @@ BUDGETS = {
     "FMVR": Budget(FMVR, FMVR_INPUTS, 0.300, 0.0046, 0.30),
     "FAM, DCN": Budget(lambda: FAM("dcn"), FEATURES, 292.78, 2.653, 288.30, 2.65),
     "FAM, AFR": Budget(FAM, FEATURES, 457.36, 3.282, 464.77, 3.32),
-    "FAM of classes": Budget(ClassFAM, FEATURES, 69.0, 4.72),
 }
 
 
@@ -144,8 +142,8 @@ def test_cost_of_each_part_of_the_codec_equals_its_budget_and_is_near_the_paper(
 def test_networks_of_quarter_width_have_the_specified_numbers_of_weights() -> None:
     expected = {"I analysis": 0.192, "I synthesis": 1.46, "P analysis": 0.167, "P synthesis": 0.934}
     assert weights_by_side(0.25) == pytest.approx(expected, rel=0.02)
-    blocks = FEM(0.25), FAM(width=0.25), ClassFAM(width=0.25)
-    assert [*map(weights_of, blocks)] == pytest.approx([0.028, 0.147, 0.242], rel=0.02)
+    blocks = FEM(0.25), FAM(width=0.25)
+    assert [*map(weights_of, blocks)] == pytest.approx([0.028, 0.147], rel=0.02)
 
 
 def refine_motion(codec: SCICodec) -> object:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from torch.utils.flop_counter import FlopCounterMode
 
 import spike_zoo
 from spike_zoo import SpikeArchive
@@ -23,7 +22,6 @@ from spike_zoo.methods import sci
 from spike_zoo.tables import read_table_file
 from spike_zoo.tables.read import read_points
 from spike_zoo.tables.sweeps.spec import read_sweep
-from spike_zoo.testing import labelled_batch
 from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.measured import expected_psnr
@@ -38,12 +36,7 @@ CODED = {"CTAModule", "ATCModule", "CAASModule", "SCIBitstreamModule"}
 #: Classes of other methods, which are tested and not trained.
 OTHERS = {"TFIModule": "classical", "TFPModule": "classical", "STIRModule": "stir"}
 #: Stage by prefix of a file's name; its configuration and profile are loaded before the file.
-STAGES = {
-    "recognition_coded": "recognition_coded",
-    "coded_recognition": "coded_recognition",
-    **{name: name for name in ("motion", "codec", "fam", "joint", "recognition")},
-    "playback": "recognition",
-}
+STAGES = {name: name for name in ("motion", "codec", "fam", "joint", "recognition", "s-")}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +48,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     for kind, options in {"sequence": scenes, "labelled": digits}.items():
         line = ["simulate", "--kind", kind, "--size", "small", "--jobs", "1", *options]
         assert main([*line, "--out", str(folder / f"{kind}.h5")]) == 0
-    return {"sequence.h5": str(folder / "sequence.h5"), "digits.h5": str(folder / "labelled.h5")}
+    return {kind: str(folder / f"{kind}.h5") for kind in ("sequence", "labelled")}
 
 
 def content_of(path: Path) -> dict[str, Any]:
@@ -75,7 +68,10 @@ def stage_of(path: Path) -> str:
 
 VARIANTS = [path for path in ROWS if class_of(path) not in CODED]
 CODED_ROWS = [path for path in ROWS if class_of(path) in CODED]
-CONFIGS = sorted((ROOT / "configs").glob("sci_*.yaml"))
+CONFIGS = sorted(
+    [*(ROOT / "configs").glob("sci_*.yaml"), *(ROOT / "configs/recognition").glob("*.yaml")]
+)
+RECOGNITION = {"recognition", "s-"}  # stages of variants and of configurations of recognition
 PLAIN = [path for path in CONFIGS if class_of(path) not in CODED]
 #: Variants that are run here; the others are built here and run by make smoke-tables.
 RUN = variants_to_run(VARIANTS, others=PLAIN)
@@ -88,15 +84,20 @@ def command(
     """Return the command line that runs a configuration for two updates on a small archive."""
     name, stage = path.relative_to(ROOT).as_posix(), stage_of(path)
     stacked = [name, "configs/profiles/smoke.yaml"]
-    if path in VARIANTS and class_of(path) not in OTHERS:
+    if stage in RECOGNITION:
+        config = "configs/recognition/s-mnist.yaml" if path in VARIANTS else name
+        stacked = [config, "experiments/sci/profiles/smoke/image_sets.yaml", name]
+    elif path in VARIANTS and class_of(path) not in OTHERS:
         profiles = ["configs/profiles/smoke.yaml", f"experiments/sci/profiles/smoke/{stage}.yaml"]
-        stacked = [f"configs/sci_{stage.removesuffix('_coded')}.yaml", *profiles, name]
+        stacked = [f"configs/sci_{stage}.yaml", *profiles, name]
     line = ["test" if class_of(path) in OTHERS else "fit"]
     if class_of(path) == "STIRModule":
         line += ["--ckpt_path", "spike_zoo/weights/stir.safetensors"]
     line += [argument for file in stacked for argument in ("--config", file)]
-    archive = "digits.h5" if "recognition" in stage else "sequence.h5"
-    line += ["--data.init_args.archive", archives[archive], "--run_dir", str(run_dir)]
+    archive = archives["labelled" if stage in RECOGNITION else "sequence"]
+    line += ["--data.init_args.archive", archive, "--run_dir", str(run_dir)]
+    if stage in RECOGNITION:  # the archive's classes are the digits
+        line += ["--model.init_args.classes", "101", "--model.init_args.label_names", "[]"]
     line += ["--trainer.enable_progress_bar", "false"]
     if class_of(path) in OTHERS:
         return line
@@ -106,7 +107,7 @@ def command(
 def smaller(path: Path, stage_files: dict[str, str]) -> list[str]:
     """Return options for small widths and for checkpoints of earlier stages; none for variants."""
     arguments = content_of(path)["model"].get("init_args", {})
-    if path in VARIANTS or class_of(path) == "PlaybackRecognitionModule":
+    if path in VARIANTS:
         return []
     widths = {"fem_width", "codec_width", "fam_width"} & arguments.get("networks", {}).keys()
     options = {f"networks.{name}": "0.125" for name in sorted(widths)}
@@ -126,7 +127,7 @@ def test_configuration_runs_with_the_smoke_profile(
     assert result.variant == path.stem
     assert result.method == OTHERS.get(class_of(path), "sci")
     archive = result.config["data"]["init_args"]["archive"]
-    if stage_of(path).startswith("recognition"):
+    if stage_of(path) in RECOGNITION:
         assert_accuracies_equal_classify(result, archive, tmp_path)
     elif stage_of(path) in ("codec", "joint"):
         assert_rates_equal_bitstream_sizes(result, archive, tmp_path)
@@ -145,7 +146,7 @@ def test_a_variant_of_another_codec_runs_with_the_smoke_profile(
         pytest.skip(f"{weights} is not made; 'make {weights}' makes it")
     files = ["configs/sci_video.yaml", "configs/profiles/smoke.yaml", str(path.relative_to(ROOT))]
     line = [argument for file in files for argument in ("--config", file)]
-    line += ["--data.init_args.archive", archives["sequence.h5"], "--run_dir", str(tmp_path)]
+    line += ["--data.init_args.archive", archives["sequence"], "--run_dir", str(tmp_path)]
     assert main(["test", *line, "--trainer.enable_progress_bar", "false"]) == 0
     result = RunResult.read(tmp_path / "test")
     assert (result.variant, result.method, result.profile) == (path.stem, "sci", "smoke")
@@ -157,7 +158,7 @@ def test_a_variant_of_another_codec_runs_with_the_smoke_profile(
     assert all(5 < quality < 60 for _, quality in curve)
     assert result.metrics["test/psnr_q3"] == pytest.approx(curve[3][1])
     if path.stem == "cta_x265":
-        expected = reference_bpp(content_of(path)["model"]["init_args"], archives["sequence.h5"])
+        expected = reference_bpp(content_of(path)["model"]["init_args"], archives["sequence"])
         assert result.metrics["test/bpp_q3"] == pytest.approx(expected)
 
 
@@ -200,7 +201,7 @@ def test_every_variant_of_another_codec_is_in_the_sweep_and_the_table() -> None:
     "path", [path for path in VARIANTS if path not in RUN], ids=lambda p: p.stem
 )
 def test_a_variant_builds_the_module_that_it_states(path: Path, tmp_path: Path) -> None:
-    archives = dict.fromkeys(("sequence.h5", "digits.h5"), "none.h5")
+    archives = dict.fromkeys(("sequence", "labelled"), "none.h5")
     line = command(path, archives, {}, tmp_path)
     assert_builds(path, line, except_for=[f"networks.{name}" for name in WIDTHS])
 
@@ -247,6 +248,9 @@ STUDIES = {
     "context": {"codec_residual"},
     "temporal_prior": {"codec_prior_symbols", "codec_prior_none"},
     "fmvr": {"joint_fmvr_off"},
+    "input": {f"recognition_{name}" for name in ("mean", "spikes", "images", "tfi", "plain")},
+    "weights": {f"recognition_{name}" for name in ("random", "tfi", "plain")},
+    "coding": {f"recognition_{name}" for name in ("coded", "coded_test", "x265", "svtav1", "jpeg")},
 }
 FULL = {
     "fem": "full",
@@ -255,7 +259,6 @@ FULL = {
     "fam": "fam_afr",
     "joint": "joint_full",
     "recognition": "recognition",
-    "recognition_coded": "recognition_coded",
 }
 OURS = [
     path
@@ -274,6 +277,8 @@ def stated_in(path: Path) -> dict[str, Any]:
 
 def flat(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return arguments with flattened groups."""
+    if "coder" in arguments.get("coding", {}):  # of recognition
+        return arguments
     groups = [arguments.pop(name, {}) for name in ("networks", "coding")]
     return {**arguments, **groups[0], **groups[1]}
 
@@ -327,21 +332,7 @@ def test_stages_have_equal_shared_options() -> None:
         stage: stated_in(ROOT / config)
         for stage, config in content_of(SCI / "stages.yaml")["stages"].items()
     }
-    for stage in ("motion", "fam", "recognition"):
+    for stage in ("motion", "fam"):
         for name in SHARED_OPTIONS:
             assert options[stage][name] == options["fem"][name], f"{stage}: {name}"
-    for stage in ("fam", "recognition"):
-        assert options[stage]["codec_width"] == options["motion"]["codec_width"], stage
-
-
-def test_playback_has_about_the_same_macs_as_recognition() -> None:
-    def macs(name: str) -> float:
-        model = content_of(ROOT / "configs" / f"sci_{name}.yaml")["model"]
-        arguments = {k: v for k, v in model["init_args"].items() if k not in ("fem", "motion")}
-        module = getattr(sci, class_of(ROOT / "configs" / f"sci_{name}.yaml"))
-        forward = module(**arguments).profiled_calls(labelled_batch(41, 48, 48))["forward"]
-        with FlopCounterMode(display=False) as counter:
-            forward()
-        return float(counter.get_total_flops())
-
-    assert macs("playback") == pytest.approx(macs("recognition"), rel=0.1)
+    assert options["fam"]["codec_width"] == options["motion"]["codec_width"]

@@ -21,7 +21,7 @@ from spike_zoo.methods.sci.training.options import STAGES, Stage
 from spike_zoo.metrics import psnr
 from spike_zoo.metrics.smoothness import laplacian_norms
 from spike_zoo.testing import QUIET
-from tests.methods.sci.coding import SPLITS, WIDTHS, grouped, small
+from tests.methods.sci.coding import SPLITS, WIDTHS, small
 
 
 class Losses(Callback):
@@ -93,8 +93,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     equal = [128.0] * 4  # the loss must not depend on the random quality
     data: Any = SceneDataModule(**scenes, images_per_sample=5, batch_size=2)
     learn("joint", data, 40, rd_weights=equal, learning_rate=1e-3)
-    both: dict[str, Any] = {**WIDTHS, "fem": str(files["fem"]), "motion": str(files["motion"])}
-    recogniser = SCIRecognitionModule(10, **grouped(**both), learning_rate=3e-3, cache_gib=0.1)
+    network: Any = {"channels": 8, "fem_width": WIDTHS["fem_width"]}
+    recogniser = SCIRecognitionModule(10, weights=str(files["fem"]), network=network)
     data = ClassificationDataModule(archive=digits, clip_length=41, batch_size=8, seed=0)
     losses["recognition"] = train(recogniser, data, 60, files["recognition"])
     for name in ("fem", "motion", "codec"):  # later stages started from them

@@ -1,4 +1,4 @@
-"""Feature analysis modules (FAM): image reconstruction and classification from five features."""
+"""Feature analysis module (FAM): image reconstruction from five features."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from spike_zoo.methods.sci.analysis.alignment import Align, Alignment
 from spike_zoo.methods.sci.features.blocks import (
@@ -27,7 +26,6 @@ NEIGHBOURS = (0, 2, 4)
 AROUND = (0, 1, 3, 4)  # indexes of the neighbours in the five features
 NEAREST = (1, 3)
 CENTRE = 2
-MIN_DEVIATION = 0.01  # added to the deviation of features, not to amplify noise of uniform scenes
 _MULTIPLE = 4  # H and W are padded to multiples
 
 
@@ -102,69 +100,6 @@ class FAM(nn.Module):
         images = [self.preliminary(branch) + mean for branch in (previous, following)]
         image = self.fuse(join_channels([previous, following, *images], fuse)) + mean
         return FAMOutput(*(crop_padding(output, *size) for output in (image, *images)))
-
-
-class ClassFAM(nn.Module):
-    """Classify a clip from five features and the motion between them.
-
-    The alignment of :class:`FAM`, at half the size, is followed by a plain convolutional
-    classifier. The features of a clip are normalised to mean 0 and standard deviation 1, which
-    removes brightness. Batch normalisation before the last layer removes the common mean of clips.
-
-    Arguments and inputs are those of :class:`FAM`; the output are logits ``(B, classes)``.
-
-    Source: the paper classifies by another analysis module and does not describe it; the layers
-    are ours.
-    """
-
-    def __init__(
-        self, classes: int = 10, align: Align = "afr", neighbors: int = 4, width: float = 1.0
-    ) -> None:
-        super().__init__()
-        channels = _checked(align, neighbors, width)
-        if classes < 2:
-            raise ValueError(f"classes must be at least 2, got {classes}")
-        self.neighbors = neighbors
-        middle, last = scale_channels(128, width), scale_channels(256, width)
-        pair = scale_repeats(2, width)
-        self.embed = nn.Sequential(
-            conv3(FEATURES, channels, stride=2), residual_blocks(channels, 1)
-        )
-        self.alignment = Alignment(align, channels, pair)
-        self.classify = nn.Sequential(
-            conv3(5 * channels, channels),
-            nn.ReLU(),
-            residual_blocks(channels, pair),
-            conv3(channels, middle, stride=2),
-            residual_blocks(middle, pair),
-            conv3(middle, last, stride=2),
-            residual_blocks(last, pair),
-        )
-        self.norm = nn.BatchNorm2d(last)
-        self.head = nn.Linear(last, classes)
-
-    def forward(self, features: Tensor, motions: Tensor) -> Tensor:
-        """Return the logits of each sample."""
-        return self.head(self.pooled(features, motions))
-
-    def pooled(self, features: Tensor, motions: Tensor) -> Tensor:
-        """Return the pooled inputs of the last layer, ``(B, C)``."""
-        _checked_size(features, motions)
-        features, motions = _padded(standardize(features)), _padded(motions)
-        embedded = self.embed(features.flatten(0, 1)).unflatten(0, features.shape[:2])
-        halved = F.avg_pool2d(motions.flatten(0, 1), 2).unflatten(0, motions.shape[:2]) / 2
-        around = align_neighbours(self.alignment, embedded, halved, self.neighbors)
-        far_before, before, after, far_after = around.unbind(1)
-        neighbourhood = [far_before, before, embedded[:, CENTRE], after, far_after]
-        return self.norm(self.classify(torch.cat(neighbourhood, dim=1))).mean(dim=(-2, -1))
-
-
-def standardize(features: Tensor) -> Tensor:
-    """Normalise each sample of features ``(B, n, C, H, W)`` to mean 0 and standard deviation 1."""
-    flat = features.flatten(1).float()
-    mean, deviation = flat.mean(dim=1), flat.std(dim=1, correction=0)
-    shape = (-1, 1, 1, 1, 1)
-    return (features - mean.view(shape)) / (deviation + MIN_DEVIATION).view(shape)
 
 
 def align_neighbours(

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.errors import ConfigError
 from spike_zoo.media import coded_video as video
-from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM, gather_analysis_input
+from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import WINDOW
+from spike_zoo.spikes import windows
 from spike_zoo.spikes.recording import SpikeRecording
-from spike_zoo.spikes.windows import centred_window
 from spike_zoo.tasks.base import MethodModule
 from spike_zoo.tasks.evaluators.coding import CodedScene, CodingEvaluator, CompressedRecording
 from spike_zoo.tasks.protocols import Reconstructs, load_adjusted
@@ -206,7 +206,7 @@ class CAASModule(CodedVideoModule):
         if self.networks is not None:
             return
         networks = getattr(load(self.weights), "codec", None)
-        if not isinstance(networks, SCICodec) or isinstance(networks.fam, ClassFAM):
+        if not isinstance(networks, SCICodec):
             raise ConfigError(
                 f"weights: {self.weights} is not of SCI with images; name sci, or a "
                 "checkpoint of stage 'fem' or 'fam'"
@@ -216,9 +216,9 @@ class CAASModule(CodedVideoModule):
     def prepared(self, scene: CodedScene) -> PreparedFeatures:
         """Return the features at the planes of a scene's images as bytes."""
         networks, scale = self._networks, torch.tensor([scene.rate_scale], device=self.device)
-        spans = [slice(*centred_window(plane, WINDOW)) for plane in scene.planes]
-        windows = (scene.spikes[span][None] for span in spans)
-        features = torch.stack([networks.feature(window, scale)[0] for window in windows]).float()
+        spans = [slice(*windows.centred_window(plane, WINDOW)) for plane in scene.planes]
+        clips = (scene.spikes[span][None] for span in spans)
+        features = torch.stack([networks.feature(clip, scale)[0] for clip in clips]).float()
         if self.channels == "all":
             return PreparedFeatures(as_bytes(features), None)
         mean = features.mean(dim=1)
@@ -246,7 +246,7 @@ class CAASModule(CodedVideoModule):
             motion = networks.backward_flow(features)
         else:
             motion = torch.zeros_like(features[:, :, :2])
-        fam, targets = cast("FAM", networks.fam), range(features.shape[1])
+        fam, targets = networks.fam, range(features.shape[1])
         images = [fam(*gather_analysis_input(features, motion, target)) for target in targets]
         return torch.cat(images).clamp(0.0, 1.0)
 

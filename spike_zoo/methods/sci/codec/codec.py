@@ -1,4 +1,4 @@
-"""SCI's codec: bitstreams of spike streams, and images and classes of decoded bitstreams."""
+"""SCI's codec: bitstreams of spike streams, and images of decoded bitstreams."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from spike_zoo.coding.container import BitstreamReader, BitstreamWriter
+from spike_zoo.coding import container
 from spike_zoo.coding.header import Header
 from spike_zoo.errors import ConfigError, PlaneRangeError
-from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM, gather_analysis_input
+from spike_zoo.methods.sci.analysis.fam import AnalysisInput, gather_analysis_input
 from spike_zoo.methods.sci.codec.bitstream import (
     DecodedBitstream,
     codec_networks_of,
@@ -26,8 +26,8 @@ from spike_zoo.methods.sci.codec.bitstream import (
 from spike_zoo.methods.sci.codec.entropy import LatentEntropy
 from spike_zoo.methods.sci.codec.networks import FeatureStream, SCINetworks
 from spike_zoo.methods.sci.features.fem import MIN_SIDE, NEIGHBOURS_PER_SIDE, WINDOW
+from spike_zoo.nn import threads
 from spike_zoo.nn.eval_mode import eval_mode
-from spike_zoo.nn.threads import computed_ahead
 from spike_zoo.spikes.recording import SpikeRecording, check_recording
 
 
@@ -89,7 +89,7 @@ class SCICodec(SCINetworks):
     ) -> Iterator[bytes]:
         """Yield the payload of each group of pictures, or of some ``groups``, with constant memory.
 
-        :class:`BitstreamWriter` writes the payloads to a file.
+        :class:`~spike_zoo.coding.container.BitstreamWriter` writes the payloads to a file.
 
         Args:
             recording: The spikes.
@@ -102,7 +102,7 @@ class SCICodec(SCINetworks):
         frames = range(header.frames)[groups.start * header.gop : groups.stop * header.gop]
         features = (stream.coded(header.plane(number)) for number in frames)
         if stream.device.type == "cpu":
-            features = computed_ahead(features)
+            features = threads.computed_ahead(features)
         with eval_mode(self), contextlib.closing(features):
             yield from payloads(self, features, header, effort, groups)
 
@@ -133,12 +133,12 @@ class SCICodec(SCINetworks):
         """
         header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
         target = io.BytesIO()
-        with BitstreamWriter(target, header) as writer:
+        with container.BitstreamWriter(target, header) as writer:
             for payload in self.compress_stream(recording, header, effort=effort):
                 writer.append(payload)
         return target.getvalue()
 
-    def decompress_stream(self, reader: BitstreamReader) -> Iterator[DecodedBitstream]:
+    def decompress_stream(self, reader: container.BitstreamReader) -> Iterator[DecodedBitstream]:
         """Yield the decoded groups of pictures of a bitstream, with constant memory."""
         with eval_mode(self):
             yield from decoded_groups(self, reader)
@@ -154,7 +154,7 @@ class SCICodec(SCINetworks):
             ModelMismatchError: If the bitstream was written by another model.
             BitstreamError: If the data are damaged or not a bitstream.
         """
-        reader = BitstreamReader(data, strict)
+        reader = container.BitstreamReader(data, strict)
         return DecodedBitstream.of_groups(self.decompress_stream(reader), reader)
 
     @torch.inference_mode()
@@ -165,8 +165,6 @@ class SCICodec(SCINetworks):
 
         Memory is constant. ``groups`` must be in order of time.
         """
-        if isinstance(self.fam, ClassFAM):
-            raise ConfigError("these weights predict classes, not images; use those of sci")
         with eval_mode(self):
             if self.fam is None or self.analysis == "encoder":
                 for decoded in groups:
@@ -184,25 +182,6 @@ class SCICodec(SCINetworks):
         """
         images = [image for _, image in self.reconstruct_stream([decoded])]
         return torch.stack(images) if images else decoded.features.mean(dim=1, keepdim=True)
-
-    def classify(self, decoded: DecodedBitstream) -> Tensor:
-        """Return the probability of each class, ``(classes,)``, from the mean logits over features.
-
-        Only features with all four neighbours are used, or the middle one if there are none.
-
-        Raises:
-            ConfigError: If these weights do not predict classes, or nothing was decoded.
-        """
-        if not isinstance(self.fam, ClassFAM):
-            raise ConfigError("these weights predict no classes; use those of sci-digits-coded")
-        with eval_mode(self), torch.inference_mode():
-            inputs = list(analysis_inputs(self, [decoded]))
-            if not inputs:
-                raise ConfigError("nothing was decoded, so there is nothing to classify")
-            middle = inputs[len(inputs) // 2 : len(inputs) // 2 + 1]
-            complete = inputs[NEIGHBOURS_PER_SIDE:-NEIGHBOURS_PER_SIDE] or middle
-            logits = torch.cat([self.fam(*analysis) for _, analysis in complete]).float().mean(0)
-            return torch.softmax(logits, dim=0).cpu()
 
 
 class DecodedFeature(NamedTuple):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.methods.sci.analysis.fam import FAM, AnalysisInput, ClassFAM, gather_analysis_input
+from spike_zoo.methods.sci.analysis.fam import FAM, AnalysisInput, gather_analysis_input
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
 from spike_zoo.methods.sci.features.fem import CLIP, FEM, NEIGHBOURS_PER_SIDE, STEP, WINDOW
 from spike_zoo.methods.sci.features.motion_estimation import (
@@ -54,7 +54,7 @@ class SCINetworks(nn.Module):
         self,
         fem: FEM,
         motion: MotionEstimation | DISMotion | None = None,
-        fam: FAM | ClassFAM | None = None,
+        fam: FAM | None = None,
         coding: CodecNetworks | None = None,
         *,
         scale_input: bool = True,
@@ -109,7 +109,7 @@ class SCINetworks(nn.Module):
     @property
     def reach(self) -> int:
         """Features on either side of a feature from which an encoder computes what it codes."""
-        is_image = self.analysis == "encoder" and isinstance(self.fam, FAM)
+        is_image = self.analysis == "encoder" and self.fam is not None
         return NEIGHBOURS_PER_SIDE if is_image else 0
 
     def coded(self, features: Tensor, motion: Tensor | None, target: int) -> Tensor:
@@ -122,10 +122,10 @@ class SCINetworks(nn.Module):
             motion: ``(B, n, 2, H, W)`` from each feature to the previous one; by default estimated.
             target: Index of the feature.
         """
-        if not self.reach:
+        if self.fam is None or not self.reach:
             return features[:, target]
         motion = self.backward_flow(features) if motion is None else motion
-        image: Tensor = cast("FAM", self.fam)(*gather_analysis_input(features, motion, target))
+        image: Tensor = self.fam(*gather_analysis_input(features, motion, target))
         return image.clamp(0.0, 1.0).expand(-1, features.shape[2], -1, -1)
 
     def estimate_flow(self, current: Tensor, reference: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ class SCINetworks(nn.Module):
         return feature.mean(dim=1, keepdim=True)
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
-        """Return FAM's output for a clip: an image ``(B, 1, H, W)``, or logits ``(B, classes)``.
+        """Return FAM's output for a clip, an image ``(B, 1, H, W)``.
 
         Without FAM, the image is the mean of the middle feature over its channels.
         """

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 from spike_zoo.methods.sci.analysis.alignment import Align
-from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
+from spike_zoo.methods.sci.analysis.fam import FAM
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.entropy import Passes
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
@@ -69,9 +69,6 @@ TRAINED_PARTS: Final[Mapping[Stage, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """Parts of a stage's checkpoint that later stages load."""
-
-DECODED: Final = StageSpec(("fam",), TRAINED_PARTS["joint"], (), ("joint", "fam"), 41)
-"""Stage ``fam`` for classes from decoded features; the networks of stage ``joint`` are frozen."""
 
 
 def with_part(row: StageSpec, part: str, group: Literal["learns", "frozen", "absent"]) -> StageSpec:
@@ -135,12 +132,11 @@ class NetworkOptions:
     estimation: Estimation = "network"
     scale_input: bool = True
 
-    def codec(self, row: StageSpec, classes: int | None = None) -> SCICodec:
-        """Build the networks of a stage, with an analysis of images or of classes."""
-        analysis: FAM | ClassFAM | None = None
+    def codec(self, row: StageSpec) -> SCICodec:
+        """Build the networks of a stage."""
+        analysis: FAM | None = None
         if "fam" not in row.absent:
-            options = (self.align, self.neighbors, self.fam_width)
-            analysis = FAM(*options) if classes is None else ClassFAM(classes, *options)
+            analysis = FAM(self.align, self.neighbors, self.fam_width)
         check_choice("estimation", self.estimation, Estimation)
         motion: MotionEstimation | DISMotion | None = None
         if "motion" not in row.absent:

@@ -25,9 +25,9 @@ from spike_zoo.methods.sci.training.options import (
     with_part,
 )
 from spike_zoo.metrics import flow as flow_errors
+from spike_zoo.nn import schedules
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.options import options_of
-from spike_zoo.nn.schedules import check_schedule
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.spikes import turning
 from spike_zoo.spikes.recording import SpikeRecording
@@ -111,15 +111,12 @@ class StagedModule(MethodModule):
     warmup = WARMUP
     _has_weights = False
 
-    def train_stage(
-        self, row: StageSpec, networks: NetworkOptions, classes: int | None = None
-    ) -> None:
+    def train_stage(self, row: StageSpec, networks: NetworkOptions) -> None:
         """Build the networks of a stage, and freeze the parts that it does not train.
 
         Args:
             row: Specification of the stage.
             networks: Architecture.
-            classes: Number of classes that the analysis predicts; None for images.
         """
         networks = options_of(NetworkOptions, networks)
         if not networks.fmvr and "fmvr" not in row.absent:
@@ -127,8 +124,8 @@ class StagedModule(MethodModule):
         if networks.estimation == "dis" and "motion" in row.learns:
             row = with_part(row, "motion", "frozen")  # it has no parameters
         schedule = self.hparams["schedule"], self.hparams["learning_rate"]
-        check_schedule(*schedule, self.hparams.get("warmup", self.warmup))
-        self.row, self.codec, self.clip_length = row, networks.codec(row, classes), row.clip_length
+        schedules.check_schedule(*schedule, self.hparams.get("warmup", self.warmup))
+        self.row, self.codec, self.clip_length = row, networks.codec(row), row.clip_length
         partial.learn_only(self.codec, row.learns)
         self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]  # torch's
         self._features = TensorCache(0.0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from spike_zoo.methods.sci.analysis.alignment import Align, DeformableConv
-from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM, gather_analysis_input
+from spike_zoo.methods.sci.analysis.fam import FAM, gather_analysis_input
 
 
 def random_inputs(height: int = 12, width: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
@@ -25,7 +25,6 @@ def test_every_alignment_takes_any_size_and_number_of_neighbours(
     features, motions = random_inputs(17, 22)
     actual = FAM(align, neighbors, 0.125).branches(features, motions)
     assert [image.shape for image in actual] == [(2, 1, 17, 22)] * 3
-    assert ClassFAM(7, align, neighbors, 0.125)(features, motions).shape == (2, 7)
 
 
 def test_the_image_depends_only_on_the_selected_neighbours() -> None:
@@ -63,7 +62,6 @@ def test_offsets_are_at_most_ten_pixels_and_masks_at_most_two() -> None:
         (lambda: FAM("flow"), "align must be one of afr, dcn, warp, none"),  # type: ignore[arg-type]
         (lambda: FAM(neighbors=3), r"neighbors must be one of \(0, 2, 4\), got 3"),
         (lambda: FAM(width=-1), "fam_width must be above 0"),
-        (lambda: ClassFAM(1), "classes must be at least 2, got 1"),
         (
             lambda: FAM(width=0.125)(torch.zeros(1, 3, 3, 16, 16), torch.zeros(1, 4, 2, 16, 16)),
             r"features \(1, 5, 3, 16, 16\).*got \(1, 3, 3, 16, 16\)",

@@ -1,70 +1,78 @@
-"""Tests of SCIRecognitionModule and of its baselines, which classify images."""
+"""Tests of SCIRecognitionModule and SpikeClassifier: inputs, coding, stored inputs, bitstreams."""
 
 from __future__ import annotations
 
-from typing import Any, cast, get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import torch
-from lightning import seed_everything
-from sklearn.datasets import load_digits
-from torch.nn import functional as F
+from lightning import Trainer, seed_everything
 
 import spike_zoo
 from spike_zoo.checkpoints.loading import save_weights
+from spike_zoo.data import ClassificationDataModule
 from spike_zoo.errors import SpikeZooError
-from spike_zoo.methods.sci import (
-    CodedRecognitionModule,
-    PlaybackRecognitionModule,
-    SCICodec,
-    SCIRecognitionModule,
-)
-from spike_zoo.methods.sci.analysis.recognition import coded_clips
-from spike_zoo.methods.sci.baselines.picture_recognition import (
+from spike_zoo.methods.sci import SCICodec, SCIRecognitionModule, SpikeClassifier
+from spike_zoo.methods.sci.analysis.classifier import (
     CENTRES,
-    Coder,
-    PlaybackClassifier,
-    playback_at,
+    MIDDLE,
+    ClassifierInput,
+    ClassifierOptions,
 )
-from spike_zoo.methods.sci.codec.codec import analysis_inputs
-from spike_zoo.testing import ClassificationTester, MethodTester, labelled_batch, pattern_take
-from tests.methods.sci.batches import reversed_batch
+from spike_zoo.methods.sci.analysis.coded_inputs import (
+    CodedInputOptions,
+    Coder,
+    coded_clips,
+    coded_inputs,
+    encoder_features,
+)
+from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.testing import (
+    ClassificationTester,
+    MethodTester,
+    labelled_archive,
+    labelled_batch,
+    labelled_take,
+    pattern_take,
+)
+from spike_zoo.testing.testers import QUIET
 from tests.methods.sci.codecs import recording
-from tests.methods.sci.coding import WIDTHS, grouped, small
+from tests.methods.sci.coding import small
+
+SMALL: dict[str, Any] = {"channels": 8, "fem_width": 0.125}
+
+
+@pytest.fixture(autouse=True)
+def _in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    # batches are computed in float32, inputs in bf16 on CPUs that are faster in it
+    monkeypatch.setattr("spike_zoo.nn.precision.has_fast_bf16", lambda **_: False)
 
 
 class TestSCIRecognition(ClassificationTester, MethodTester):
-    files: dict[str, str]
-
-    @pytest.fixture(autouse=True)
-    def _set_files(self, stage_files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-        type(self).files = stage_files
-        # batches are computed in float32, recordings in bf16 on CPUs that are faster in it
-        monkeypatch.setattr("spike_zoo.nn.precision.has_fast_bf16", lambda **_: False)
-
-    height = 16
-    width = 16
-    overfit_steps = 150  # features of a random FEM have little contrast
+    height = 24
+    width = 24
 
     def make_module(self) -> SCIRecognitionModule:
-        arguments: Any = {**grouped(**WIDTHS), **self.files, "cache_gib": 0.1}
-        return SCIRecognitionModule(2, **arguments)
+        module = SCIRecognitionModule(2, network=ClassifierOptions(channels=8))
+        module.setup("fit")  # features of a random FEM have little contrast
+        return module
 
 
-class TestPlayback(ClassificationTester, MethodTester):
-    def make_module(self) -> PlaybackRecognitionModule:
-        return PlaybackRecognitionModule(2, channels=8, blocks=1)
+class TestRecognitionFromPlayback(ClassificationTester, MethodTester):
+    def make_module(self) -> SCIRecognitionModule:
+        return SCIRecognitionModule(2, input="mean", network=SMALL)
 
 
-class TestCodedImages(ClassificationTester, MethodTester):
+class TestRecognitionOfCodedImages(ClassificationTester):
     weights: str
 
     @pytest.fixture(autouse=True)
     def _set_weights(self, joint_file: str) -> None:
         type(self).weights = joint_file
 
-    def make_module(self) -> CodedRecognitionModule:
-        return coded_module("spikes", self.weights, qps=(20, 15, 10, 5), cache_gib=0.1)
+    def make_module(self) -> SCIRecognitionModule:
+        return coded_module("jpeg", self.weights)
 
 
 @pytest.fixture(scope="module")
@@ -78,139 +86,167 @@ def joint_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def coded_module(coder: Coder, weights: str, **options: Any) -> CodedRecognitionModule:
+def coded_module(coder: Coder, weights: str, **options: Any) -> SCIRecognitionModule:
     seed_everything(0)
-    return CodedRecognitionModule(coder, weights, classes=2, channels=8, blocks=1, **options)
+    coding: Any = {"coder": coder, "training": options.pop("training", 0.5)}
+    return SCIRecognitionModule(2, weights=weights, coding=coding, **{"network": SMALL, **options})
+
+
+@pytest.mark.parametrize("kind", get_args(ClassifierInput))
+def test_an_input_has_a_row_for_each_window_and_its_middle_is_that_of_training(
+    kind: ClassifierInput, joint_file: str
+) -> None:
+    batch, weights = labelled_batch(41, 24, 32), "plain" if kind == "images" else joint_file
+    classifier = SpikeClassifier(2, input=kind, weights=weights, network=SMALL).eval()
+    inputs = classifier.inputs(batch["spikes"], batch["rate_scale"])
+    channels = {"features": 3, "spikes": 13}.get(kind, 1)
+    assert inputs.shape == (2, 5, channels, 24, 32)
+    assert inputs.dtype == torch.uint8
+    middle = classifier.inputs(batch["spikes"], batch["rate_scale"], middle=True)
+    errors = middle[:, 0].int() - inputs[:, MIDDLE].int()
+    assert errors.abs().max() <= 1  # rounding of networks depends on the batch
+    if kind == "mean":
+        centre = CENTRES[1]
+        mean = (
+            batch["spikes"][:, centre - 6 : centre + 7].mean(1) / batch["rate_scale"][:, None, None]
+        )
+        torch.testing.assert_close(inputs[:, 1, 0] / 255.0, mean.clamp(max=1), atol=0.003, rtol=0)
+    logits = torch.stack([classifier.network(inputs[:, n].float() / 255) for n in range(5)])
+    torch.testing.assert_close(classifier.logits(inputs), logits.mean(0), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("coder", get_args(Coder))
-def test_a_coder_returns_five_images_and_the_size_of_each_clip(
+def test_a_coder_returns_five_inputs_and_the_size_of_each_clip(
     coder: Coder, joint_file: str
 ) -> None:
-    module, batch = coded_module(coder, joint_file), labelled_batch(41, 40, 48)
-    with torch.no_grad():
-        decoded = [module.decoded(batch["spikes"], batch["rate_scale"], n) for n in range(4)]
-    assert [images.shape for images, _ in decoded] == 4 * [(2, 5, 40, 48)]
-    assert all(len(n_bytes) == 2 for _, n_bytes in decoded)
-    if coder in ("x265", "spikes"):  # the networks are random
-        sizes = [sum(n_bytes) for _, n_bytes in decoded]
+    codec, batch = coded_module(coder, joint_file).classifier.codec, labelled_batch(41, 40, 48)
+    features = encoder_features(codec, batch["spikes"], batch["rate_scale"])
+    coded = [coded_inputs(codec, coder, features, point) for point in range(4)]
+    assert [inputs.shape for inputs, _ in coded] == 4 * [(2, 5, 3, 40, 48)]
+    assert all(len(n_bytes) == 2 for _, n_bytes in coded)
+    if coder != "sci":  # its networks are random
+        sizes = [sum(n_bytes) for _, n_bytes in coded]
         assert sizes == sorted(sizes)
         assert len(set(sizes)) == 4
-    if coder == "spikes":
-        exact = playback_at(batch["spikes"], batch["rate_scale"], CENTRES)
-        errors = [float((images - exact).abs().mean()) for images, _ in decoded]
-        assert errors[-1] < errors[0]
 
 
-def test_each_training_clip_is_coded_once_and_at_one_rate(
-    joint_file: str, monkeypatch: pytest.MonkeyPatch
+def test_a_share_of_the_training_clips_is_coded_each_at_one_rate(joint_file: str) -> None:
+    batch: Any = labelled_batch(41, 40, 48)
+    inputs = []
+    for share in (0.0, 0.5, 1.0):
+        module = coded_module("jpeg", joint_file, training=share)
+        rows = []
+        for number in range(12):
+            batch["name"] = [f"clip {number}"] * 2
+            rows.append(module._coded_middle(batch)[0, 0])
+        inputs.append(rows)
+    changed = [not torch.equal(*pair) for pair in zip(*inputs[:2], strict=True)]
+    assert 0 < sum(changed) < 12
+    assert all(not torch.equal(*pair) for pair in zip(inputs[0], inputs[2], strict=True))
+    coded = {row.numpy().tobytes() for row in inputs[2]}
+    assert len(coded) == 4  # of the same clip
+
+
+def test_stored_inputs_replace_those_of_batches_and_are_computed_once(
+    tmp_path: Path, stage_files: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module, batch = coded_module("x265", joint_file, cache_gib=0.1), labelled_batch(41, 40, 48)
-    batch["name"] = [f"clip {number}" for number in range(2)]
-    first = module.training_pictures(batch)
-    monkeypatch.setattr(module, "decoded", None)  # images must come from the cache
-    assert torch.equal(module.training_pictures(batch), first)
-
-
-def test_coded_images_need_weights_with_a_codec_and_a_rate_for_each_quality(
-    stage_files: dict[str, str],
-) -> None:
-    with pytest.raises(SpikeZooError, match="is not of SCI with a codec and an analysis"):
-        coded_module("images", stage_files["fem"]).setup("fit")
-    with pytest.raises(SpikeZooError, match="qps: 4, one for each quality"):
-        coded_module("x265", "sci", qps=(40, 30))
-    with pytest.raises(SpikeZooError, match="coder: one of features, images, x265, spikes"):
-        coded_module("h264", "sci")  # type: ignore[arg-type]
-
-
-def test_clips_are_analysed_once_and_returned_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    seed_everything(0)
-    module = SCIRecognitionModule(2, cache_gib=1.0, **grouped(**WIDTHS)).eval()
-    batch: Any = labelled_batch(41, 16, 16)
-    with torch.no_grad():
-        exact = module.codec.analysis_input(batch["spikes"], batch["rate_scale"])
-        first = module._analysed(batch, None)
-        monkeypatch.setattr(module.codec, "analysis_input", None)  # values must come from the cache
-        again = module._analysed(reversed_batch(batch), None)
-    for cached, reversed_part, expected in zip(first, again, exact, strict=True):
-        assert torch.equal(cached, reversed_part.flip(0))
-        torch.testing.assert_close(cached, expected, rtol=1e-3, atol=1e-3)  # half precision
-
-
-@pytest.mark.parametrize("kind", [SCIRecognitionModule, PlaybackRecognitionModule])
-def test_clips_are_distorted_in_training_and_not_in_prediction(kind: type) -> None:
-    small: dict[str, Any] = {"channels": 8, "blocks": 1}
-    if kind is SCIRecognitionModule:
-        small = grouped(**WIDTHS)
-    results, batch = [], labelled_batch(41, 24, 24)
-    for amount in (0.0, 0.2):
+    archive = labelled_archive(tmp_path / "labelled.h5", 41, 16, 24, classes=2)
+    states = []
+    for store in (None, str(tmp_path / "inputs"), str(tmp_path / "inputs")):
         seed_everything(0)
-        module = kind(2, affine_augment=amount, **small).eval()
+        data = ClassificationDataModule(str(archive), batch_size=2, seed=0)
+        module = SCIRecognitionModule(2, weights=stage_files["fem"], network=SMALL, store=store)
+        if states[1:]:  # the third run must read the files
+            monkeypatch.setattr(module.classifier.fem, "forward", None)
+        trainer = Trainer(max_epochs=2, logger=False, enable_checkpointing=False, **QUIET)
+        trainer.fit(module, data)
+        states.append(module.state_dict())
+    names = sorted(file.name for file in (tmp_path / "inputs").iterdir())
+    assert [name.rsplit("-", 1)[1] for name in names] == ["train.bytes", "val.bytes"]
+    for other in states[1:]:
+        for key, value in states[0].items():
+            torch.testing.assert_close(value, other[key], rtol=1e-3, atol=1e-4, msg=key)
+
+
+def test_options_that_do_not_fit_are_rejected(stage_files: dict[str, str]) -> None:
+    with pytest.raises(SpikeZooError, match="coder: one of sci, x265, svtav1, jpeg, got 'h264'"):
+        coded_module("h264", "sci")  # type: ignore[arg-type]
+    with pytest.raises(SpikeZooError, match="training above 0 only with a coder"):
+        CodedInputOptions(training=0.5)
+    with pytest.raises(SpikeZooError, match="needs the input 'features', not 'mean'"):
+        coded_module("sci", "sci", input="mean")
+    with pytest.raises(SpikeZooError, match="input 'images' needs a method"):
+        SCIRecognitionModule(2, input="images", weights=None)
+    with pytest.raises(SpikeZooError, match="sci-mnist does not reconstruct images"):
+        _ = SpikeClassifier(input="images", weights="sci-mnist").method
+    with pytest.raises(SpikeZooError, match="these weights have no codec"):
+        SpikeClassifier(weights=stage_files["fem"], network=SMALL).classify_bitstream(b"")
+    with pytest.raises(ValueError, match=r"mixup must be from 0 to 0\.5, got 1"):
+        SCIRecognitionModule(2, augmentation={"mixup": 1})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "augmentation", [{"affine": 0.2}, {"flip": True}, {"cutout": 0.5}, {"mixup": 0.4}]
+)
+def test_clips_are_changed_in_training_and_not_in_prediction(augmentation: Any) -> None:
+    results, batch = [], labelled_batch(41, 24, 24)
+    for options in ({}, augmentation):
+        seed_everything(3)
+        arguments: dict[str, Any] = {"input": "mean", "network": SMALL, "augmentation": options}
+        module = SCIRecognitionModule(2, **arguments).eval()
         with torch.no_grad():
             learned = [module.logits(batch) for _ in range(2)]
-            results.append((learned[0], module(batch["spikes"], batch["rate_scale"])))
+            results.append((learned[0], module.predict_step(batch, 0)))
         assert torch.equal(*learned)  # the random seed is the number of the update
-    (plain, predicted), (distorted, predicted_again) = results
-    torch.testing.assert_close(plain, predicted)
+    (plain, predicted), (changed, predicted_again) = results
     torch.testing.assert_close(predicted, predicted_again)
-    assert not torch.allclose(distorted, plain, atol=1e-4)
-    with pytest.raises(ValueError, match="affine_augment must be from 0 to 1, got 2"):
-        kind(2, affine_augment=2.0, **small)
-    single: Any = {name: value[:1] for name, value in batch.items()}  # type: ignore[index]  # of each
-    assert torch.isfinite(module.train().logits(single)).all()
-
-
-@pytest.mark.slow
-def test_the_playback_classifier_trains_at_the_depth_used_for_comparison() -> None:
-    """The baseline must train; without batch normalisation its accuracy stays near 10 %."""
-    seed_everything(0)
-    digits = load_digits()
-    images = F.interpolate(torch.tensor(digits.images)[:, None].float() / 16, (24, 24))
-    labels = torch.tensor(digits.target)
-    network = PlaybackClassifier(channels=48, blocks=4)
-    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
-    for batch in torch.arange(1200).split(16):
-        optimizer.zero_grad()
-        F.cross_entropy(network(images[batch]), labels[batch]).backward()
-        optimizer.step()
-    with torch.no_grad():
-        predictions = network.eval()(images[1400:1600]).argmax(dim=1)
-    assert (predictions == labels[1400:1600]).float().mean() >= 0.5
+    assert not torch.allclose(changed, plain, atol=1e-4)
 
 
 def test_clips_of_a_batch_are_coded_like_single_recordings(codec: SCICodec) -> None:
     takes = [recording(41, seed) for seed in (3, 4)]
     spikes = torch.stack([torch.from_numpy(take[0:41]) for take in takes])
-    coded = coded_clips(codec, spikes, torch.tensor([0.6, 0.6]), 1)
+    coded = coded_clips(codec, encoder_features(codec, spikes, torch.tensor([0.6, 0.6])), 1)
     for number, take in enumerate(takes):
         data = codec.compress(take, quality=1, gop=5)
         # Float rounding differs in a batch: a symbol can round differently, and so can all symbols
         # that depend on it.
         assert coded.n_bytes[number] == pytest.approx(len(data), rel=0.03)
-        with torch.no_grad():
-            expected = dict(analysis_inputs(codec, [codec.decompress(data)]))[2]
-        for part, single in zip(coded.analysis, expected, strict=True):
-            own, other = part[number : number + 1], part[1 - number : 2 - number]
+        decoded = codec.decompress(data)
+        for part, single in ((coded.features, decoded.features), (coded.motion, decoded.motion)):
+            own, other = part[number], part[1 - number]
             assert (own - single).abs().mean() <= 0.3 * (other - single).abs().mean()
 
 
 def test_coding_with_a_codec_that_is_not_final_raises(unfinished: SCICodec) -> None:
-    spikes = torch.zeros(1, 41, 16, 16)
     with pytest.raises(SpikeZooError, match="this codec is not final"):
-        coded_clips(unfinished, spikes, torch.tensor([0.6]), 0)
+        coded_clips(unfinished, torch.zeros(1, 5, 3, 64, 64), 0)
 
 
-def test_classes_of_a_recording_are_those_of_its_clips() -> None:
-    """Clips share features, so the logits are compared with those of separate clips."""
-    module = cast("SCIRecognitionModule", spike_zoo.load("sci-digits"))
-    recording = pattern_take(3, planes=62, height=32, width=32).recording
-    calls: list[tuple[int, ...]] = []
-    probabilities = module.classify(
-        recording, rate_scale=0.6, progress=lambda *done: calls.append(done)
-    )
-    spikes = recording.to_tensor().float()
-    clips = torch.stack([spikes[:41], spikes[21:]])
+def test_the_classes_of_a_bitstream_are_those_of_its_decoded_features(joint_file: str) -> None:
+    module = coded_module("sci", joint_file).eval()
+    source = pattern_take(1, planes=41, height=32, width=40).recording
+    data = module.classifier.codec.compress(source, quality=3)
+    decoded = module.classifier.codec.decompress(data)
     with torch.inference_mode():
-        logits = module.eval()(clips, torch.full((2,), 0.6))
-    torch.testing.assert_close(probabilities, logits.mean(0).softmax(0), atol=0.02, rtol=0)
+        logits = module.classifier.network((decoded.features * 255).round() / 255)
+    expected = logits.mean(0).softmax(0)
+    torch.testing.assert_close(module.classify_bitstream(data), expected, rtol=1e-4, atol=1e-5)
+    other = SpikeClassifier(2, input="mean", weights=joint_file, network=SMALL)
+    with pytest.raises(SpikeZooError, match="classify mean, not decoded features"):
+        other.classify_bitstream(data)
+
+
+def test_a_longer_recording_has_the_mean_logits_of_its_clips() -> None:
+    classifier: Any = spike_zoo.load("sci-mnist")
+    assert isinstance(classifier, SpikeClassifier)  # and not the module of its training
+    source = labelled_take(3, planes=62, height=32, width=32, classes=10).recording
+    calls: list[tuple[int, ...]] = []
+    actual = classifier.classify(source, rate_scale=0.6, progress=lambda *done: calls.append(done))
+    logits = [
+        classifier.classify(SpikeRecording.from_planes(source[start : start + 41], rate_scale=0.6))
+        for start in (0, 21)
+    ]
+    expected = torch.stack(logits).log().mean(0).softmax(0)
+    torch.testing.assert_close(actual, expected, atol=0.01, rtol=0)
     assert calls == [(1, 2), (2, 2)]

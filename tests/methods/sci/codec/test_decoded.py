@@ -6,13 +6,11 @@ import copy
 import dataclasses
 from collections.abc import Iterator
 
-import pytest
 import torch
 from torch import Tensor
 
-from spike_zoo.errors import ConfigError
-from spike_zoo.methods.sci import FEM, SCICodec
-from spike_zoo.methods.sci.analysis.fam import ClassFAM, gather_analysis_input
+from spike_zoo.methods.sci import SCICodec
+from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
 from spike_zoo.methods.sci.codec.bitstream import DecodedBitstream
 from spike_zoo.methods.sci.codec.codec import analysis_inputs
 
@@ -117,37 +115,3 @@ def test_without_an_analysis_an_image_is_the_mean_over_channels(
     assert codec.reconstruct(parts_of(decoded, 4)).shape == (1, 1, 40, 48)
     empty = plain.reconstruct(parts_of(decoded))
     assert empty.shape == (0, 1, *decoded.features.shape[-2:])
-
-
-def test_one_stream_is_reconstructed_and_classified(
-    codec: SCICodec, decoded: DecodedBitstream
-) -> None:
-    torch.manual_seed(4)
-    classifier = copy.deepcopy(codec)
-    classifier.fam = ClassFAM(3, width=0.125).eval()
-    probabilities = classifier.classify(decoded)
-    assert probabilities.shape == (3,)
-    assert float(probabilities.sum()) == pytest.approx(1.0)
-    assert classifier.fam is not None
-    with torch.inference_mode():
-        whole = [
-            inputs for number, inputs in analysis_inputs(classifier, [decoded]) if 2 <= number < 8
-        ]
-        logits = torch.stack([classifier.fam(*inputs)[0] for inputs in whole]).mean(dim=0)
-    torch.testing.assert_close(probabilities, torch.softmax(logits, dim=0))
-    # no feature has all neighbours: the middle feature is used
-    few = classifier.classify(parts_of(decoded, 0, 1))
-    assert float(few.sum()) == pytest.approx(1.0)
-    with pytest.raises(ConfigError, match="predict classes, not images"):
-        classifier.reconstruct(decoded)
-    with pytest.raises(ConfigError, match="nothing was decoded, so there is nothing to classify"):
-        classifier.classify(parts_of(decoded))
-
-
-def test_weights_without_classes_reject_classification(
-    codec: SCICodec, decoded: DecodedBitstream
-) -> None:
-    with pytest.raises(ConfigError, match="these weights predict no classes"):
-        codec.classify(decoded)
-    with pytest.raises(ConfigError, match="these weights predict no classes"):
-        SCICodec(FEM(0.125)).classify(decoded)
