@@ -10,17 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.errors import ConfigError
+from spike_zoo.methods.classical.functional import tfp
 from spike_zoo.methods.sci.features.blocks import FEATURES, conv3
 from spike_zoo.methods.sci.features.fem import CLIP, FEM, STEP, WINDOW
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.fast.layout import set_memory_format
 from spike_zoo.nn.options import check_choice, options_of
 from spike_zoo.nn.precision import fast_precision
-from spike_zoo.spikes import windows
 from spike_zoo.spikes.rate_scale import rate_scale_of
 from spike_zoo.spikes.recording import SpikeRecording, check_recording
+from spike_zoo.spikes.windows import centred_window, consecutive_clips, mirrored_planes
 from spike_zoo.tasks.clips import read_clip
-from spike_zoo.tasks.protocols import Reconstructs, load_adjusted
+from spike_zoo.tasks.protocols import Reconstructs, codec_from, load_adjusted
 
 if TYPE_CHECKING:
     from spike_zoo.methods.sci.codec.codec import SCICodec
@@ -185,10 +186,7 @@ class SpikeClassifier(nn.Module):
     @property
     def codec(self) -> SCICodec:
         """The codec of bitstreams, of ``weights``."""
-        codec = getattr(self.method, "codec", None)
-        if codec is None:
-            raise ConfigError(f"weights: {self.weights} has no codec; name sci")
-        return codec
+        return codec_from(self.method, f"weights: {self.weights}")
 
     def inputs(self, spikes: Tensor, rate_scale: Tensor, *, middle: bool = False) -> Tensor:
         """Return the inputs of the windows of clips, in bf16 on a CPU that is faster in it.
@@ -206,25 +204,25 @@ class SpikeClassifier(nn.Module):
             return as_bytes(self._inputs(spikes, rate_scale, centres))
 
     def _inputs(self, spikes: Tensor, rate_scale: Tensor, centres: Sequence[int]) -> Tensor:
-        length = self.method.clip_length if self.input == "images" else WINDOW
-        spans = (windows.centred_window(centre, length) for centre in centres)
-        planes = [windows.mirrored_planes(*span, spikes.shape[1]) for span in spans]
-        if self.input == "images":
-            return torch.stack([self.method(spikes[:, span], rate_scale) for span in planes], dim=1)
         scale = rate_scale.float().view(-1, 1, 1, 1, 1)
-        inputs = torch.stack([spikes[:, span] for span in planes], dim=1).float()
         if self.input == "mean":
-            return inputs.mean(dim=2, keepdim=True) / scale
+            return tfp(spikes, centres, WINDOW)[:, :, None] / scale
+        if self.input == "images":
+            length, planes = self.method.clip_length, spikes.shape[1]
+            spans = (mirrored_planes(*centred_window(c, length), planes) for c in centres)
+            images = [self.method(spikes[:, span], rate_scale) for span in spans]
+            return torch.stack(images, dim=1)
+        windows = torch.stack([spikes[:, slice(*centred_window(c, WINDOW))] for c in centres], 1)
         if self.fem is None:
-            return inputs
-        scaled = (inputs * (CAMERA_SCALE / scale)).flatten(0, 1)
+            return windows
+        scaled = (windows.float() * (CAMERA_SCALE / scale)).flatten(0, 1)
         features = torch.cat([self.fem(part) for part in scaled.split(_TOGETHER)])
-        return features.unflatten(0, inputs.shape[:2])
+        return features.unflatten(0, windows.shape[:2])
 
     def pooled(self, inputs: Tensor) -> Tensor:
         """Return the mean inputs of the last layer of clips ``(B, n, C, H, W)``: ``(B, F)``."""
-        images = inputs.flatten(0, 1).float() / WHITE
-        return self.network.pooled(images).unflatten(0, inputs.shape[:2]).mean(dim=1)
+        windows = inputs.flatten(0, 1).float() / WHITE
+        return self.network.pooled(windows).unflatten(0, inputs.shape[:2]).mean(dim=1)
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Return the logits of clips by their inputs ``(B, n, C, H, W)``: ``(B, classes)``."""
@@ -240,7 +238,7 @@ class SpikeClassifier(nn.Module):
     ) -> Tensor:
         """Return the probability of every class, see :meth:`ClassificationModule.classify`."""
         check_recording(recording)
-        centers = windows.consecutive_clips(len(recording), CLIP, STRIDE)
+        centers = consecutive_clips(len(recording), CLIP, STRIDE)
         scale = rate_scale_of(recording, rate_scale, estimates=False).value
         device, logits = self.network.head.weight.device, []
         with eval_mode(self), torch.inference_mode():

@@ -19,8 +19,8 @@ from spike_zoo.media import coded_video as video
 from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import WINDOW
-from spike_zoo.spikes import windows
 from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.spikes.windows import centred_window
 from spike_zoo.tasks.base import MethodModule
 from spike_zoo.tasks.evaluators.coding import CodedScene, CodingEvaluator, CompressedRecording
 from spike_zoo.tasks.protocols import Reconstructs, load_adjusted
@@ -216,7 +216,7 @@ class CAASModule(CodedVideoModule):
     def prepared(self, scene: CodedScene) -> PreparedFeatures:
         """Return the features at the planes of a scene's images as bytes."""
         networks, scale = self._networks, torch.tensor([scene.rate_scale], device=self.device)
-        spans = [slice(*windows.centred_window(plane, WINDOW)) for plane in scene.planes]
+        spans = [slice(*centred_window(plane, WINDOW)) for plane in scene.planes]
         clips = (scene.spikes[span][None] for span in spans)
         features = torch.stack([networks.feature(clip, scale)[0] for clip in clips]).float()
         if self.channels == "all":

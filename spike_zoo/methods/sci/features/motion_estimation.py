@@ -20,9 +20,9 @@ from spike_zoo.methods.sci.features.blocks import (
     scale_channels,
     warp_features,
 )
-from spike_zoo.nn import threads
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import in_full_precision, without_autocast
+from spike_zoo.nn.threads import results_in_order
 
 FACTORS = (16, 8, 4, 2, 1)
 """Downsampling factors of the pyramid's levels, the coarsest first."""
@@ -81,8 +81,8 @@ class DISMotion(nn.Module):
             return current[:, :2].float()
         images = (feature.float().mean(dim=1).cpu() for feature in (current, reference))
         jobs = (partial(image_flow, *pair) for pair in zip(*images, strict=True))
-        count = min(len(current), torch.get_num_threads())
-        return torch.stack(list(threads.results_in_order(jobs, count))).to(current.device)
+        threads = min(len(current), torch.get_num_threads())
+        return torch.stack(list(results_in_order(jobs, threads))).to(current.device)
 
 
 class MotionEstimation(nn.Module):

@@ -25,9 +25,9 @@ from spike_zoo.methods.sci.training.options import (
     with_part,
 )
 from spike_zoo.metrics import flow as flow_errors
-from spike_zoo.nn import schedules
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.options import options_of
+from spike_zoo.nn.schedules import check_schedule
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.spikes import turning
 from spike_zoo.spikes.recording import SpikeRecording
@@ -124,7 +124,7 @@ class StagedModule(MethodModule):
         if networks.estimation == "dis" and "motion" in row.learns:
             row = with_part(row, "motion", "frozen")  # it has no parameters
         schedule = self.hparams["schedule"], self.hparams["learning_rate"]
-        schedules.check_schedule(*schedule, self.hparams.get("warmup", self.warmup))
+        check_schedule(*schedule, self.hparams.get("warmup", self.warmup))
         self.row, self.codec, self.clip_length = row, networks.codec(row), row.clip_length
         partial.learn_only(self.codec, row.learns)
         self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]  # torch's
