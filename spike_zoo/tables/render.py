@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.tables.claims import NOISE_RULE, false_discoveries, summarize_claims
+from spike_zoo.tables.claims import NOISE_RULE, summarize_claims
 from spike_zoo.tables.curves import METHODS, rate_notes, rate_table
 
 if TYPE_CHECKING:
@@ -101,8 +101,6 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
     lines += [NOISE_RULE, ""] if results else []
     if any("-dirty" in line for line in lines):
         lines += [DIRTY_NOTE, ""]
-    if remaining := false_discoveries(results):
-        lines += [remaining, ""]
     file = tables[0].spec.file if tables else None
     if file is not None and (file.parent / NOTES).is_file():  # the link fits committed tables
         lines += [f"[Explanations of differences](../{NOTES})", ""]
