@@ -1,4 +1,4 @@
-"""Picture of the test clips whose true class had the lowest probabilities.
+"""ImageArray of the test clips whose true class had the lowest probabilities.
 
 ``python -m benchmarks.hardest_clips RUN`` writes ``RUN/images/hardest.png``: playback of 32 clips
 with their true class and its probability. The terms of a data set may not allow to publish it.
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from spike_zoo import SpikeArchive
-from spike_zoo.media import contact_sheet, save_picture
+from spike_zoo.media import contact_sheet, save_image
 from spike_zoo.tasks.evaluation import playback
 from spike_zoo.training.result import RunResult
 from spike_zoo.training.stored import read_per_image
@@ -21,7 +21,7 @@ COUNT, PLANES, TIMES = 32, 13, 2
 
 
 def main() -> int:
-    """Write the picture of a run."""
+    """Write the image of a run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a run of recognition, with its test")
     run: Path = parser.parse_args().run
@@ -38,7 +38,7 @@ def main() -> int:
             image = playback(spikes, scale, len(spikes) // 2, PLANES)
             images.append(image.repeat_interleave(TIMES, 0).repeat_interleave(TIMES, 1))
             captions.append(f"{opened.label_names[label or 0]}: {clip['truth_probability']:.0%}")
-    save_picture(contact_sheet(images, captions, 8), run / "images/hardest.png", overwrite=True)
+    save_image(contact_sheet(images, captions, 8), run / "images/hardest.png", overwrite=True)
     return 0
 
 

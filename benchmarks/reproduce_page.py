@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.claims import PROFILES, ROOT, committed_tables
+from spike_zoo.metrics.speeds import photograph_of
 from spike_zoo.tables import read_table_file
 from spike_zoo.tables.render import markdown_grid, measured_text
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 PAGE: Final = ROOT / "docs" / "reproduce.md"
 #: The part of the page that this script writes.
 TABLES: Final = re.compile(r"(?<=<!-- tables -->\n).*(?=<!-- end of tables -->)", re.DOTALL)
-_HEAD: Final = ("row", "metric", "published", "ours", "difference", "seeds", "recordings")
+_HEAD: Final = ("row", "metric", "published", "ours", "difference", "seeds", "photographs")
 
 
 def page_of(tables: Mapping[Path, Sequence[FilledTable]], page: str) -> str:
@@ -97,7 +98,8 @@ def _values(table: FilledTable) -> Iterator[list[str]]:
     """Yield a line for each published value of a row."""
     columns = {column.name: column for column in table.spec.columns}
     for row in table.spec.rows:
-        recordings = {image["name"] for run in table.runs[row.name] for image in run.images}
+        images = (image for run in table.runs[row.name] for image in run.images)
+        photographs = {photograph_of(image["name"]) for image in images}
         for name, value in row.published.items():
             column, cell = columns[name], table.cells.loc[(row.name, name), :]
             ours, seeds, difference = "not measured", "", cell["mean"] - value
@@ -105,7 +107,7 @@ def _values(table: FilledTable) -> Iterator[list[str]]:
                 ours = column.text(cell["mean"])
             elif cell["count"]:
                 ours, seeds = measured_text(column, cell), f"{cell['count']:.0f}"
-            count = "" if column.is_cost else f"{len(recordings) or ''}"
+            count = "" if column.is_cost else f"{len(photographs) or ''}"
             texts = row.name, column.heading, published_text(column, value), ours
             yield [*texts, _signed(column, difference), seeds, count]
 
@@ -131,7 +133,7 @@ def _differences(table: FilledTable) -> Iterator[list[str]]:
                 "not measured" if ours is None else f"{ours:+.2f}",
                 "" if ours is None else _signed(column, ours - claim.reported),
                 f"{result.seeds or ''}",
-                f"{result.recordings.count}" if result.recordings else "",
+                f"{result.photographs.size}" if result.photographs else "",
             ]
 
 

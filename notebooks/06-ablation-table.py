@@ -50,13 +50,13 @@ title = next(title for title in tables if "motion" in title.lower())
 Markdown(render_markdown([tables[title]]))
 
 # %% [markdown]
-# ## Supported, not supported, within noise
+# ## Supported, not supported, undecided
 #
-# Runs of one row also differ, so not every difference between two rows is significant. A difference
-# counts if it is larger than t · s · sqrt(1/n₁ + 1/n₂): s is the standard deviation over the seeds
-# of a row, pooled over the rows of the file, and t the two-sided 95 % point of Student's
-# distribution. Smaller differences are within noise: the runs are evidence neither for nor against
-# the claim.
+# Runs of one row also differ, so not every difference between two rows is significant. Over seeds,
+# a difference counts if it is larger than t · s · sqrt(1/n₁ + 1/n₂): s is the standard deviation
+# over the seeds of a row, pooled over the rows of the file, and t the two-sided 95 % point of
+# Student's distribution. A paired test over the photographs of the test set must agree: on fewer
+# than six photographs, as here, a claim is undecided.
 
 # %%
 for table in tables.values():

@@ -26,7 +26,7 @@ from spike_zoo.tables.sweeps.plan import (
     takes_profile,
 )
 from spike_zoo.tables.sweeps.points import SEED, only_points, points_of
-from spike_zoo.tables.sweeps.records import PlannedRun, record_of, with_origins
+from spike_zoo.tables.sweeps.records import PlannedRun, check_code, record_of, with_origins
 from spike_zoo.tables.sweeps.runner import keep_finished, run_all, run_on_cluster
 from spike_zoo.tables.sweeps.spec import SweepSpec, needed_first, read_sweep
 from spike_zoo.training.result import RunResult
@@ -116,6 +116,7 @@ def sweep(
         for run in waiting:
             print(shlex.join(run.command))
         return 0
+    check_code(waiting)
     for stage in stages:
         check_files(stage.spec, stage.waiting)
     failed = [run for stage in stages for run in stage.failed]

@@ -164,9 +164,9 @@ class Exposures:
 class DeblurDataModule(ArchiveDataModule):
     """Load blurry images with the spikes of their exposure, and sharp images for evaluation.
 
-    Training is self-supervised, so its samples have no sharp images. For a data set without a
-    validation split, set ``val_split`` to another one. S-SDM's released student was trained on the
-    test images (``train_split="test"``).
+    By default, training is self-supervised: its samples have no sharp images. For a data set
+    without a validation split, set ``val_split`` to another one. S-SDM's released student was
+    trained on the test images (``train_split="test"``).
 
     Args:
         archive: The archive's file, or several, see :class:`ArchiveDataModule`.
@@ -174,13 +174,14 @@ class DeblurDataModule(ArchiveDataModule):
         ratio: Ratio of the size of images to the size of planes.
         frames: Maximum number of sharp images per exposure in validation and test; 1 selects the
             one nearest to the middle.
+        train_frames: The same in training, for supervised students; 0 reads none.
         crop: Side in pixels of the spikes of the square cut from training exposures (128 of the
             spikes are 512 of the images at ratio 4); None crops nothing.
         augment: Rotate and flip training exposures at random; the published training does not.
         loading: Arguments of :class:`ArchiveDataModule`.
 
     Raises:
-        ConfigError: If the margin or ``frames`` is negative, or the ratio below 1.
+        ConfigError: If the margin or a number of frames is negative, or the ratio below 1.
 
     Source: Chen et al., *SpikeReveal*, NeurIPS 2024.
 
@@ -202,25 +203,28 @@ class DeblurDataModule(ArchiveDataModule):
         margin: int = 20,
         ratio: int = 4,
         frames: int = 7,
+        train_frames: int = 0,
         crop: int | None = 64,
         augment: bool = False,
         **loading: Any,
     ) -> None:
         super().__init__(archive, crop=crop, augment=augment, **loading)
         check_at_least({"margin": (margin, 0), "ratio": (ratio, 1), "frames": (frames, 0)})
+        check_at_least({"train_frames": (train_frames, 0)})
         self.margin = margin
         self.ratio = ratio
         self.frames = frames
+        self.train_frames = train_frames
 
     def make_samples(self, split: Split) -> Exposures:
-        """Return the exposures of one split; training samples are cropped, without sharp images."""
+        """Return the exposures of one split; training samples are cropped."""
         is_training = split == "train"
         return Exposures(
             self.archive,
             self.split_name(split),
             margin=self.margin,
             ratio=self.ratio,
-            frames=0 if is_training else self.frames,
+            frames=self.train_frames if is_training else self.frames,
             crop=self.crop if is_training else None,
             augment=self.augment and is_training,
             rate_scale=self.rate_scale,

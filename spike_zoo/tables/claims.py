@@ -1,15 +1,16 @@
-"""Results of claims: statistical tests over seeds and over recordings."""
+"""Results of claims: statistical tests over seeds and over photographs."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from spike_zoo.metrics.speeds import photograph_of
 from spike_zoo.tables.columns import Column
 from spike_zoo.tables.spec import Claim
 
@@ -18,21 +19,24 @@ LEVEL: Final = 0.05
 RELEVANT_PSNR: Final = 0.1
 """Smallest relevant difference of PSNR in decibels, as accepted by ``make reproduce``."""
 _OUTLIER_LEVEL: Final = 0.01  # ISO 5725-2
+MIN_PHOTOGRAPHS: Final = 6
+"""Smallest number of photographs of a paired test; results on fewer ones are undecided."""
 NOISE_RULE: Final = (
-    "A difference is within noise if it is smaller than t · s · sqrt(1/n₁ + 1/n₂): s is the "
-    "standard deviation over seeds, pooled over all rows of the file with the same data and two "
-    "seeds or more whose results differ, and t the two-sided 95 % point of Student's distribution "
-    "with the degrees of freedom of s. "
+    "Over seeds, a difference is within noise if it is smaller than t · s · sqrt(1/n₁ + 1/n₂): s "
+    "is the standard deviation over seeds, pooled over all rows of the file with the same data and "
+    "two seeds or more whose results differ, and t the two-sided 95 % point of Student's "
+    "distribution with the degrees of freedom of s. "
     "A row whose variance is an outlier (Cochran's test at 1 %, ISO 5725-2) has its own s. "
-    "Where no row has two such seeds the noise is unknown: the result is 'one seed', or not "
-    "applicable if there are several seeds. Parameters and MACs have no noise. "
-    "'No seeds' are methods without training and fixed weights: the paired t-test over the "
-    "recordings of the test set decides, or the difference itself if there are no values of two "
-    "recordings; for BD-rates, the test is of jackknife pseudo-values. For other rows "
-    "this test, of means over seeds, follows the result. 'Better' is also not supported if the "
-    "95 % interval contains 0 and lies below half the reported difference or, without one, below "
-    "0.1 dB of PSNR, the accepted difference of a reproduction. A result within noise is "
-    "undecidable if the noise is larger than the claimed difference."
+    "Where no row has two such seeds the noise is unknown. Parameters and MACs have no noise. "
+    "Over photographs, a paired t-test compares the means of each photograph over its scenes, "
+    "images and seeds; for BD-rates, jackknife pseudo-values. 'No seeds' are methods without "
+    "training and fixed weights, for which only this test decides. Other claims are decided if "
+    "both tests agree. On fewer than 6 photographs a claim is undecided. "
+    "'p = 0.01 against 0' is the probability of such a difference if the true one is 0. "
+    "'Better' is also not supported if the 95 % interval contains 0 and lies below half the "
+    "reported difference or, without one, below 0.1 dB of PSNR, the accepted difference of a "
+    "reproduction; p is then against this difference. Results are decided at a false discovery "
+    "rate of 5 % (Benjamini-Hochberg) over all claims of the page."
 )
 
 
@@ -40,14 +44,13 @@ class Result(StrEnum):
     """The result of a claim."""
 
     SUPPORTED = "supported"
-    NOISE = "within noise"
-    UNDECIDABLE = "undecidable"
     NOT_SUPPORTED = "not supported"
+    UNDECIDED = "undecided"
     NOT_APPLICABLE = "not applicable"
     NOT_MEASURED = "not measured"
-    ONE_SEED = "one seed"
 
 
+WITHIN_NOISE: Final = "within noise"
 DECIDED: Final = (Result.SUPPORTED, Result.NOT_SUPPORTED)
 
 
@@ -63,6 +66,18 @@ class Sample:
     freedom: float = math.inf
 
 
+class PValue(NamedTuple):
+    """The p-value of a difference."""
+
+    value: float
+    null: float  #: the difference that the null hypothesis states
+
+    def text(self, column: Column) -> str:
+        """Text with the null hypothesis: ``p = 0.012 against 0.10``."""
+        value = f"= {self.value:.3f}" if self.value >= 0.001 else "< 0.001"
+        return f"p {value} against {column.text(self.null) if self.null else 0}"
+
+
 class Noise(NamedTuple):
     """The standard error of a difference, NaN if it is unknown, with its degrees of freedom."""
 
@@ -74,7 +89,7 @@ class Noise(NamedTuple):
         """Smallest difference that is significant (two-sided)."""
         return self.error * float(_student(self.freedom).ppf(1 - LEVEL / 2)) if self.error else 0.0
 
-    def p_value(self, difference: float, relevant: float = 0.0) -> float | None:
+    def p_value(self, difference: float, relevant: float = 0.0) -> PValue | None:
         """Return the p-value of a difference that is above 0 or below the relevant difference.
 
         Both tests are one-sided, and the smaller p-value is doubled; 1 at most. None without noise.
@@ -82,10 +97,12 @@ class Noise(NamedTuple):
         if not self.error > 0:
             return None
         student = _student(self.freedom)
-        p_values = [
-            2 * float(student.sf(d / self.error)) for d in (difference, relevant - difference)
-        ]
-        return min(1.0, p_values[0] if p_values[0] <= LEVEL else min(p_values))
+        above, below = (
+            min(1.0, 2 * float(student.sf(d / self.error)))
+            for d in (difference, relevant - difference)
+        )
+        is_above = above <= LEVEL or above <= below
+        return PValue(above, 0.0) if is_above else PValue(below, relevant)
 
 
 def outliers(groups: Mapping[Any, tuple[int, float]]) -> set[Any]:
@@ -128,15 +145,19 @@ def noise_of(samples: Sequence[Sample]) -> Noise:
 def paired_differences(
     first: Mapping[str, float], second: Mapping[str, float] | float
 ) -> list[float]:
-    """Return the difference of each recording between two rows, or between a row and a number.
+    """Return the mean difference of each photograph between two rows, or from a number.
 
-    The list is empty if the recordings are not the same or a difference is not finite.
+    Values are those of recordings by name. The list is empty if the recordings are not
+    the same or a difference is not finite.
     """
     others = dict.fromkeys(first, second) if isinstance(second, int | float) else second
     if first.keys() != others.keys():
         return []
-    differences = [value - others[name] for name, value in first.items()]
-    return differences if all(map(math.isfinite, differences)) else []
+    differences = defaultdict[str, list[float]](list)
+    for name, value in first.items():
+        differences[photograph_of(name)].append(value - others[name])
+    means = [statistics.fmean(values) for values in differences.values()]
+    return means if all(map(math.isfinite, means)) else []
 
 
 def _student(freedom: float) -> Any:  # noqa: ANN401  (scipy has no hints)
@@ -145,22 +166,20 @@ def _student(freedom: float) -> Any:  # noqa: ANN401  (scipy has no hints)
     return t(freedom)
 
 
-@dataclass(frozen=True)
-class RecordingTest:
-    """The paired test over recordings."""
+class Test(NamedTuple):
+    """The result of one test, over seeds or over photographs."""
 
     result: Result
-    count: int  #: number of recordings
-    p_value: float | None  #: None if all have the same difference
+    noise: Noise
+    p_value: PValue | None  #: None without noise, or if it is not known
     note: str = ""  #: the relevant difference, if the interval lies below it
+    reason: str = ""  #: why it is undecided
+    size: int = 0  #: number of photographs
 
-    @property
-    def text(self) -> str:
-        """Text of the result: ``8 recordings: within noise, p = 0.380``."""
-        text = f"{self.count} recordings: {self.result}{self.note}"
-        if self.p_value is None:
-            return text
-        return f"{text}, p < 0.001" if self.p_value < 0.001 else f"{text}, p = {self.p_value:.3f}"
+    def text(self, column: Column) -> str:
+        """Text of the result: ``within noise, p = 0.380 against 0``."""
+        p_value = f", {self.p_value.text(column)}" if self.p_value else ""
+        return f"{self.reason or self.result}{p_value}"
 
 
 @dataclass(frozen=True)
@@ -168,23 +187,25 @@ class ClaimResult:
     """A claim and its result."""
 
     claim: Claim  #: the claim
-    result: Result  #: the result over seeds, or over recordings for rows without seeds
+    result: Result  #: the result over seeds and photographs
     text: str  #: text of the claim
     #: improvement of the row over the other row, column or limit, positive if the row is better.
     #: For a claim of closeness the absolute difference.
     difference: float | None = None
-    noise: float | None = None  #: smallest significant difference; None if it is not known
+    noise: float | None = None  #: smallest significant difference over seeds; None if not known
     detail: str = ""  #: text of the numbers
     seeds: int = 0  #: smallest number of runs among the compared rows with noise
-    #: p-value of the test that decides; None without noise or if the noise is not known
+    #: larger p-value of the tests that decide; None without noise or if the noise is not known
     p_value: float | None = None
-    #: the paired test over recordings; None without results of single images
-    recordings: RecordingTest | None = None
+    over_seeds: Test | None = None  #: the test over seeds; None without noise of seeds
+    #: the paired test over photographs; None without results of single images
+    photographs: Test | None = None
+    reason: str = ""  #: why the result is undecided
 
     @property
     def label(self) -> str:
-        """Text of the result in tables, for example ``undecidable with n = 3``."""
-        return f"{self.result}{f' with n = {self.seeds}' if self.result == 'undecidable' else ''}"
+        """Text of the result in tables, for example ``undecided: 3 photographs``."""
+        return f"{self.result}: {self.reason}" if self.reason else str(self.result)
 
 
 def evaluate_claim(
@@ -196,15 +217,17 @@ def evaluate_claim(
     *,
     than: Column | None = None,
     paired: Sequence[float] = (),
+    photographs: int | None = None,
 ) -> ClaimResult:
     """Return the result of a claim.
 
     Let d be the improvement of ``row`` over ``other``. The remainder is d - margin, for closeness
-    margin - |d|. The claim is *within noise* if the remainder is not larger than its noise;
-    otherwise its sign decides. If neither row has noise, the test over recordings decides.
-    :data:`NOISE_RULE` describes the noise and the other results.
-    ``above`` is the row that both must exceed, ``than`` the other column, and ``paired`` has the
-    difference of each recording.
+    margin - |d|. Over seeds, the claim is within noise if the remainder is not larger than its
+    noise; otherwise its sign decides. The test over photographs must agree. :data:`NOISE_RULE`
+    describes the noise and the other results.
+    ``above`` is the row that both must exceed, ``than`` the other column, ``paired`` has the
+    difference of each photograph, and ``photographs`` is the number of photographs in the test set
+    (default: as many as differences).
     """
     text = claim_text(claim, column, than)
     if claim.limit is not None and other is None:
@@ -213,24 +236,42 @@ def evaluate_claim(
         return ClaimResult(claim, Result.NOT_MEASURED, text)
     if reason := _not_applicable(claim, column, (row, other), above):
         return ClaimResult(claim, Result.NOT_APPLICABLE, text, detail=reason)
-    difference, noise = column.sign * (row.mean - other.mean), noise_of((row, other))
-    result, p_value, note = _tested(claim, column, difference, noise)
-    recordings = _over_recordings(claim, column, paired)
-    if recordings is not None and row.freedom == other.freedom == math.inf:
-        result, p_value = recordings.result, recordings.p_value
-    if result is Result.NOISE and noise.bound > (claim.claimed or math.inf):
-        result = Result.UNDECIDABLE
+    difference = column.sign * (row.mean - other.mean)
+    count = len(paired) if photographs is None else photographs
+    over_seeds = _over_seeds(claim, column, difference, (row, other))
+    over_photographs = _over_photographs(claim, column, paired, count)
+    has_seeds = min(row.freedom, other.freedom) < math.inf
+    deciding = [over_seeds] if has_seeds or not over_photographs else []
+    if over_photographs and not column.is_exact:
+        deciding.append(over_photographs)
+    result, reason = _agreed(deciding)
+    p_values = [one.p_value.value for one in deciding if one.p_value]
+    is_tested = not (over_photographs and over_photographs.size < MIN_PHOTOGRAPHS)
     tested = ClaimResult(
         claim,
         result,
         text,
         abs(difference) if claim.is_close else difference,
-        None if result is Result.ONE_SEED else noise.bound,
+        None if math.isnan(over_seeds.noise.bound) else over_seeds.noise.bound,
         seeds=min((one.count for one in (row, other) if one.freedom < math.inf), default=0),
-        p_value=p_value,
-        recordings=recordings,
+        p_value=max(p_values) if p_values and (is_tested or column.is_exact) else None,
+        over_seeds=over_seeds if has_seeds else None,
+        photographs=over_photographs,
+        reason=reason,
     )
-    return replace(tested, detail=_detail(tested, column, (row, other), note))
+    return replace(tested, detail=_detail(tested, column, (row, other)))
+
+
+def _agreed(tests: Sequence[Test]) -> tuple[Result, str]:
+    """Return the result on which the tests agree, otherwise undecided with the reason."""
+    first, last = tests[0], tests[-1]
+    for test in (last, first):
+        if test.result is Result.UNDECIDED:
+            over = ", over photographs" if test.reason == WITHIN_NOISE and test.size else ""
+            return Result.UNDECIDED, f"{test.reason}{over}"
+    if first.result is not last.result:
+        return Result.UNDECIDED, f"{first.result} over seeds, {last.result} over photographs"
+    return first.result, ""
 
 
 def _relevant(claim: Claim, column: Column) -> float:
@@ -242,10 +283,8 @@ def _relevant(claim: Claim, column: Column) -> float:
     return RELEVANT_PSNR if column.measure.startswith("psnr") else 0.0
 
 
-def _tested(
-    claim: Claim, column: Column, difference: float, noise: Noise
-) -> tuple[Result, float | None, str]:
-    """Return the result of a difference, its p-value, and a note if the difference is small.
+def _tested(claim: Claim, column: Column, difference: float, noise: Noise) -> Test:
+    """Return the test of a difference, with a note if the difference is small.
 
     It is small if its 95 % interval lies below the relevant difference, but not below 0.
     """
@@ -255,31 +294,45 @@ def _tested(
     reported = claim.reported
     half = "" if reported is None else f"half of the reported {column.text(reported)}"
     note = f", less than {half or column.text(relevant)}" if is_small else ""
-    result = _decided(claim, rest, noise, is_small=is_small)
-    return result, noise.p_value(rest, relevant), note
-
-
-def _decided(claim: Claim, rest: float, noise: Noise, *, is_small: bool) -> Result:
+    p_value = noise.p_value(rest, relevant)
+    if p_value:
+        p_value = p_value._replace(null=p_value.null + (claim.margin or claim.limit or 0.0))
     if math.isnan(noise.bound):
-        return Result.ONE_SEED
-    if noise.bound > 0 and abs(rest) <= noise.bound:
-        return Result.NOT_SUPPORTED if is_small else Result.NOISE
+        return Test(Result.UNDECIDED, noise, p_value, note, "one seed")
+    if noise.bound > 0 and abs(rest) <= noise.bound and not is_small:
+        return Test(Result.UNDECIDED, noise, p_value, note, WITHIN_NOISE)
     is_limit = claim.limit is not None and claim.anchor is None
-    is_equal_enough = claim.is_close or claim.margin or is_limit
-    is_supported = rest > 0 or (rest == 0 and is_equal_enough)
-    return Result.SUPPORTED if is_supported else Result.NOT_SUPPORTED
+    is_equal_enough = (claim.is_close or claim.margin or is_limit) and not is_small
+    is_supported = rest > noise.bound or (rest == 0 and is_equal_enough)
+    return Test(Result.SUPPORTED if is_supported else Result.NOT_SUPPORTED, noise, p_value, note)
 
 
-def _over_recordings(
-    claim: Claim, column: Column, differences: Sequence[float]
-) -> RecordingTest | None:
-    count = len(differences)
-    if count < 2:
+def _over_seeds(
+    claim: Claim, column: Column, difference: float, samples: tuple[Sample, Sample]
+) -> Test:
+    noise = noise_of(samples)
+    test = _tested(claim, column, difference, noise)
+    if test.reason != WITHIN_NOISE or noise.bound <= (claim.claimed or math.inf):
+        return test
+    single = noise_of([replace(sample, count=1) for sample in samples])
+    needed = math.ceil((single.bound / (claim.claimed or math.inf)) ** 2)
+    claimed = f"the claimed {column.text(claim.claimed or 0.0)}"
+    return test._replace(reason=f"noise above {claimed}, which {needed} seeds can detect")
+
+
+def _over_photographs(
+    claim: Claim, column: Column, differences: Sequence[float], count: int
+) -> Test | None:
+    """Return the paired test over photographs; None if the images are not known."""
+    if 0 < count < MIN_PHOTOGRAPHS:
+        reason = f"{count} photograph{'s' if count > 1 else ''}"
+        return Test(Result.UNDECIDED, Noise(math.nan, 0), None, "", reason, count)
+    if not differences or column.is_cost:
         return None
-    noise = Noise(statistics.stdev(differences) / math.sqrt(count), count - 1)
+    size = len(differences)
+    noise = Noise(statistics.stdev(differences) / math.sqrt(size), size - 1)
     mean = column.sign * statistics.fmean(differences)
-    result, p_value, note = _tested(claim, column, mean, noise)
-    return RecordingTest(result, count, p_value, note)
+    return _tested(claim, column, mean, noise)._replace(size=size)
 
 
 def _not_applicable(
@@ -305,25 +358,25 @@ def _not_applicable(
     return f"no better than {baseline}: {', '.join(worse)}" if worse else ""
 
 
-def _detail(tested: ClaimResult, column: Column, samples: tuple[Sample, Sample], note: str) -> str:
+def _detail(tested: ClaimResult, column: Column, samples: tuple[Sample, Sample]) -> str:
     """Return the numbers of a result as text."""
-    claim, difference = tested.claim, tested.difference or 0.0
+    claim, difference, over = tested.claim, tested.difference or 0.0, tested.photographs
     is_single = claim.limit is not None
     sign = "" if is_single or claim.is_close or difference <= 0 else "+"
     parts = [f"{sign}{column.text(samples[0].mean if is_single else difference)}"]
     noisy = [sample for sample in samples if sample.freedom < math.inf]
     if noisy and max(sample.count for sample in noisy) == 1:
         parts.append("one seed" if is_single else "one seed each")
-    if not noisy and tested.recordings:
+    if not noisy and over:
         parts.append("no seeds")
-    if tested.noise:
-        parts.append(f"noise {column.text(tested.noise)}{note}")
-    if tested.result is Result.UNDECIDABLE and claim.claimed:
-        single = noise_of([replace(sample, count=1) for sample in samples])
-        needed = math.ceil((single.bound / claim.claimed) ** 2)
-        parts.append(f"claimed {column.text(claim.claimed)}, which {needed} seeds can detect")
+    if tested.noise and (over_seeds := tested.over_seeds):
+        p_value = over_seeds.p_value.text(column) if over_seeds.p_value else ""
+        parts.append(f"noise {column.text(tested.noise)}{over_seeds.note}")
+        parts.append(f"over seeds {over_seeds.text(column)}" if over else p_value)
     text = ", ".join(parts)
-    return f"{text}; {tested.recordings.text}" if tested.recordings else text
+    if not over or over.size < MIN_PHOTOGRAPHS:
+        return text
+    return f"{text}; {over.size} photographs: {over.text(column)}{over.note}"
 
 
 def claim_text(claim: Claim, column: Column, than: Column | None = None) -> str:
@@ -344,43 +397,27 @@ def claim_text(claim: Claim, column: Column, than: Column | None = None) -> str:
 
 
 def summarize_claims(results: Sequence[ClaimResult]) -> str:
-    """Return the counts: ``4 of 4 supported, 0 of 4 over recordings``."""
-    paired = [one.recordings.result for one in results if one.recordings]
-    text = _counts([one.result for one in results], "supported")
-    return f"{text}, {_counts(paired, 'over recordings')}" if paired else text
-
-
-def _counts(results: Sequence[Result], what: str) -> str:
-    counts = Counter(results)
+    """Return the counts: ``4 of 6 supported (1 not supported, 1 undecided)``."""
+    counts = Counter(one.result for one in results)
     others = [f"{counts[r]} {r}" for r in Result if counts[r] and r is not Result.SUPPORTED]
     rest = f" ({', '.join(others)})" if others else ""
-    return f"{counts[Result.SUPPORTED]} of {len(results)} {what}{rest}"
+    return f"{counts[Result.SUPPORTED]} of {len(results)} supported{rest}"
 
 
-def false_discoveries(results: Sequence[ClaimResult]) -> str:
-    """Return the number of decided claims that remain significant after the correction.
+def controlled(results: Sequence[ClaimResult]) -> list[ClaimResult]:
+    """Return the results of a page, decided only at a false discovery rate of 5 %.
 
-    The correction for multiple tests controls the false discovery rate (Benjamini-Hochberg).
+    The correction for multiple tests is that of Benjamini and Hochberg. Claims without a p-value,
+    such as those of parameters, stay as they are.
     """
-    paired = [one.recordings for one in results if one.recordings]
-    parts = [_remaining(results), _remaining(paired)]
-    parts[1] = f"over recordings {parts[1]}" if parts[1] else ""
-    rate = "At a false discovery rate of 5 % (Benjamini-Hochberg)"
-    text = "; ".join(filter(None, parts))
-    return f"{rate}, these results remain significant: {text}." if text else ""
-
-
-def significant(tests: Iterable[ClaimResult | RecordingTest]) -> list[ClaimResult | RecordingTest]:
-    """Return the tests whose p-value is at most 5 % after the correction for multiple tests."""
     from scipy.stats import false_discovery_control
 
-    tested = [(test, test.p_value) for test in tests if test.p_value is not None]
-    adjusted = false_discovery_control([p_value for _, p_value in tested]) if tested else []
-    return [test for (test, _), p_value in zip(tested, adjusted, strict=True) if p_value <= LEVEL]
-
-
-def _remaining(tests: Sequence[ClaimResult | RecordingTest]) -> str:
-    before = Counter(test.result for test in tests if test.p_value is not None)
-    after = Counter(test.result for test in significant(tests))
-    parts = [f"{after[result]} of {before[result]} {result}" for result in DECIDED]
-    return f"{' and '.join(parts)} (tests: {before.total()})" if before else ""
+    p_values = [one.p_value for one in results if one.p_value is not None]
+    adjusted = iter(false_discovery_control(p_values) if p_values else ())
+    reason = "not significant at a false discovery rate of 5 %"
+    return [
+        replace(one, result=Result.UNDECIDED, reason=reason)
+        if one.p_value is not None and next(adjusted) > LEVEL and one.result in DECIDED
+        else one
+        for one in results
+    ]

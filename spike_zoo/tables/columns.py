@@ -113,16 +113,19 @@ class Column:
         """Heading with an arrow in the better direction."""
         return self.heading + ARROWS[self.better]
 
+    def averages(self, name: str) -> bool:
+        """Return whether the column averages recordings of this name."""
+        _, speed = split_speed(self.measure)
+        return fnmatchcase(name, self.scenes or "*") and speed in (None, speed_of(name))
+
     def by_recording(self, images: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
         """Return name of a recording -> values of its images, for the averaged recordings."""
-        metric, speed = split_speed(self.measure)
+        metric, _ = split_speed(self.measure)
         values = defaultdict[str, list[float]](list)
         for image in images if self.metric.startswith("test/") else ():
             name, scale = str(image["name"]), self.rate_scale
-            is_averaged = (
-                fnmatchcase(name, self.scenes or "*")
-                and (scale is None or scale[0] <= image["rate_scale"] < scale[1])
-                and speed in (None, speed_of(name))
+            is_averaged = self.averages(name) and (
+                scale is None or scale[0] <= image["rate_scale"] < scale[1]
             )
             if is_averaged and image.get(metric) is not None:
                 values[name].append(image[metric])

@@ -22,6 +22,7 @@ from spike_zoo.media.charts import (
     to_svg,
 )
 from spike_zoo.metrics.rate import Interpolation, bd_rate
+from spike_zoo.metrics.speeds import photograph_of
 from spike_zoo.tables.claims import Sample, pool
 from spike_zoo.tables.columns import Column
 from spike_zoo.tables.runs import RecordedRun
@@ -128,18 +129,19 @@ class FilledCurve:
         return RowBDRate(tuple(rate.percent for rate in results), overlap=overlap)
 
     def rate_differences(self, claim: Claim, method: Interpolation) -> list[float]:
-        """Return BD-rate minus limit as jackknife pseudo-values, one for each recording.
+        """Return BD-rate minus limit as jackknife pseudo-values, one for each photograph.
 
         The list is empty if the recordings are not the same or a BD-rate is missing.
         """
         anchor, row = (self.line_of(str(name)).recordings for name in (claim.anchor, claim.row))
-        if anchor.keys() != row.keys() or len(row) < 2:
+        photographs = sorted({photograph_of(name) for name in row})
+        if anchor.keys() != row.keys() or len(photographs) < 2:
             return []
         rates = [
             bd_rate(_mean_without(anchor, name), _mean_without(row, name), method).percent
-            for name in (None, *row)
+            for name in (None, *photographs)
         ]
-        count, limit = len(row), claim.limit or 0.0
+        count, limit = len(photographs), claim.limit or 0.0
         values = [count * rates[0] - (count - 1) * rate - limit for rate in rates[1:]]
         return values if all(map(math.isfinite, values)) else []
 
@@ -207,7 +209,7 @@ def mean_curve(curves: Iterable[Curve]) -> Curve:
 
 
 def _mean_without(curves: Mapping[str, Curve], left_out: str | None) -> Curve:
-    return mean_curve(curve for name, curve in curves.items() if name != left_out)
+    return mean_curve(curve for name, curve in curves.items() if photograph_of(name) != left_out)
 
 
 def _by_recording(spec: CurveSpec, runs: Sequence[RecordedRun], count: int) -> dict[str, Curve]:

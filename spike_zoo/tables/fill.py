@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from spike_zoo.metrics.speeds import photograph_of
 from spike_zoo.tables.claims import (
+    WITHIN_NOISE,
     ClaimResult,
     Result,
     Sample,
+    controlled,
     evaluate_claim,
     outliers,
     paired_differences,
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+CLOSE_RATES = 3.0
+"""Difference in percent between cubic and PCHIP BD-rates above which a claim states both."""
 #: runs of a row -> its standard deviation over seeds with the degrees of freedom; () for most rows
 Spreads = Mapping[tuple[int, ...], tuple[float, float]]
 
@@ -97,7 +103,12 @@ def fill_tables(
     """
     candidates = [run for run in runs if profile in (None, run.result.profile)]
     tables = [_without_claims(spec, candidates) for spec in specs]
-    return [replace(table, claims=_claim_results(table, tables)) for table in tables]
+    results = [_claim_results(table, tables) for table in tables]
+    decided = iter(controlled([result for own in results for result in own]))
+    return [
+        replace(table, claims=tuple(itertools.islice(decided, len(own))))
+        for table, own in zip(tables, results, strict=True)
+    ]
 
 
 def _without_claims(spec: TableSpec, candidates: Sequence[RecordedRun]) -> FilledTable:
@@ -217,6 +228,7 @@ def _claim_results(table: FilledTable, tables: Sequence[FilledTable]) -> tuple[C
             sample(claim.above, claim.by, data),
             than=columns[than] if claim.than else None,
             paired=paired_differences(first, second),
+            photographs=_photographs(compared, columns[claim.by]),
         )
         reason = "" if columns[claim.by].is_cost else _incomparable(claim, table)
         if result.result is not Result.NOT_APPLICABLE:
@@ -261,6 +273,14 @@ def _by_recording(runs: Sequence[RecordedRun], column: Column) -> dict[str, floa
     return {name: statistics.fmean(values) for name, values in images.items()}
 
 
+def _photographs(runs: Sequence[RecordedRun], column: Column) -> int:
+    """Return the number of photographs that a column averages; 0 if it is not known."""
+    if column.is_cost:
+        return 0
+    names = (str(image["name"]) for run in runs for image in run.images)
+    return len({photograph_of(name) for name in names if column.averages(name)})
+
+
 def _pooled(tables: Sequence[FilledTable], column: Column, data: set[str | None]) -> Spreads:
     """Pool the deviations over seeds in a column, over all rows with two different seeds or more.
 
@@ -284,16 +304,20 @@ def _pooled(tables: Sequence[FilledTable], column: Column, data: set[str | None]
 def _bd_rate_result(claim: Claim, table: FilledTable) -> ClaimResult:
     curve = next(filled for filled in table.curves if filled.spec.name == claim.by)
     results, rates = {}, {}
+    photographs = _photographs([*table.runs[claim.row], *table.runs[str(claim.anchor)]], BD_RATE)
     for method in METHODS:
         samples = curve.samples(claim, method, table.trained)
         paired = curve.rate_differences(claim, method)
-        results[method] = evaluate_claim(claim, BD_RATE, *samples, paired=paired)
+        results[method] = evaluate_claim(
+            claim, BD_RATE, *samples, paired=paired, photographs=photographs
+        )
         rates[method] = curve.bd_rate(curve.line_of(claim.row), method, claim.anchor)
     result, reason = results["cubic"], rates["cubic"].reason
-    decided = {Result.SUPPORTED, Result.NOT_SUPPORTED, Result.ONE_SEED}
+    values = ", ".join(f"{NAMES[method]} {rate.text}" for method, rate in rates.items())
+    means = [rate.mean for rate in rates.values() if rate.mean is not None]
     signs = {(tested.difference or 0.0) > 0 for tested in results.values()}
-    if len(signs) > 1 and {tested.result for tested in results.values()} <= decided:
-        values = ", ".join(f"{NAMES[method]} {rate.text}" for method, rate in rates.items())
-        detail = f"{values}: the interpolation decides"
-        return _unless(detail, result)
-    return replace(result, detail=reason) if reason else result
+    if len(signs) > 1 and not any(WITHIN_NOISE in tested.reason for tested in results.values()):
+        return _unless(f"{values}: the interpolation decides", result)
+    if len(means) < len(METHODS) or abs(means[0] - means[1]) <= CLOSE_RATES:
+        return replace(result, detail=reason) if reason else result
+    return replace(result, detail=f"{result.detail}; {values}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from pathlib import Path
 from shlex import quote
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     RunsByRow = Mapping[str, Sequence[RecordedRun]]
 
 CONFIG_FILENAME = "config.yaml"  # in the folder of a run
+_COMMIT = re.compile(r"[0-9a-f]+")
 _MAX_NAMES = 4  # rows that a note lists
 
 
@@ -125,9 +127,13 @@ def _origins(spec: TableSpec, runs: RunsByRow, all_runs: Sequence[RecordedRun]) 
     if known := sorted(filter(None, sizes)):
         size_text = ", ".join(f"{height} x {width}" for height, width in known)
         yield f"Cost of one image of {size_text} pixels."
-    commits = _rows_by(runs, lambda run: run.result.commit or "unknown")
+    commits = _rows_by(runs, lambda run: run.result.commit or "no commit")
     several = " (the rows were made with different commits)" if len(commits) > 1 else ""
     yield f"Code: {', '.join(commits)}{several}."
+    unknown = [name for name in commits if not _COMMIT.fullmatch(name)]
+    if unknown:
+        rows = dict.fromkeys(row for name in unknown for row in commits[name])
+        yield f"**Code state unknown**: {_few(rows)} ({', '.join(unknown)})."
 
 
 def _weights(run: RecordedRun) -> str:

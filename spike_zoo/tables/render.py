@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.tables.claims import NOISE_RULE, false_discoveries, summarize_claims
+from spike_zoo.tables.claims import NOISE_RULE, summarize_claims
 from spike_zoo.tables.curves import METHODS, rate_notes, rate_table
 
 if TYPE_CHECKING:
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 NOTES = "NOTES.md"  # in the folder of the table file
 DIRTY_NOTE = (
-    "A commit with '-dirty' had changes that were not committed, for example records or documents; "
-    "'unknown' is a run outside of the repository. The records state the complete configuration."
+    "Code state unknown: a commit with '-dirty' had changes that were not committed, for example "
+    "records or documents; one with '-missing' is not in the history of the repository; 'no "
+    "commit' is a run outside of it. The records state the complete configuration."
 )
 DIFFERENT_NOTE = "† other data or another profile than most rows."
 _CURVE_FIELDS = ("curve", "x", "y", "x published", "y published")
@@ -99,10 +100,8 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
         lines += ["", *(f"{note}  " for note in all_notes(table)), ""]
     results = [result for table in tables for result in table.claims]
     lines += [NOISE_RULE, ""] if results else []
-    if any("-dirty" in line for line in lines):
+    if any("Code state unknown" in line for line in lines):
         lines += [DIRTY_NOTE, ""]
-    if remaining := false_discoveries(results):
-        lines += [remaining, ""]
     file = tables[0].spec.file if tables else None
     if file is not None and (file.parent / NOTES).is_file():  # the link fits committed tables
         lines += [f"[Explanations of differences](../{NOTES})", ""]

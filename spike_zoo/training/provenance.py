@@ -45,6 +45,9 @@ OF_FITS = tuple(
         *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
     )
 )
+CHECKOUT = Path(spike_zoo.__file__).resolve().parent.parent
+DIRTY = "-dirty"
+_WITHOUT_EFFECT = tuple(f":(exclude){path}" for path in ("experiments/*/results/*", "docs", "*.md"))
 _NAMED_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 HIDDEN = "(hidden)"
 _SECRET_NAME = re.compile(r"(api_?key|password|passwd|secret|token|credentials?)$", re.IGNORECASE)
@@ -63,18 +66,30 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """Return the commit of this checkout, with ``-dirty`` if files differ; None without one."""
-    root = Path(spike_zoo.__file__).resolve().parent.parent
-    if not (root / ".git").exists():
+    """Return the commit of this checkout, with ``-dirty`` if code differs; None without one."""
+    if not (CHECKOUT / ".git").exists():
         return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    name = _git("describe", "--always", "--abbrev=12", "--exclude=*").strip()
+    return (f"{name}{DIRTY}" if changed_code() else name) or None
+
+
+def changed_code() -> list[str]:
+    """Return the files of this checkout that are not committed and may affect results.
+
+    Records and rendered tables, documents and Markdown do not.
+    """
+    listed = _git("status", "--porcelain", "--no-renames", "-uall", "--", ".", *_WITHOUT_EFFECT)
+    return [line[3:] for line in listed.splitlines()]
+
+
+def _git(*arguments: str) -> str:
+    """Return the output of a git command; empty if it fails."""
+    command = ["git", "-C", str(CHECKOUT), *arguments]
     try:
-        done = subprocess.run(
-            [*command, "--exclude=*"], capture_output=True, text=True, timeout=10, check=True
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None
+        return ""
+    return done.stdout
 
 
 def effective_config(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

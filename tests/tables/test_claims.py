@@ -1,4 +1,4 @@
-"""Results of claims, over seeds and over recordings, agree with scipy's tests."""
+"""Results of claims, over seeds and over photographs, agree with scipy's tests."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from spike_zoo.tables import read_table_file, render_markdown
 from spike_zoo.tables.claims import (
     Result,
     Sample,
+    controlled,
     evaluate_claim,
-    false_discoveries,
     noise_of,
     outliers,
     pool,
@@ -56,7 +56,7 @@ def test_within_noise_agrees_with_a_t_test_at_95_percent(
     p_value = float(scipy.stats.ttest_ind(first, second).pvalue)
     assume(abs(p_value - 0.05) > 1e-3)
     tested = evaluate_claim(BETTER, SSIM, *_rows(first, second))
-    assert (tested.result is Result.NOISE) == (p_value > 0.05)
+    assert (tested.reason == "within noise") == (p_value > 0.05)
     assert tested.p_value == pytest.approx(p_value)
 
 
@@ -66,7 +66,7 @@ def test_within_noise_agrees_with_a_t_test_at_95_percent(
         ([31.0, 31.1, 31.2], [30.0, 30.1, 30.2], Result.SUPPORTED),
         ([40.0, 40.5], [30.0, 31.0], Result.SUPPORTED),
         ([30.0, 30.1, 30.2], [31.0, 31.1, 31.2], Result.NOT_SUPPORTED),
-        ([30.0, 32.0], [30.5, 31.0], Result.NOISE),
+        ([30.0, 32.0], [30.5, 31.0], Result.UNDECIDED),
     ],
 )
 def test_better_means_a_higher_psnr(
@@ -114,10 +114,10 @@ def test_exact_values_are_compared_as_the_claim_states(
     [
         ([31.0, 31.1, 31.2], Result.SUPPORTED),
         ([29.0, 29.1, 29.2], Result.NOT_SUPPORTED),
-        ([29.0, 32.0], Result.NOISE),
+        ([29.0, 32.0], Result.UNDECIDED),
         ([30.0, 30.0], Result.SUPPORTED),  # a value equal to the limit is sufficient
-        ([31.0], Result.ONE_SEED),
-        ([29.0], Result.ONE_SEED),
+        ([31.0], Result.UNDECIDED),
+        ([29.0], Result.UNDECIDED),
     ],
 )
 def test_a_row_must_reach_a_limit(values: list[float], result: Result) -> None:
@@ -141,13 +141,13 @@ def test_noise_around_a_limit_equals_that_of_a_one_sample_t_test() -> None:
 @pytest.mark.parametrize("value", [20.0, 30.0, 40.0])
 def test_one_seed_each_without_a_known_spread_gives_the_result_one_seed(value: float) -> None:
     tested = evaluate_claim(BETTER, PSNR, *_rows([value], [30.0]))
-    assert (tested.result, tested.label) == (Result.ONE_SEED, "one seed")
+    assert (tested.result, tested.label) == (Result.UNDECIDED, "undecided: one seed")
     assert (tested.noise, tested.p_value) == (None, None)
     assert "one seed each" in tested.detail
 
 
 @pytest.mark.parametrize(
-    ("freedom", "result"), [(1, Result.NOISE), (4, Result.SUPPORTED), (38, Result.SUPPORTED)]
+    ("freedom", "result"), [(1, Result.UNDECIDED), (4, Result.SUPPORTED), (38, Result.SUPPORTED)]
 )
 def test_one_seed_each_is_tested_with_the_spread_of_other_rows(
     freedom: int, result: Result
@@ -163,40 +163,37 @@ def test_one_seed_each_is_tested_with_the_spread_of_other_rows(
 
 
 @pytest.mark.parametrize(
-    ("reported", "result"),
+    ("reported", "reason"),
     [
-        (1.0, Result.UNDECIDABLE),
-        (2.0, Result.NOISE),
-        (None, Result.NOISE),  # without a reported difference the claim cannot be undecidable
+        (1.0, "noise above the claimed 1.00, which 6 seeds can detect"),
+        (2.0, "within noise"),
+        (None, "within noise"),
     ],
 )
-def test_noise_above_the_reported_difference_leaves_a_claim_undecidable(
-    reported: float | None, result: Result
+def test_noise_above_the_reported_difference_is_the_reason_of_an_undecided_claim(
+    reported: float | None, reason: str
 ) -> None:
     claim = dataclasses.replace(BETTER, reported=reported)
     samples = _rows([30.0, 31.0, 31.2], [30.0, 30.1, 30.2, 31.4])
     tested = evaluate_claim(claim, PSNR, *samples)
     assert tested.noise == pytest.approx(1.2767, abs=1e-3)
-    assert tested.result is result
-    if result is Result.UNDECIDABLE:
-        assert tested.label == "undecidable with n = 3", "the smaller number of seeds of both rows"
-        assert tested.detail.endswith(", claimed 1.00, which 6 seeds can detect")
+    assert (tested.result, tested.reason) == (Result.UNDECIDED, reason)
+    assert tested.seeds == 3, "the smaller number of seeds of both rows"
 
 
 def test_the_margin_replaces_a_missing_reported_difference() -> None:
     samples = _rows([30.0, 31.0], [30.0, 30.8])
     close = dataclasses.replace(CLOSE, within=0.5)
     with_margin = dataclasses.replace(BETTER, at_least=0.5)
-    assert evaluate_claim(close, PSNR, *samples).result is Result.UNDECIDABLE
-    assert evaluate_claim(with_margin, PSNR, *samples).result is Result.UNDECIDABLE
+    assert "the claimed 0.50" in evaluate_claim(close, PSNR, *samples).reason
+    assert "the claimed 0.50" in evaluate_claim(with_margin, PSNR, *samples).reason
     wide = dataclasses.replace(CLOSE, within=2.8)
-    assert evaluate_claim(wide, PSNR, *samples).result is Result.NOISE
+    assert evaluate_claim(wide, PSNR, *samples).reason == "within noise"
 
 
-def test_a_row_without_noise_is_not_counted_as_a_seed_of_an_undecidable_claim() -> None:
+def test_a_row_without_noise_is_not_counted_as_a_seed() -> None:
     claim = dataclasses.replace(BETTER, reported=0.1)
-    tested = evaluate_claim(claim, PSNR, _rows([30.0, 30.9, 31.1])[0], Sample(30.5))
-    assert tested.label == "undecidable with n = 3"
+    assert evaluate_claim(claim, PSNR, _rows([30.0, 30.9, 31.1])[0], Sample(30.5)).seeds == 3
 
 
 def test_the_summary_counts_every_result() -> None:
@@ -205,23 +202,20 @@ def test_the_summary_counts_every_result() -> None:
     pairs = [(good, bad), (good, bad), (bad, good), (good, noisy), (good, None)]
     results = [evaluate_claim(BETTER, PSNR, first, second) for first, second in pairs]
     results.append(evaluate_claim(BETTER, PSNR, *_rows([31.0], [30.0])))
-    others = "1 within noise, 1 not supported, 1 not measured, 1 one seed"
+    others = "1 not supported, 2 undecided, 1 not measured"
     assert summarize_claims(results) == f"2 of 6 supported ({others})"
-    small = dataclasses.replace(BETTER, reported=0.1)
-    undecidable = summarize_claims([evaluate_claim(small, PSNR, good, noisy)])
-    assert undecidable == "0 of 1 supported (1 undecidable)"
 
 
 def test_weak_evidence_is_rejected_at_a_false_discovery_rate() -> None:
     # p-values of d / (0.1 * sqrt(2)): 1e-7, 0.043 (above 0.05 * 2/4), 0.16 and 0.48
     pairs = [(Sample(30 + d, 1, 0.1, 30), Sample(30, 1, 0.1, 30)) for d in (1, 0.3, 0.2, 0.1)]
     results = [evaluate_claim(BETTER, PSNR, *pair) for pair in pairs]
-    assert [tested.result for tested in results] == [Result.SUPPORTED] * 2 + [Result.NOISE] * 2
-    assert false_discoveries(results) == (
-        "At a false discovery rate of 5 % (Benjamini-Hochberg), these results remain significant: "
-        "1 of 2 supported and 0 of 0 not supported (tests: 4)."
-    )
-    assert false_discoveries([evaluate_claim(BETTER, PSNR, Sample(2.0), Sample(1.0))]) == ""
+    assert [tested.result for tested in results] == [Result.SUPPORTED] * 2 + [Result.UNDECIDED] * 2
+    exact = evaluate_claim(BETTER, PSNR, Sample(2.0), Sample(1.0))
+    labels = [tested.label for tested in controlled([*results, exact])]
+    rejected = "undecided: not significant at a false discovery rate of 5 %"
+    assert labels == ["supported", rejected, *["undecided: within noise"] * 2, "supported"]
+    assert controlled(results[:1]) == results[:1]
 
 
 def test_a_second_seed_never_makes_the_bound_larger() -> None:
@@ -253,7 +247,7 @@ def test_the_seeds_needed_are_the_fewest_whose_bound_reaches_the_claim(claimed: 
     enough = [n for n in range(1, 999) if t * 0.15 * math.sqrt(2 / n) <= claimed]
     claim = dataclasses.replace(BETTER, reported=claimed)
     tested = evaluate_claim(claim, PSNR, *[Sample(30.0, 2, 0.15, 12)] * 2)
-    assert f"which {min(enough)} seeds can detect" in tested.detail
+    assert f"which {min(enough)} seeds can detect" in tested.reason
 
 
 @pytest.mark.parametrize(
@@ -261,10 +255,10 @@ def test_the_seeds_needed_are_the_fewest_whose_bound_reaches_the_claim(claimed: 
     [
         (0.01, 0.04, PSNR, None, Result.NOT_SUPPORTED, "less than 0.10"),
         (-0.01, 0.04, PSNR, None, Result.NOT_SUPPORTED, "less than 0.10"),
-        (0.01, 0.05, PSNR, None, Result.NOISE, ""),
-        (0.01, 0.04, SSIM, None, Result.NOISE, ""),  # no relevant difference is defined
+        (0.01, 0.05, PSNR, None, Result.UNDECIDED, ""),
+        (0.01, 0.04, SSIM, None, Result.UNDECIDED, ""),  # no relevant difference is defined
         (0.20, 0.14, PSNR, 1.0, Result.NOT_SUPPORTED, "less than half of the reported 1.00"),
-        (0.20, 0.14, PSNR, 0.9, Result.NOISE, ""),
+        (0.20, 0.14, PSNR, 0.9, Result.UNDECIDED, ""),
         (0.05, 0.02, PSNR, None, Result.SUPPORTED, "less than 0.10"),  # better, but by little
         (-0.50, 0.14, PSNR, 1.0, Result.NOT_SUPPORTED, ""),  # worse
     ],
@@ -281,7 +275,8 @@ def test_an_interval_below_the_relevant_difference_does_not_support_a_claim(
     claim = dataclasses.replace(BETTER, reported=reported)
     tested = evaluate_claim(claim, column, Sample(30 + difference, 1, error, 200), Sample(30.0))
     assert tested.result is result
-    assert tested.detail.partition("noise ")[2].partition(", ")[2] == note
+    assert note in tested.detail
+    assert ("less than" in tested.detail) == bool(note)
     if result is Result.NOT_SUPPORTED and note:
         relevant = reported / 2 if reported else 0.1
         t = (relevant - difference) / error
@@ -291,7 +286,8 @@ def test_an_interval_below_the_relevant_difference_does_not_support_a_claim(
 def test_a_claim_with_a_margin_has_no_other_relevant_difference() -> None:
     claim = dataclasses.replace(BETTER, at_least=1.0, reported=5.0)
     tested = evaluate_claim(claim, PSNR, Sample(31.1, 1, 0.1, 200), Sample(30.0))
-    assert tested.result is Result.NOISE, "0.1 above the margin"
+    assert tested.result is Result.UNDECIDED, "0.1 above the margin"
+    assert "against 1.00" in tested.detail, "the null hypothesis is the margin"
 
 
 @pytest.mark.parametrize(("variance", "is_outlier"), [(14.7, False), (15.1, True)])
@@ -356,43 +352,92 @@ def test_a_reported_difference_must_be_a_positive_number_between_two_rows(
         _claim(tmp_path, text)
 
 
-RECORDINGS = {"a-slow-0": (29.0, 29.2), "b-slow-1": (31.0, 31.0), "c-fast-2": (25.0, 26.0)}
+SCENES = {  # two scenes of photograph a, one of each other
+    "test-a-slow-00": (29.0, 29.2),
+    "test-a-fast-06": (33.0, 33.2),
+    "test-b-slow-01": (31.0, 31.0),
+    "test-c-fast-02": (25.0, 26.0),
+    "test-d-slow-03": (27.0, 28.0),
+    "test-e-fast-04": (24.0, 24.5),
+    "test-f-slow-05": (35.0, 35.5),
+}
+GAINS = (0.7, 1.1, 1.0, 1.3, 1.1, 0.8, 1.2)
+UNEQUAL = (-0.9, -0.9, 1.0, 1.3, -1.1, 0.8, -0.4)
+ZERO = (0.0,) * 7
 
 
 def _run(variant: str, gains: tuple[float, ...], **changes: Any) -> RecordedRun:
-    """Return a run with two images of each recording and a given gain for each recording."""
+    """Return a run with two images of each scene and a given gain for each scene."""
     images = tuple(
         {"name": name, "plane": plane, "rate_scale": 0.6, "psnr": value + gain}
-        for (name, values), gain in zip(RECORDINGS.items(), gains, strict=False)
+        for (name, values), gain in zip(SCENES.items(), gains, strict=False)
         for plane, value in enumerate(values)
     )
     return RecordedRun(make_run(variant, 30.0, **changes).result, images=images)
 
 
-def test_the_test_over_recordings_equals_the_paired_t_test_of_their_means(tmp_path: Path) -> None:
-    runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3))]
-    table = filled(tmp_path, runs)
-    evidence: Any = table.claims[0].recordings
-    expected = scipy.stats.ttest_rel([30.0, 32.0, 26.8], [29.1, 31.0, 25.5]).pvalue
-    assert (evidence.count, evidence.result) == (3, Result.SUPPORTED)
-    assert evidence.p_value == pytest.approx(expected)
-    assert "3 recordings: supported, p = 0.012)" in render_markdown([table])
+def _of_photographs(gains: tuple[float, ...]) -> list[float]:
+    first, second, *others = gains
+    return [(first + second) / 2, *others]
 
 
 WEIGHTS = {"model": {"init_args": {"weights": "made/elsewhere.safetensors"}}}
 
 
 @pytest.mark.parametrize(
-    ("gains", "result"), [((0.9, 1.0, 1.3), Result.SUPPORTED), ((-0.9, 1.0, 1.3), Result.NOISE)]
+    ("gains", "result"), [(GAINS, Result.SUPPORTED), (UNEQUAL, Result.UNDECIDED)]
 )
-def test_fixed_weights_are_compared_over_recordings(
+def test_fixed_weights_are_compared_by_a_paired_t_test_over_photographs(
     tmp_path: Path, gains: tuple[float, ...], result: Result
 ) -> None:
-    runs = [_run("half", (0, 0, 0), parameters=0), _run("full", gains, config=WEIGHTS)]
-    (tested,) = filled(tmp_path, runs).claims
-    assert tested.recordings is not None
-    assert (tested.result, tested.p_value) == (result, tested.recordings.p_value)
-    assert tested.detail.startswith(f"0.00, no seeds; 3 recordings: {result}, p = ")
+    """The unit is the photograph, not the recording: two scenes of one photograph count once."""
+    runs = [_run("half", ZERO, parameters=0), _run("full", gains, config=WEIGHTS)]
+    table = filled(tmp_path, runs)
+    (tested,) = table.claims
+    expected = scipy.stats.ttest_1samp(_of_photographs(gains), 0).pvalue
+    assert tested.result is result
+    assert tested.p_value == pytest.approx(expected)
+    assert tested.photographs is not None
+    assert tested.photographs.size == 6
+    text = "supported" if result is Result.SUPPORTED else "within noise"
+    assert f"0.00, no seeds; 6 photographs: {text}, p " in tested.detail
+    assert " against 0)" in render_markdown([table])
+
+
+def test_fewer_than_six_photographs_leave_every_claim_undecided(tmp_path: Path) -> None:
+    for config in (WEIGHTS, {}):
+        runs = [_run("half", ZERO[:6], parameters=0), _run("full", GAINS[:6], config=config)]
+        (tested,) = filled(tmp_path, runs).claims
+        assert tested.label == "undecided: 5 photographs"
+        assert tested.p_value is None, "it is not one of the tests of the page"
+
+
+def _seeds(gains: tuple[float, ...], spread: float) -> list[RecordedRun]:
+    return [
+        _run(variant, own, seed=seed, metrics={"test/psnr": 30.0 + offset + spread * seed})
+        for variant, own, offset in (("half", ZERO, 0.0), ("full", gains, 1.0))
+        for seed in range(3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gains", "spread", "label"),
+    [
+        (GAINS, 0.01, "supported"),
+        (UNEQUAL, 0.01, "undecided: within noise, over photographs"),
+        (GAINS, 2.0, "undecided: within noise"),
+        (tuple(-gain for gain in GAINS), 0.01, "undecided: supported over seeds, not supported"),
+    ],
+)
+def test_a_claim_of_trained_rows_is_decided_if_both_tests_agree(
+    tmp_path: Path, gains: tuple[float, ...], spread: float, label: str
+) -> None:
+    (tested,) = filled(tmp_path, _seeds(gains, spread)).claims
+    assert tested.label.startswith(label)
+    assert tested.photographs is not None
+    assert tested.photographs.p_value is not None
+    assert tested.p_value is not None
+    assert tested.p_value >= tested.photographs.p_value.value, "the larger of the two p-values"
 
 
 @pytest.mark.parametrize(
@@ -407,35 +452,35 @@ def test_results_of_checkpoints_and_of_training_depend_on_the_seed(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     config = {"data": {"init_args": {"archive": "a.h5"}}} | changes.get("config", {})
-    runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3), **{**changes, "config": config})]
-    assert filled(tmp_path, runs).claims[0].result is Result.ONE_SEED
+    runs = [_run("half", ZERO), _run("full", GAINS, **{**changes, "config": config})]
+    assert filled(tmp_path, runs).claims[0].reason == "one seed"
 
 
-def test_seeds_are_averaged_before_recordings_are_compared(tmp_path: Path) -> None:
-    runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3))]
-    runs.append(_run("full", (-0.9, 1.0, 1.1), seed=1))
-    evidence: Any = filled(tmp_path, runs).claims[0].recordings
-    assert evidence.p_value == pytest.approx(scipy.stats.ttest_1samp([0.0, 1.0, 1.2], 0).pvalue)
-    assert evidence.result is Result.NOISE
+def test_seeds_are_averaged_before_photographs_are_compared(tmp_path: Path) -> None:
+    runs = [_run("half", ZERO), _run("full", GAINS), _run("full", UNEQUAL, seed=1)]
+    evidence: Any = filled(tmp_path, runs).claims[0].photographs
+    means = tuple((a + b) / 2 for a, b in zip(GAINS, UNEQUAL, strict=True))
+    expected = scipy.stats.ttest_1samp(_of_photographs(means), 0).pvalue
+    assert evidence.p_value.value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
-    ("claim", "expected"),
+    ("claim", "expected", "null"),
     [
-        ("better_than: half, by: test/psnr, at_least: 2.0", Result.NOT_SUPPORTED),
-        ("within: 2.0, of: half, by: test/psnr", Result.SUPPORTED),
-        ("within: 1.0, of: half, by: test/psnr", Result.NOISE),
-        ("by: test/psnr, at_least: 20.0", Result.SUPPORTED),
-        ("by: test/psnr, at_least: 30.0", Result.NOISE),
+        ("better_than: half, by: test/psnr, at_least: 2.0", "not supported", "2.00"),
+        ("within: 2.0, of: half, by: test/psnr", "supported", "2.00"),
+        ("within: 1.0, of: half, by: test/psnr", "within noise", "1.00"),
+        ("by: test/psnr, at_least: 20.0", "supported", "20.00"),
+        ("by: test/psnr, at_least: 30.0", "within noise", "30.00"),
     ],
 )
-def test_every_kind_of_claim_is_tested_over_recordings(
-    tmp_path: Path, claim: str, expected: Result
+def test_every_kind_of_claim_is_tested_over_photographs_and_states_its_null_hypothesis(
+    tmp_path: Path, claim: str, expected: str, null: str
 ) -> None:
     text = SPEC.replace("{row: full, better_than: half, by: test/psnr}", f"{{row: full, {claim}}}")
-    runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3))]
-    evidence: Any = filled(tmp_path, runs, text).claims[0].recordings
-    assert evidence.result is expected
+    (tested,) = filled(tmp_path, [_run("half", ZERO), _run("full", GAINS)], text).claims
+    assert f"; 6 photographs: {expected}, p " in tested.detail
+    assert tested.detail.endswith(f" against {null}")
 
 
 def test_a_column_of_one_speed_uses_only_its_recordings(tmp_path: Path) -> None:
@@ -443,22 +488,18 @@ def test_a_column_of_one_speed_uses_only_its_recordings(tmp_path: Path) -> None:
         "by: test/psnr}", "by: test/psnr_slow}"
     )
     metrics = {"test/psnr": 30.0, "test/psnr_slow": 30.0}
-    runs = [
-        _run(name, gains, metrics=metrics)
-        for name, gains in (("half", (0, 0, 0)), ("full", (0.9, 1.0, -9.0)))
-    ]
-    evidence: Any = filled(tmp_path, runs, text).claims[0].recordings
-    assert (evidence.count, evidence.result) == (2, Result.SUPPORTED)
+    runs = [_run(name, g, metrics=metrics) for name, g in (("half", ZERO), ("full", GAINS))]
+    assert filled(tmp_path, runs, text).claims[0].label == "undecided: 4 photographs"
 
 
-@pytest.mark.parametrize("gains", [(1.0, 1.0), (1.0,), (1.0, float("nan"), 1.0)])
+@pytest.mark.parametrize("gains", [GAINS[:6], GAINS[:1], (1.0, float("nan"), *GAINS[2:])])
 def test_other_recordings_or_diverged_ones_are_not_compared(
     tmp_path: Path, gains: tuple[float, ...]
 ) -> None:
-    runs = [_run("half", (0, 0, 0)), _run("full", gains)]
-    assert filled(tmp_path, runs).claims[0].recordings is None
+    runs = [_run("half", ZERO), _run("full", gains)]
+    assert filled(tmp_path, runs).claims[0].result is Result.NOT_APPLICABLE
 
 
 def test_a_row_without_single_images_is_not_compared_with_zero(tmp_path: Path) -> None:
-    runs = [make_run("half", 29.0), _run("full", (0.9, 1.0, 1.3))]
-    assert filled(tmp_path, runs).claims[0].recordings is None
+    runs = [make_run("half", 29.0), _run("full", GAINS)]
+    assert filled(tmp_path, runs).claims[0].photographs is None

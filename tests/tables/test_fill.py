@@ -56,7 +56,7 @@ def test_one_seed_with_other_incidental_options_is_counted_once(
     ]
     table = filled(tmp_path, runs)
     assert cell(table)["count"] == 1
-    assert table.claims[0].result is Result.ONE_SEED
+    assert table.claims[0].result is Result.UNDECIDED
 
 
 def test_a_seed_of_initial_weights_is_counted_once(tmp_path: Path) -> None:
@@ -200,12 +200,12 @@ def test_the_spread_is_pooled_over_the_rows_of_all_tables_of_a_file(tmp_path: Pa
     _, table = fill_tables(file.tables, runs)
     # a row of both tables is pooled once: two degrees of freedom, t = 4.3027
     assert table.claims[0].noise == pytest.approx(4.3027 * 0.1 * 2**0.5, rel=1e-4)
-    assert table.claims[0].result is Result.NOISE
+    assert table.claims[0].result is Result.UNDECIDED
     elsewhere = [make_run("never", 29.0 + n, seed=n, data_sha256="f" * 64) for n in range(3)]
     _, other_data = fill_tables(file.tables, elsewhere + runs[3:])
-    assert other_data.claims[0].result is Result.ONE_SEED
+    assert other_data.claims[0].result is Result.UNDECIDED
     alone = fill_table(file.tables[1], runs[3:])
-    assert alone.claims[0].result is Result.ONE_SEED
+    assert alone.claims[0].result is Result.UNDECIDED
 
 
 def test_the_time_of_a_row_is_the_median_of_its_runs(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spike_zoo.cli.main import main
-from spike_zoo.tables import collect_runs, fill_table, read_table_file
+from spike_zoo.tables import collect_runs, fill_table, read_table_file, render_markdown
 from spike_zoo.tables.runs import table_of_runs
 from spike_zoo.tables.spec import TableSpec
 from spike_zoo.testing import tiny_archive
@@ -40,6 +40,15 @@ def test_a_mix_of_commits_is_a_note_and_no_warning(spec: TableSpec) -> None:
     table = fill_table(spec, [make_run("full", 30.0), make_run("half", 29.0, commit="def")])
     assert not table.warnings
     assert "Code: abc, def (the rows were made with different commits)." in table.notes
+
+
+@pytest.mark.parametrize("commit", ["abc-dirty", "abc-missing", None])
+def test_runs_of_an_unknown_state_of_the_code_are_marked(
+    spec: TableSpec, commit: str | None
+) -> None:
+    table = fill_table(spec, [make_run("full", 30.0, commit=commit), make_run("half", 29.0)])
+    assert f"**Code state unknown**: full ({commit or 'no commit'})." in table.notes
+    assert "Code state unknown: a commit with '-dirty'" in render_markdown([table])
 
 
 def test_the_command_to_reproduce_a_table_names_the_profile(tmp_path: Path) -> None:

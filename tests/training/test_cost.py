@@ -120,7 +120,7 @@ def test_only_the_first_batches_of_a_long_test_are_timed() -> None:
 
 def test_the_cost_of_deblurring_refers_to_the_size_of_the_sharp_image(tmp_path: Path) -> None:
     archive = exposure_archive(tmp_path / "exposures.h5", height=16, width=24)
-    module, meter = SSDMStudentModule(loss=DistillationOptions(use_teacher=False)), CostMeter()
+    module, meter = SSDMStudentModule(loss=DistillationOptions(labels="none")), CostMeter()
     trainer = Trainer(callbacks=[meter], logger=False, limit_test_batches=1, **QUIET)
     trainer.test(module, datamodule=DeblurDataModule(str(archive), crop=16), verbose=False)
     cost = meter.costs["forward"]

@@ -133,7 +133,7 @@ def test_too_few_planes_around_an_exposure_are_rejected(
     exposures_archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call = ["--config=ssdm_student", f"--data.archive={exposures_archive}", "--data.margin=5"]
-    call += ["--model.loss.use_teacher=false", f"--run_dir={tmp_path}", "--data.crop=16"]
+    call += ["--model.loss.labels=none", f"--run_dir={tmp_path}", "--data.crop=16"]
     assert main(["validate", *call]) == 2
     message = r"data\.init_args\.margin: 5 planes before and after .*; set it to at least 10$"
     assert re.search(message, capsys.readouterr().err.strip())

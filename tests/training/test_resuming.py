@@ -54,7 +54,7 @@ STIR = [
 ]
 STUDENT = [
     *("--config", "configs/ssdm_student.yaml", *SMALL),
-    *("--model.loss.use_teacher", "false", "--model.window_length", "9"),
+    *("--model.loss.labels", "none", "--model.window_length", "9"),
 ]
 DENOISER = ["--config", "configs/ssdm_denoise.yaml", *SMALL, "--model.times", "2"]
 UPSAMPLER = ["--config", "configs/ssdm_upsample.yaml", *SMALL, "--model.bsn", "null"]

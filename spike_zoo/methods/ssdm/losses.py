@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import kornia
 import torch
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from spike_zoo.checkpoints.backbones import load_backbone
 from spike_zoo.methods.ssdm.sdm import grey
 from spike_zoo.metrics.perceptual import lpips_network
+from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.precision import without_autocast
 
 MIN_NORM = 1e-10
@@ -277,13 +278,17 @@ class DistillationLoss(nn.Module):
         return {**terms, "total": torch.stack(weighted).sum()}
 
 
+Labels = Literal["teacher", "sharp", "none"]
+
+
 @dataclass(frozen=True)
 class DistillationOptions:
     """Options of the student's loss.
 
     Attributes:
-        use_teacher: Whether the loss includes the teacher's images.
-        distance: Distance to the teacher's images, see :func:`make_distance`. The paper's is
+        labels: Images of the distance: those of the teacher, the sharp images of the data
+            (supervised training, a baseline of the paper), or none.
+        distance: Distance to the labels, see :func:`make_distance`. The paper's is
             ``"lpips"``, which needs VGG-16's weights.
         lambda_reblur: Weight of the reblur loss; the weight of the distance is 1. By default 100
             for ``"lpips"``, as published, and :func:`default_reblur` for other distances.
@@ -295,10 +300,11 @@ class DistillationOptions:
             gradient and may stay outside.
 
     Raises:
-        ValueError: If the distance is unknown, or all weights are 0 or one is negative.
+        ValueError: If the labels or the distance are unknown, or all weights are 0 or one is
+            negative.
     """
 
-    use_teacher: bool = True
+    labels: Labels = "teacher"
     distance: str = "charbonnier"
     lambda_reblur: float | None = None
     use_ssim: bool = False
@@ -307,8 +313,14 @@ class DistillationOptions:
     clamp: bool = False
 
     def __post_init__(self) -> None:
+        check_choice("labels", self.labels, Labels)
         summed_distances(self.distance)
-        DistillationLoss(dissimilarity, float(self.use_teacher), self.reblur)  # checks weights
+        DistillationLoss(dissimilarity, float(self.has_labels), self.reblur)  # checks weights
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the loss has a distance to labels."""
+        return self.labels != "none"
 
     @property
     def reblur(self) -> float:
@@ -322,7 +334,7 @@ class DistillationOptions:
         Raises:
             MissingFileError: If LPIPS is used and its backbone does not exist.
         """
-        if not self.use_teacher:
+        if not self.has_labels:
             return DistillationLoss(None, 0.0, self.reblur, clamp=self.clamp)
         published = self.lpips_as_published
         distance = make_distance(self.distance, self.backbone, as_published=published)
@@ -331,6 +343,7 @@ class DistillationOptions:
 
     def __str__(self) -> str:
         """Return distance and weight for a note at the start of a fit."""
-        distance = self.distance if self.use_teacher else "none"
+        distance = self.distance if self.has_labels else "none"
         note = "" if distance in (LPIPS, "none") else " (not the paper's, which is lpips)"
-        return f"distance to the teacher: {distance}{note}; reblur x {self.reblur:g}"
+        names = {"teacher": "the teacher", "sharp": "sharp images", "none": "labels"}
+        return f"distance to {names[self.labels]}: {distance}{note}; reblur x {self.reblur:g}"

@@ -54,7 +54,8 @@ class SSDMStudentModule(DeblurModule):
         channel_order: Channel order of the weights: ``"bgr"`` for the published weights.
         net: The student: ``"ldn"``, or ``"san"``, ten times as large.
         teacher: The teacher.
-        times: Times per exposure in a training step, spread evenly over the exposure.
+        times: Times per exposure in a training step, spread evenly over the exposure; with sharp
+            labels those of the images.
         loss: The loss.
         learning_rate: Learning rate of Adam.
         schedule: Schedule of the learning rate, see :func:`schedule_factor`.
@@ -127,7 +128,7 @@ class SSDMStudentModule(DeblurModule):
 
     def longest_window(self, stage: str) -> int:
         """Return the longest window of planes around a time, in training also the teacher's."""
-        has_teacher = stage == "fit" and self.loss_options.use_teacher
+        has_teacher = stage == "fit" and self.loss_options.labels == "teacher"
         return max(self.window_length, self.teacher_options.short_window if has_teacher else 0)
 
     def setup(self, stage: str) -> None:
@@ -136,7 +137,7 @@ class SSDMStudentModule(DeblurModule):
         if stage != "fit":
             return
         self.loss = self.loss or self.loss_options.loss()
-        if self.loss_options.use_teacher and not self._teacher:
+        if self.loss_options.labels == "teacher" and not self._teacher:
             cache = (self.hparams["cache_gib"], self.hparams["cache_dir"])
             self._teacher.append(CachedLabels(self.make_teacher(), *cache))
         rank_zero_info(str(self.loss_options))
@@ -172,12 +173,15 @@ class SSDMStudentModule(DeblurModule):
             raise RuntimeError("loss and teacher do not exist: call setup('fit') before training")
         blur = reorder_channels(batch["blur"], self.channel_order)
         start, stop = batch["exposure"][0].tolist()
-        times = spread_planes(start, stop, self.times)
+        times, labels = spread_planes(start, stop, self.times), None
+        if self.loss_options.labels == "sharp":
+            times, labels = sharp_labels(batch, self.channel_order)
         windows = windows_around(batch["spikes"], times, self.window_length)
         predictions = self.network.decode(self.network.encode_blur(blur), windows)
-        labels = predictions.detach().float()  # placeholder, not used without a teacher
         if self._teacher:
             labels = self._teacher[0](blur, batch["spikes"], times, (start, stop))
+        if labels is None:
+            labels = predictions.detach().float()  # not used
         terms = self.loss(blur, labels, predictions.float())
         logged = {f"train/{name}": value for name, value in terms.items()}
         if self._attention_spread is not None:
@@ -252,6 +256,20 @@ def init_blur_passthrough(layer: nn.Conv2d) -> None:
     layer.weight *= FEATURES_SHARE
     layer.weight[:, :3] = torch.eye(3)[..., None, None]
     layer.bias.zero_()  # type: ignore[union-attr]  # it has one
+
+
+def sharp_labels(batch: DeblurBatch, order: ChannelOrder) -> tuple[list[int], Tensor]:
+    """Return the planes of the sharp images of a batch, and the images ``(N, B, 3, H, W)``.
+
+    Raises ConfigError without sharp images, or if samples have images at different planes.
+    """
+    planes = batch["planes"]
+    if not planes.shape[1] or (planes != planes[0]).any():
+        raise ConfigError(
+            "labels: sharp needs sharp images at the same planes of every exposure of a batch; set "
+            "data.train_frames above 0, or data.batch_size to 1"
+        )
+    return planes[0].tolist(), reorder_channels(batch["images"], order).transpose(0, 1)
 
 
 def windows_around(spikes: Tensor, times: Sequence[int], length: int) -> Tensor:

@@ -11,15 +11,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.errors import ConfigError, SpikeZooError
+from spike_zoo.errors import ConfigError, SpikeZooError, UsageError
 from spike_zoo.training.initial_weights import weights_sha256
-from spike_zoo.training.provenance import OF_FITS, config_hash, differences
+from spike_zoo.training.provenance import (
+    CHECKOUT,
+    OF_FITS,
+    changed_code,
+    config_hash,
+    differences,
+)
 from spike_zoo.training.result import FILENAME, RunResult
 from spike_zoo.training.stored import read_records, store_record
 from spike_zoo.utils.locks import file_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 FAILURE_FILENAME = "failure.txt"
 OUTPUT_FILENAME = "output.txt"
@@ -148,6 +154,21 @@ def record_of(run: PlannedRun) -> RunResult | None:
     if run.needs_checkpoint and not any(file.is_file() for file in checkpoints):
         return None
     return record
+
+
+def check_code(runs: Iterable[PlannedRun]) -> None:
+    """Raise UsageError if runs would be recorded for a table of this checkout with changed code.
+
+    Runs of the profile smoke, whose records git ignores, and those of other folders are allowed.
+    """
+    recorded = [run for run in runs if run.records.resolve().is_relative_to(CHECKOUT)]
+    if any(run.profile != "smoke" for run in recorded) and (files := changed_code()):
+        more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+        raise UsageError(
+            f"{recorded[0].records}: the code has changes that are not committed "
+            f"({', '.join(files[:3])}{more}), so nobody could repeat these runs; commit them first "
+            "('git stash' puts them aside), or use --profile smoke"
+        )
 
 
 def keep_record(run: PlannedRun) -> None:

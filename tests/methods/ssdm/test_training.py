@@ -140,11 +140,27 @@ def test_a_student_checkpoint_does_not_need_the_files_of_its_teacher(
 
 
 def test_a_student_without_a_teacher_needs_no_files_and_has_only_the_reblur_loss() -> None:
-    module = SSDMStudentModule(5, loss=DistillationOptions(use_teacher=False, lambda_reblur=10.0))
+    module = SSDMStudentModule(5, loss=DistillationOptions(labels="none", lambda_reblur=10.0))
     loss, logged = step(module, exposure_batch(exposed_take(0, 16, 16)))
     assert not module._teacher
     assert "train/teacher" not in logged
     assert loss.item() == pytest.approx(10.0 * logged["train/reblur"].item())
+
+
+def test_sharp_labels_are_the_images_of_the_data_at_their_planes() -> None:
+    """The published supervised baseline: LDN on sharp images."""
+    options = DistillationOptions(labels="sharp", lambda_reblur=0.0, clamp=True)
+    module = SSDMStudentModule(5, loss=options)
+    batch = exposure_batch(exposed_take(0, 16, 16))
+    loss, _ = step(module, batch)
+    assert not module._teacher
+    images = module.images_at(batch["blur"], batch["spikes"], batch["planes"][0].tolist(), (0, 1))
+    difference = images.transpose(0, 1) - batch["images"]
+    expected = (difference.square() + 1e-6).sqrt().mean() - 1e-3  # Charbonnier, 0 at 0
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+    batch["images"], batch["planes"] = batch["images"][:, :0], batch["planes"][:, :0]
+    with pytest.raises(ConfigError, match=r"set data\.train_frames above 0"):
+        step(module, batch)
 
 
 def test_the_optional_similarity_is_a_separate_loss_term() -> None:
@@ -179,7 +195,7 @@ def test_images_agree_in_bf16(net: Any) -> None:
         ({"times": 0}, "times"),
         ({"schedule": "quadratic"}, "schedule"),
         ({"loss": {"lambda_reblur": -1.0}}, "negative"),
-        ({"loss": {"use_teacher": False, "lambda_reblur": 0.0}}, "nor all 0"),
+        ({"loss": {"labels": "none", "lambda_reblur": 0.0}}, "nor all 0"),
     ],
 )
 def test_arguments_out_of_range_are_rejected(arguments: dict[str, Any], message: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import shutil
+import subprocess
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +15,11 @@ from typing import Any
 
 import pytest
 
-from spike_zoo.errors import FormatError
+from spike_zoo.errors import FormatError, UsageError
+from spike_zoo.tables.sweeps import records
 from spike_zoo.tables.sweeps.records import PlannedRun, keep_record, record_of
 from spike_zoo.tables.sweeps.runner import run_all
+from spike_zoo.training import provenance
 from spike_zoo.training.provenance import differences
 from spike_zoo.training.stored import read_records
 from tests.helpers.planned import change_stored_record, planned_run
@@ -167,3 +171,29 @@ def test_a_file_name_with_placeholders_equals_the_resolved_one() -> None:
 def test_a_key_removed_by_lightning_computes_the_same() -> None:
     older = {**CONFIG, "trainer": {**CONFIG["trainer"], "gone": 1}}
     assert not differences(older, CONFIG, {})
+
+
+def test_runs_of_changed_code_are_not_recorded_for_a_table(
+    finished: PlannedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records, rendered tables and documents may change between the runs of a sweep."""
+    for module in (provenance, records):
+        monkeypatch.setattr(module, "CHECKOUT", tmp_path)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    (tmp_path / "code.py").write_text("1")
+    for command in ("init -q", "add .", "commit -q -m first"):
+        subprocess.run([*git, *command.split()], check=True)
+    table = tmp_path / "experiments" / "stir" / "results" / "cpu" / "records.jsonl"
+    run = replace(finished, records=table, profile="cpu")
+    table.parent.mkdir(parents=True)
+    for name in (table, tmp_path / "README.md"):
+        name.write_text("{}")
+    records.check_code([run])
+    assert re.fullmatch("[0-9a-f]{12}", str(provenance.commit()))
+    (tmp_path / "code.py").write_text("2")
+    message = r"records\.jsonl: the code has changes .*\(code\.py\).* commit them first"
+    with pytest.raises(UsageError, match=message):
+        records.check_code([run])
+    assert str(provenance.commit()).endswith("-dirty")
+    records.check_code([replace(run, profile="smoke")])
+    records.check_code([replace(run, records=Path("/elsewhere/records.jsonl"))])

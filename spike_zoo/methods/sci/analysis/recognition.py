@@ -90,8 +90,8 @@ class SCIRecognitionModule(ClassificationModule):
     ) -> None:
         super().__init__(classes=classes, label_names=label_names, label_smoothing=label_smoothing)
         schedules.check_schedule(schedule, learning_rate, self.warmup)
-        self.coding = options_of(CodedInputOptions, coding)
-        if self.coding.coder is not None and input != "features":
+        self.coding_options = options_of(CodedInputOptions, coding)
+        if self.coding_options.coder is not None and input != "features":
             raise ConfigError(f"coding: needs the input 'features', not {input!r}")
         self.save_hyperparameters()
         self.augmentation = options_of(AugmentationOptions, augmentation)
@@ -114,8 +114,8 @@ class SCIRecognitionModule(ClassificationModule):
         """Compute the inputs of training and validation that are not stored yet."""
         for split in ("train", "val"):
             self._use_store(split, self._middle)
-            if self.coding.training:  # the inputs that are not coded come from the first store
-                self._use_store(split, self._coded_middle, self.coding)
+            if self.coding_options.training:  # the inputs that are not coded come from the first store
+                self._use_store(split, self._coded_middle, self.coding_options)
 
     def on_test_start(self) -> None:
         """Compute the inputs of the test that are not stored yet."""
@@ -130,7 +130,7 @@ class SCIRecognitionModule(ClassificationModule):
         """Let the data module serve stored inputs of a split, if it can."""
         served: Any = getattr(self._trainer, "datamodule", None)
         is_used = self.store is not None and self.classifier.input in STORED
-        if not (is_used and hasattr(served, "serve_inputs")):
+        if not (is_used and hasattr(datamodule, "serve_inputs")):
             return
 
         def rows_of(rows: range) -> NDArray[Any]:
@@ -169,7 +169,7 @@ class SCIRecognitionModule(ClassificationModule):
     def _coded_middle(self, batch: LabelledBatch) -> Tensor:
         """Return the inputs of the middle windows, some after coding."""
         inputs = self._middle(batch).clone()
-        coded = self.coding.rows_of(batch["name"], self.coding.training)
+        coded = self.coding_options.rows_of(batch["name"], self.coding_options.training)
         for point in range(QUALITIES):
             if rows := [row for row, own in coded if own == point]:
                 decoded, _ = self._coder(batch, rows)(point)
@@ -180,8 +180,8 @@ class SCIRecognitionModule(ClassificationModule):
         self, batch: LabelledBatch, rows: Sequence[int]
     ) -> Callable[[int], tuple[Tensor, list[int]]]:
         """Return a function that codes some clips of a batch at a rate point."""
-        assert self.coding.coder is not None
-        codec, coder = self.classifier.codec, self.coding.coder
+        assert self.coding_options.coder is not None
+        codec, coder = self.classifier.codec, self.coding_options.coder
         features = encoder_features(codec, batch["spikes"][rows], batch["rate_scale"][rows])
         return lambda point: coded_inputs(codec, coder, features, point)
 
@@ -218,7 +218,7 @@ class SCIRecognitionModule(ClassificationModule):
     def evaluate(self, batch: LabelledBatch, split: Split, batch_idx: int) -> results.Evaluation:
         """Classify a batch and, in a test with a coder, also after coding at each rate."""
         evaluation = super().evaluate(batch, split, batch_idx)
-        coded = self.coding.rows_of(batch["name"], self.coding.test) if split == "test" else ()
+        coded = self.coding_options.rows_of(batch["name"], self.coding_options.test) if split == "test" else ()
         if rows := [row for row, _ in coded]:
             self.coded["accuracy_not_coded"].update(evaluation.values["accuracy"][rows].cpu())
             labels, spikes = batch["label"][rows], batch["spikes"][rows]
@@ -235,7 +235,7 @@ class SCIRecognitionModule(ClassificationModule):
         The decrease of accuracy is relative to that of the same clips without coding.
         """
         super().on_test_epoch_end()
-        if self.coding.coder is not None:
+        if self.coding_options.coder is not None:
             values, self.evaluator.curves = self.coded.results()
             self.log_dict({f"test/{name}": value for name, value in values.items()})
 
