@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Unpack, cast
+from typing import ClassVar, cast
 
 from torch import Tensor
 
@@ -13,7 +13,6 @@ from spike_zoo.tasks import clips
 from spike_zoo.tasks.base import MethodModule
 from spike_zoo.tasks.batch import ReconstructionBatch
 from spike_zoo.tasks.clips import ClipReconstruction
-from spike_zoo.tasks.evaluators.base import EvaluationOptions
 from spike_zoo.tasks.evaluators.reconstruction import ReconstructionEvaluator
 
 
@@ -63,7 +62,8 @@ class LoadedReconstruction(ReconstructionModule):
     Args:
         weights: Argument of :func:`spike_zoo.load`: a shipped name, for example ``"stir"``, or the
             path of a checkpoint or an export.
-        evaluation: Arguments of :class:`ReconstructionModule`.
+        lpips: See :class:`ReconstructionModule`.
+        protocols: See :class:`ReconstructionModule`.
 
     Raises:
         ConfigError: If the weights are of a method that does not reconstruct clips.
@@ -71,8 +71,8 @@ class LoadedReconstruction(ReconstructionModule):
 
     has_own_weights = True  # a test needs no checkpoint
 
-    def __init__(self, weights: str, **evaluation: Unpack[EvaluationOptions]) -> None:
-        super().__init__(**evaluation)
+    def __init__(self, weights: str, lpips: str = "auto", protocols: Sequence[str] = ()) -> None:
+        super().__init__(lpips=lpips, protocols=protocols)
         self.save_hyperparameters()
         method = load(weights)
         if not isinstance(method, ClipReconstruction | ReconstructionModule):

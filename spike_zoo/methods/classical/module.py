@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
 from torch.nn import functional
@@ -20,7 +20,6 @@ from spike_zoo.methods.classical.colour import (
 from spike_zoo.methods.classical.flow import ground_truth_flow, oracle_flow_error
 from spike_zoo.methods.classical.methods import CLIP_LENGTH, TFI, TFP, TFSTP, ClassicalMethod
 from spike_zoo.tasks.clips import FLOW_OFFSET
-from spike_zoo.tasks.evaluators.base import EvaluationOptions
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
@@ -40,12 +39,6 @@ _COLOUR_METHODS: Final[Mapping[str, type[ColourMethod]]] = {
 }
 
 
-class ClassicalOptions(EvaluationOptions, total=False):
-    """Arguments of :class:`ClassicalModule`."""
-
-    clip_length: int
-
-
 class ClassicalModule(ReconstructionModule):
     """Lightning module of a classical method.
 
@@ -53,16 +46,17 @@ class ClassicalModule(ReconstructionModule):
 
     Args:
         clip_length: Planes of one clip in evaluations.
-        evaluation: Arguments of :class:`ReconstructionModule`.
+        lpips: See :class:`ReconstructionModule`.
+        protocols: See :class:`ReconstructionModule`.
     """
 
     method: ClassicalMethod
     applies_maps = True
 
     def __init__(
-        self, clip_length: int = CLIP_LENGTH, **evaluation: Unpack[EvaluationOptions]
+        self, clip_length: int = CLIP_LENGTH, lpips: str = "auto", protocols: Sequence[str] = ()
     ) -> None:
-        super().__init__(**evaluation)
+        super().__init__(lpips=lpips, protocols=protocols)
         self.save_hyperparameters()
         self.clip_length = clip_length
 
@@ -91,11 +85,19 @@ class TFPModule(ClassicalModule):
 
     Args:
         window: Planes of the window, cut to the clip.
-        options: Arguments of :class:`ClassicalModule`.
+        clip_length: See :class:`ClassicalModule`.
+        lpips: See :class:`ClassicalModule`.
+        protocols: See :class:`ClassicalModule`.
     """
 
-    def __init__(self, window: int = 41, **options: Unpack[ClassicalOptions]) -> None:
-        super().__init__(**options)
+    def __init__(
+        self,
+        window: int = 41,
+        clip_length: int = CLIP_LENGTH,
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
+    ) -> None:
+        super().__init__(clip_length, lpips=lpips, protocols=protocols)
         self.method = TFP(window)
 
 
@@ -104,11 +106,19 @@ class TFIModule(ClassicalModule):
 
     Args:
         average: Planes to average over, cut to the clip; 9 suits fast scenes, 21 slow ones.
-        options: Arguments of :class:`ClassicalModule`.
+        clip_length: See :class:`ClassicalModule`.
+        lpips: See :class:`ClassicalModule`.
+        protocols: See :class:`ClassicalModule`.
     """
 
-    def __init__(self, average: int = 1, **options: Unpack[ClassicalOptions]) -> None:
-        super().__init__(**options)
+    def __init__(
+        self,
+        average: int = 1,
+        clip_length: int = CLIP_LENGTH,
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
+    ) -> None:
+        super().__init__(clip_length, lpips=lpips, protocols=protocols)
         self.method = TFI(average)
 
 
@@ -122,7 +132,9 @@ class AlignedTFIModule(ClassicalModule):
             data must have ``flow_offset: 20``; recordings without flow cannot be reconstructed.
         flow_error: Root mean square, in pixels per plane, of a smooth random error that is added to
             each component of the ground-truth flow. Errors 16 pixels apart are independent.
-        options: Arguments of :class:`ClassicalModule`.
+        clip_length: See :class:`ClassicalModule`.
+        lpips: See :class:`ClassicalModule`.
+        protocols: See :class:`ClassicalModule`.
     """
 
     method: AlignedTFI
@@ -133,11 +145,13 @@ class AlignedTFIModule(ClassicalModule):
         unblurs: bool = True,
         oracle_flow: bool = False,
         flow_error: float = 0.0,
-        **options: Unpack[ClassicalOptions],
+        clip_length: int = CLIP_LENGTH,
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
     ) -> None:
         if flow_error and not oracle_flow:
             raise ConfigError("flow_error: needs oracle_flow: true, whose flow it is added to")
-        super().__init__(**options)
+        super().__init__(clip_length, lpips=lpips, protocols=protocols)
         self.method = AlignedTFI(window, unblurs=unblurs)
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
@@ -184,7 +198,9 @@ class ColourModule(ClassicalModule):
         method: ``"tfp"``, ``"tfi"``, ``"aligned"`` or ``"filled"``, see :class:`ColourTFP`,
             :class:`ColourTFI`, :class:`ColourAlignedTFI` and :class:`FilledColour`.
         settings: Arguments of the method.
-        options: Arguments of :class:`ClassicalModule`.
+        clip_length: See :class:`ClassicalModule`.
+        lpips: See :class:`ClassicalModule`.
+        protocols: See :class:`ClassicalModule`.
     """
 
     method: ColourMethod
@@ -194,9 +210,11 @@ class ColourModule(ClassicalModule):
         self,
         method: Literal["tfp", "tfi", "aligned", "filled"] = "aligned",
         settings: Mapping[str, Any] | None = None,
-        **options: Unpack[ClassicalOptions],
+        clip_length: int = CLIP_LENGTH,
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
     ) -> None:
-        super().__init__(**options)
+        super().__init__(clip_length, lpips=lpips, protocols=protocols)
         self.method = _COLOUR_METHODS[method](**(settings or {}))
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
@@ -217,9 +235,13 @@ class TFSTPModule(ClassicalModule):
     """Lightning module of :class:`TFSTP`.
 
     Args:
-        options: Arguments of :class:`ClassicalModule`.
+        clip_length: See :class:`ClassicalModule`.
+        lpips: See :class:`ClassicalModule`.
+        protocols: See :class:`ClassicalModule`.
     """
 
-    def __init__(self, **options: Unpack[ClassicalOptions]) -> None:
-        super().__init__(**options)
+    def __init__(
+        self, clip_length: int = CLIP_LENGTH, lpips: str = "auto", protocols: Sequence[str] = ()
+    ) -> None:
+        super().__init__(clip_length, lpips=lpips, protocols=protocols)
         self.method = TFSTP()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
@@ -14,7 +14,6 @@ from spike_zoo.nn.cuda_graphs import replayed
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.tasks.clips import read_clip
-from spike_zoo.tasks.evaluators.base import EvaluationOptions
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
@@ -35,7 +34,8 @@ class PlainModule(ReconstructionModule):
         warmup: Fraction of the run in which the learning rate rises.
         smallest_rate_scale: Smallest rate scale of the training recordings, see
             :func:`limit_silent`.
-        evaluation: Arguments of :class:`ReconstructionModule`.
+        lpips: See :class:`ReconstructionModule`.
+        protocols: See :class:`ReconstructionModule`.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -60,9 +60,10 @@ class PlainModule(ReconstructionModule):
         schedule: ScheduleKind = "cosine",
         warmup: float = 0.02,
         smallest_rate_scale: float = 0.3,
-        **evaluation: Unpack[EvaluationOptions],
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
     ) -> None:
-        super().__init__(**evaluation)
+        super().__init__(lpips=lpips, protocols=protocols)
         self.save_hyperparameters()
         check_schedule(schedule, learning_rate, warmup)
         self.network = Plain(channels, depth, averages, branched=branched)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal, Self, Unpack
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -34,7 +34,6 @@ from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import centred_window, spread_planes
 from spike_zoo.tasks.batch import DeblurBatch
 from spike_zoo.tasks.deblurring import DeblurModule
-from spike_zoo.tasks.evaluators.base import EvaluationOptions
 
 FEATURES_SHARE = 0.1  # factor of the last layer's feature weights with start_from_blur
 WORK_PER_PIXEL = 150  # bytes of LDN's features per image pixel, measured
@@ -90,7 +89,7 @@ class SSDMStudentModule(DeblurModule):
         start_from_blur: bool = False,
         cache_gib: float = 0.0,
         cache_dir: str | None = None,
-        **evaluation: Unpack[EvaluationOptions],
+        **evaluation: Any,
     ) -> None:
         super().__init__(**evaluation)
         check_schedule(schedule, learning_rate)

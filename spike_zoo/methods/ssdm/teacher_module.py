@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,6 @@ from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import planes_inside
 from spike_zoo.tasks.deblurring import DeblurModule
-from spike_zoo.tasks.evaluators.base import EvaluationOptions
 from spike_zoo.utils.files import required_weights
 
 Upsampler = Literal["edsr", "bilinear", "nearest"]
@@ -91,16 +90,18 @@ class TeacherModule(DeblurModule):
     Args:
         teacher: The cascade.
         files: Paths of the networks' weights, see :func:`load_teacher`.
-        evaluation: Arguments of :class:`DeblurModule`.
+        lpips: See :class:`DeblurModule`.
+        protocols: See :class:`DeblurModule`.
     """
 
     def __init__(
         self,
         teacher: SSDMTeacher,
         files: Mapping[Part, str | None],
-        **evaluation: Unpack[EvaluationOptions],
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
     ) -> None:
-        super().__init__(**evaluation)
+        super().__init__(lpips=lpips, protocols=protocols)
         self.teacher = teacher
         self.files = files
         self.window_length = teacher.short_window
@@ -164,7 +165,8 @@ class SSDMCascadeModule(TeacherModule):
 
     Args:
         teacher: Files and switches of the teacher.
-        evaluation: Arguments of :class:`DeblurModule`.
+        lpips: See :class:`DeblurModule`.
+        protocols: See :class:`DeblurModule`.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -174,10 +176,10 @@ class SSDMCascadeModule(TeacherModule):
     """
 
     def __init__(
-        self, teacher: TeacherOptions = TEACHER, **evaluation: Unpack[EvaluationOptions]
+        self, teacher: TeacherOptions = TEACHER, lpips: str = "auto", protocols: Sequence[str] = ()
     ) -> None:
         options = options_of(TeacherOptions, teacher)
-        super().__init__(make_teacher(options), options.files, **evaluation)
+        super().__init__(make_teacher(options), options.files, lpips=lpips, protocols=protocols)
         self.save_hyperparameters()
 
 
@@ -185,11 +187,12 @@ class BlurryInputModule(DeblurModule):
     """Baseline that returns the blurry image at every time.
 
     Args:
-        evaluation: Arguments of :class:`DeblurModule`.
+        lpips: See :class:`DeblurModule`.
+        protocols: See :class:`DeblurModule`.
     """
 
-    def __init__(self, **evaluation: Unpack[EvaluationOptions]) -> None:
-        super().__init__(**evaluation)
+    def __init__(self, lpips: str = "auto", protocols: Sequence[str] = ()) -> None:
+        super().__init__(lpips=lpips, protocols=protocols)
         self.save_hyperparameters()
 
     def images_at(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, Unpack, cast
+from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -25,7 +25,6 @@ from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes.windows import centred_window, spread_planes
 from spike_zoo.tasks.batch import DeblurBatch
-from spike_zoo.tasks.evaluators.base import EvaluationOptions
 from spike_zoo.tasks.exposures import Exposure, ExposureResult
 
 Stage = Literal["denoise", "upsample"]
@@ -93,7 +92,7 @@ class SSDMTeacherModule(TeacherModule):
         clamp_loss: bool = False,
         start_from_neighbours: bool = False,
         from_denoised: bool = False,
-        **evaluation: Unpack[EvaluationOptions],
+        **evaluation: Any,
     ) -> None:
         check_choice("stage", stage, Stage)
         if times < 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.classical import aligned_input
 from spike_zoo.methods.classical.flow import FLOW_SOURCE, ground_truth_flow, oracle_flow_error
-from spike_zoo.methods.stir.module import STIRArguments, STIRModule
+from spike_zoo.methods.stir.module import STIRModule
 from spike_zoo.methods.stir.network import STIRPyramid
 from spike_zoo.methods.stir.streaming import AlignedStream
 from spike_zoo.nn import flow as flow_losses
@@ -82,7 +82,7 @@ class AlignedSTIRModule(STIRModule):
         ValueError: If an argument is outside its range.
     """
 
-    def __init__(self, flow: FlowOptions = FLOW, **options: Unpack[STIRArguments]) -> None:
+    def __init__(self, flow: FlowOptions = FLOW, **options: Any) -> None:
         super().__init__(**options)
         self.flow = options_of(FlowOptions, flow)
         if (option := self.flow.needs_prediction) and not self.network.predicts_flow:

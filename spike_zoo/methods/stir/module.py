@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
@@ -19,7 +19,6 @@ from spike_zoo.nn.options import check_choice, options_of
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes.rate_scale import rate_scale_of
 from spike_zoo.tasks import clips
-from spike_zoo.tasks.evaluators.base import EvaluationOptions
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import scene_terms
 
@@ -28,20 +27,6 @@ if TYPE_CHECKING:
     from spike_zoo.tasks.batch import ReconstructionBatch, SceneBatch
 
 SREDS_RATE_SCALE = 0.4  # spikes per plane at white in the data of the published weights
-
-
-class STIRArguments(EvaluationOptions, total=False):
-    """Arguments of :class:`STIRModule`."""
-
-    pyramid_levels: int
-    width: float
-    network: STIROptions
-    learning_rate: float
-    weight_decay: float
-    schedule: ScheduleKind
-    warmup: float
-    loss: STIRLossOptions
-    scale_input: bool
 
 
 class STIRModule(ReconstructionModule):
@@ -57,7 +42,8 @@ class STIRModule(ReconstructionModule):
         warmup: Fraction of the run in which the learning rate rises.
         loss: Weights of the loss.
         scale_input: Whether spikes are divided by the rate scale; False in the paper.
-        evaluation: Arguments of :class:`ReconstructionModule`.
+        lpips: See :class:`ReconstructionModule`.
+        protocols: See :class:`ReconstructionModule`.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -88,9 +74,10 @@ class STIRModule(ReconstructionModule):
         warmup: float = 0.02,
         loss: STIRLossOptions = LOSS,
         scale_input: bool = True,
-        **evaluation: Unpack[EvaluationOptions],
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
     ) -> None:
-        super().__init__(**evaluation)
+        super().__init__(lpips=lpips, protocols=protocols)
         self.save_hyperparameters()
         check_schedule(schedule, learning_rate, warmup)  # raise before data are loaded
         if not weight_decay >= 0:
