@@ -204,7 +204,7 @@ def test_an_export_whose_arguments_are_not_an_object_is_rejected(
 
 
 def test_a_module_with_a_part_for_inference_is_loaded_as_this_part(tmp_path: Path) -> None:
-    network: dict[str, Any] = {"channels": 8, "fem_width": 0.125}
+    network: Any = {"channels": 8, "fem_width": 0.125}
     module = SCIRecognitionModule(3, ["a", "b", "c"], network=network)
     save_weights(module, tmp_path / "x.safetensors")
     loaded = spike_zoo.load(tmp_path / "x.safetensors")

@@ -24,8 +24,8 @@ from spike_zoo.tasks.clips import read_clip
 from spike_zoo.tasks.protocols import Reconstructs, codec_from, load_adjusted
 
 if TYPE_CHECKING:
+    from spike_zoo.methods.sci.codec.bitstream import DecodedBitstream
     from spike_zoo.methods.sci.codec.codec import SCICodec
-    from spike_zoo.tasks.protocols import DecodedBitstream
 
 ClassifierInput = Literal["features", "mean", "spikes", "images"]
 """What is classified: FEM's features, playback, planes, or images of a method."""

@@ -99,7 +99,7 @@ class SCIRecognitionModule(ClassificationModule):
         self.store = store
         self.coded = CodedAccuracy()
 
-    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+    def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
         """Return the logits of each clip: ``(B, 41, H, W)`` -> ``(B, classes)``."""
         return self.classifier.logits(self.classifier.inputs(spikes, rate_scale))
 
@@ -114,7 +114,7 @@ class SCIRecognitionModule(ClassificationModule):
         """Compute the inputs of training and validation that are not stored yet."""
         for split in ("train", "val"):
             self._use_store(split, self._middle)
-            if self.coding_options.training:  # the inputs that are not coded come from the first store
+            if self.coding_options.training:  # others come from the first store
                 self._use_store(split, self._coded_middle, self.coding_options)
 
     def on_test_start(self) -> None:
@@ -128,18 +128,18 @@ class SCIRecognitionModule(ClassificationModule):
         coding: CodedInputOptions = NOT_CODED,
     ) -> None:
         """Let the data module serve stored inputs of a split, if it can."""
-        served: Any = getattr(self._trainer, "datamodule", None)
+        datamodule: Any = getattr(self._trainer, "datamodule", None)
         is_used = self.store is not None and self.classifier.input in STORED
         if not (is_used and hasattr(datamodule, "serve_inputs")):
             return
 
         def rows_of(rows: range) -> NDArray[Any]:
-            return compute(served.batch_of(split, rows)).cpu().numpy()
+            return compute(datamodule.batch_of(split, rows)).cpu().numpy()
 
-        shape = (len(served.clips(split)), *rows_of(range(1)).shape[1:])
-        path = Path(str(self.store)) / self._inputs_name(served.data_sha256, split, coding)
+        shape = (len(datamodule.clips(split)), *rows_of(range(1)).shape[1:])
+        path = Path(str(self.store)) / self._inputs_name(datamodule.data_sha256, split, coding)
         with progress_bar(f"inputs of {split}") as progress:
-            served.serve_inputs(split, filled_store(path, shape, rows_of, progress))
+            datamodule.serve_inputs(split, filled_store(path, shape, rows_of, progress))
 
     def _inputs_name(self, archive: str, split: str, coding: CodedInputOptions) -> str:
         """Return a file name for the inputs of a split, with digests of archive and weights."""
@@ -218,8 +218,8 @@ class SCIRecognitionModule(ClassificationModule):
     def evaluate(self, batch: LabelledBatch, split: Split, batch_idx: int) -> results.Evaluation:
         """Classify a batch and, in a test with a coder, also after coding at each rate."""
         evaluation = super().evaluate(batch, split, batch_idx)
-        coded = self.coding_options.rows_of(batch["name"], self.coding_options.test) if split == "test" else ()
-        if rows := [row for row, _ in coded]:
+        share = self.coding_options.test if split == "test" else 0.0
+        if rows := [row for row, _ in self.coding_options.rows_of(batch["name"], share)]:
             self.coded["accuracy_not_coded"].update(evaluation.values["accuracy"][rows].cpu())
             labels, spikes = batch["label"][rows], batch["spikes"][rows]
             coder = self._coder(batch, rows)

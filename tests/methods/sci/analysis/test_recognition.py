@@ -40,7 +40,7 @@ from spike_zoo.testing.testers import QUIET
 from tests.methods.sci.codecs import recording
 from tests.methods.sci.coding import small
 
-SMALL: dict[str, Any] = {"channels": 8, "fem_width": 0.125}
+SMALL: Any = {"channels": 8, "fem_width": 0.125}
 
 
 @pytest.fixture(autouse=True)
@@ -151,7 +151,7 @@ def test_stored_inputs_replace_those_of_batches_and_are_computed_once(
     tmp_path: Path, stage_files: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = labelled_archive(tmp_path / "labelled.h5", 41, 16, 24, classes=2)
-    states = []
+    states: list[dict[str, torch.Tensor]] = []
     for store in (None, str(tmp_path / "inputs"), str(tmp_path / "inputs")):
         seed_everything(0)
         data = ClassificationDataModule(str(archive), batch_size=2, seed=0)

@@ -8,13 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from spike_zoo.methods.sci.analysis.augmentation import apply_affine, sample_affine
 from spike_zoo.methods.sci.analysis.fam import FAMOutput
-from spike_zoo.methods.sci.analysis.recognition import (
-    apply_affine,
-    apply_affine_to_flow,
-    sample_affine,
-)
-from spike_zoo.methods.sci.features.blocks import warp_features
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS
 from spike_zoo.methods.sci.training.losses import (
     extraction_terms,
@@ -144,23 +139,6 @@ def test_rotation_of_non_square_images_keeps_angles_and_lengths() -> None:
     rotated = apply_affine(bar, quarter)
     assert rotated[0, 0, 6:27, 32].min() > 0.9  # 21 pixels high
     assert rotated.sum() == torch.tensor(21.0)
-
-
-def test_distorted_motion_warps_distorted_frames_onto_each_other() -> None:
-    before = smooth(4, 1, 40, 56)
-    motion = torch.tensor([2.0, -1.0]).view(1, 1, 2, 1, 1).expand(4, 1, 2, 40, 56)
-    after = warp_features(before, motion[:, 0])
-    distortion = sample_affine(4, 0.15, torch.Generator().manual_seed(3))
-    distorted_motion = apply_affine_to_flow(motion, distortion)
-    assert (distorted_motion - motion).abs().amax() > 0.3  # the transform must change the motion
-    again = warp_features(apply_affine(before, distortion), distorted_motion[:, 0])
-    inner = (..., slice(8, -8), slice(8, -8))
-    expected = apply_affine(after, distortion)[inner]
-    error, still = (
-        (image[inner] - expected).abs().mean()
-        for image in (again, apply_affine(before, distortion))
-    )
-    assert error < 0.1 * still
 
 
 def test_the_loss_of_a_feature_is_its_roughness_and_the_error_of_its_mean() -> None:
