@@ -103,7 +103,7 @@ def test_no_file_is_written_if_nothing_can_be_decoded(out: str, zoo: Zoo) -> Non
     wrong = [payload[:4] + b"\0\0\1\0" + payload[8:] for _, payload in reader]
     Path("street.sci").write_bytes(bitstream(reader.header, wrong))  # correct checksums
     for salvage in ("", "--salvage"):
-        assert "images 0" in zoo(f"{DECODE} {out} {salvage}").err
+        assert "pictures 0" in zoo(f"{DECODE} {out} {salvage}").err
     Path("street.sci").write_bytes(DATA[:50])
     assert "within group of pictures 0" in zoo(f"{DECODE} {out} --salvage").err
     Path("street.sci").write_bytes(DATA)
