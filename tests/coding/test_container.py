@@ -1,7 +1,5 @@
 """Reading and writing of ``.sci`` files, complete, damaged and truncated."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import struct

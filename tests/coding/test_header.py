@@ -1,7 +1,5 @@
 """Header of ``.sci`` files: bytes, invalid fields and damage."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from dataclasses import replace

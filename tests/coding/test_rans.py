@@ -1,7 +1,5 @@
 """Range coder: exact decoding, code length and detection of errors."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 
