@@ -3,12 +3,11 @@
 Most variants of experiments/ run in ``make smoke-tables``; here they are built.
 """
 
-from __future__ import annotations
-
 import functools
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -19,9 +18,6 @@ from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.measured import expected_psnr
 from tests.helpers.variants import assert_builds, profiles_of, variants_to_run
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 PROFILES = sorted((ROOT / "configs" / "profiles").glob("*.yaml"))
 LOGGERS = sorted((ROOT / "configs" / "loggers").glob("*.yaml"))

@@ -1,7 +1,5 @@
 """Consistency of imports, declared dependencies and constraints."""
 
-from __future__ import annotations
-
 import ast
 import os
 import re

@@ -1,7 +1,5 @@
 """Docstring examples of main functions exist and pass."""
 
-from __future__ import annotations
-
 import doctest
 import importlib
 from pathlib import Path

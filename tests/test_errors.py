@@ -1,7 +1,5 @@
 """Base classes, exit codes and messages of the package's errors."""
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Iterator
 

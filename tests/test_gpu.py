@@ -1,7 +1,5 @@
 """GPU benchmarks: measurement on any device, limits of a card, and errors without a GPU."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

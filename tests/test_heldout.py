@@ -1,7 +1,5 @@
 """Held-out likelihood: normalised probabilities, and correct ranking of images."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The console script and ``python -m spike_zoo`` use the same module search path."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Targets of the Makefile, and the jobs of ``experiments/run.py`` that they run."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import io

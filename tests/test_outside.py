@@ -1,14 +1,12 @@
 """External methods: an installed package, a file in the working folder, and plain Lightning."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +15,6 @@ from spike_zoo.cli.main import main
 from spike_zoo.testing import labelled_archive, labelled_take, pattern_take, tiny_archive
 from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PACKAGE = ROOT / "tests" / "outside"
 FIT = ["fit", "--config", "spike_mean.yaml", "--config", "profiles/smoke", "--run_dir", "run"]

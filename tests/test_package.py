@@ -1,7 +1,5 @@
 """Public names of the package, and the time and modules of its import."""
 
-from __future__ import annotations
-
 import importlib.util
 import pkgutil
 import shutil

@@ -1,12 +1,10 @@
 """Committed tables equal the tables of the committed records."""
 
-from __future__ import annotations
-
 import json
 import re
 import statistics
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,14 +12,10 @@ from benchmarks import claims, evidence, page, reproduce_page, sci_ratio
 from spike_zoo.cli.main import main
 from spike_zoo.cli.weights_info import weight_cards
 from spike_zoo.tables.claims import Result
+from spike_zoo.tables.fill import FilledTable
 from spike_zoo.training.stored import read_records
 from spike_zoo.utils.files import shipped_weights
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from spike_zoo.tables.fill import FilledTable
 
 pytestmark = pytest.mark.repo
 

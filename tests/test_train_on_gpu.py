@@ -1,7 +1,5 @@
 """The training of shipped weights on a GPU, computed on the CPU."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from pathlib import Path

@@ -1,16 +1,11 @@
 """The study of training without ground truth."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from experiments import without_truth
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.slow

@@ -1,7 +1,5 @@
 """Building archives in one and in several processes."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Table of contents of large archives."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

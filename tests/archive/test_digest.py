@@ -1,7 +1,5 @@
 """Digest of an archive's contents."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import h5py

@@ -1,11 +1,9 @@
 """Several archives read as one, and archives of parts of the recordings."""
 
-from __future__ import annotations
-
 import pickle
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -21,9 +19,6 @@ from spike_zoo.errors import FormatError, MissingFileError, MissingItemError
 from spike_zoo.testing import tiny_archive
 from tests.helpers.archives import make_take
 from tests.helpers.streams import random_spikes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 JOBS = {f"take{number}": make_take for number in range(7)}
 SPLITS = {"train": ["take0", "take2", "take4"], "test": ["take1", "take6"]}
@@ -121,15 +116,13 @@ def test_archives_with_a_common_name_or_other_classes_are_rejected(
 
 
 def test_parts_of_a_build_are_archives_that_training_reads_as_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     tiny_archive(Path("one.h5"))
     for number in (1, 2):
         line = ["archive", "build", "one.h5", f"part-{number}.h5", "--shards", f"{number}/2"]
         assert main([*line, "--jobs", "1"]) == 0
-        assert main([*line, "--jobs", "1"]) == 2
-        assert f"part-{number}.h5 exists already" in capsys.readouterr().err
     assert open_archive("part-*.h5").data_sha256() == SpikeArchive("one.h5").data_sha256()
     batches = [
         next(iter(ReconstructionDataModule(path, crop=32, batch_size=2, seed=0).train_dataloader()))

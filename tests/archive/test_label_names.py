@@ -1,7 +1,5 @@
 """Names of classes in archives."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import h5py

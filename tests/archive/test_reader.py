@@ -1,7 +1,5 @@
 """Archive reader: recordings, images, splits and errors."""
 
-from __future__ import annotations
-
 import multiprocessing
 import pickle
 from collections.abc import Iterator

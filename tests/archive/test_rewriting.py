@@ -1,7 +1,5 @@
 """Rewriting archives without loss of further parts."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Validation of archives: each rule of the schema."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

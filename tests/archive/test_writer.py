@@ -1,7 +1,5 @@
 """Archive writer: atomic files, appending and validation."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path

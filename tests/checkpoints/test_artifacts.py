@@ -1,7 +1,5 @@
 """Names of W&B artefacts, their download, and rejection of crafted artefacts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Search for local backbones, and the error for a missing one."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,12 +1,11 @@
 """Export of networks to ONNX and torch.export with equal outputs."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 import spike_zoo
 from spike_zoo.checkpoints.graphs import write_graph
@@ -14,11 +13,6 @@ from spike_zoo.cli.main import main
 from spike_zoo.errors import UsageError, WeightsError
 from spike_zoo.methods.stir import AlignedSTIRModule
 from spike_zoo.tasks import ReconstructionModule
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from torch import Tensor, nn
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # raised by the exporters of torch
 SIZES = {"stir": (64, 80), "ssdm-student": (24, 32), "sci": (48, 64)}

@@ -1,8 +1,7 @@
 """Download and upload of weights with a local server in place of the Hub."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,10 +13,6 @@ from spike_zoo.errors import UsageError, WeightsError
 from spike_zoo.methods.stir import STIRModule
 from tests.helpers.checkpoints import export
 from tests.helpers.hub_server import TOKEN, HubServer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 hub = pytest.importorskip("huggingface_hub", reason="of the extra 'hub'")
 constants = pytest.importorskip("huggingface_hub.constants")

@@ -1,7 +1,5 @@
 """Loading, training and freezing of parts of a module by name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Reading of published state dicts, and errors with the first of each kind of fault."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Safe reading of weights files, and digests of state dicts."""
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 

@@ -1,19 +1,12 @@
 """Fixture that runs command lines in an empty folder."""
 
-from __future__ import annotations
-
 import shlex
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from spike_zoo.cli.main import main
-from tests.helpers.commands import Outcome
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.helpers.commands import Zoo
+from tests.helpers.commands import Outcome, Zoo
 
 
 @pytest.fixture

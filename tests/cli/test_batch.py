@@ -1,14 +1,13 @@
 """Tests of ``reconstruct`` and ``compress`` for several recordings."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 from distributed import LocalCluster
+from numpy.typing import NDArray
 
 from spike_zoo import SpikeRecording
 from spike_zoo.cli.batch import _method_sha256
@@ -18,12 +17,8 @@ from spike_zoo.media.images import load_image
 from tests.helpers.archives import write_archive
 from tests.helpers.checkpoints import export, write_checkpoint
 from tests.helpers.codecs import SumsModule
+from tests.helpers.commands import Zoo
 from tests.helpers.streams import random_spikes
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from tests.helpers.commands import Zoo
 
 FRAMES = "--method tfi --rate-scale 0.5"
 

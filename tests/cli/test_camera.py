@@ -1,9 +1,7 @@
 """Recordings with the maps of a camera file."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -19,10 +17,8 @@ from spike_zoo.media import load_image
 from spike_zoo.pages.live_sources import open_source
 from spike_zoo.spikes import PixelMaps, SpikeRecording
 from tests.helpers.archives import write_takes
+from tests.helpers.commands import Zoo
 from tests.helpers.streams import random_spikes
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
 
 SIZE = (12, 20)
 

@@ -1,10 +1,8 @@
 """Tests of the command ``compare``, from a folder of recordings to a table."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from skimage.io import imsave
@@ -17,11 +15,9 @@ from spike_zoo.testing import pattern_take
 from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 from tests.docs.blocks import blocks_of, commands_of
+from tests.helpers.commands import Zoo
 from tests.helpers.splits import archive_of
 from tests.training.test_resuming import SMALL
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
 
 SIZE = {"250": "32", "400": "40"}  # sizes in the documents -> sizes in the tests
 TREES = {"docs/howto/recordings.md": "own", "docs/data.md": "FOLDER"}

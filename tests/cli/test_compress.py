@@ -1,11 +1,9 @@
 """Tests of the command ``compress``: bitstreams of methods and lossless ones."""
 
-from __future__ import annotations
-
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +12,7 @@ from spike_zoo import SpikeRecording, read_recording, write_recording
 from spike_zoo.coding import BitstreamReader
 from tests.helpers.checkpoints import export
 from tests.helpers.codecs import SumsCodec, SumsModule
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
+from tests.helpers.commands import Zoo
 
 PLANES, HEIGHT, WIDTH = 13 + 7 * 6, 24, 37
 SIZE = f"--height {HEIGHT} --width {WIDTH}"
@@ -48,8 +44,6 @@ def test_the_bitstream_of_a_method_is_written_and_its_size_is_reported(
     facts = f"lossy, 7 frames of 55 planes, {cost}, {1 - rate:.1%} saved"
     assert result.out == f"bitstream: {out} ({facts})\n"
     assert [path.name for path in Path("new").iterdir()] == ["street.sci"]
-    assert "street.sci exists" in zoo(line).err
-    assert zoo(f"{line} --overwrite").code == 0
 
 
 @pytest.mark.parametrize("options", ["--lossless", ""])
@@ -64,7 +58,6 @@ def test_a_lossless_bitstream_is_exact_and_its_size_is_reported(
     cost = f"{out.stat().st_size} bytes: {rate:.4g} bits per pixel and plane"
     assert result.out == f"bitstream: {out} (55 planes, {cost}, {1 - rate:.1%} saved)\n"
     assert [path.name for path in Path("new").iterdir()] == ["street.spl"]
-    assert "street.spl exists" in zoo("compress street.npz --out new/street.spl").err
 
 
 @pytest.mark.parametrize("out", [f"a.sci {MINE}", "a.spl"])

@@ -1,11 +1,9 @@
 """Tests of ``compress --out X.mp4``: videos of reconstructed images with metadata."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +14,8 @@ from spike_zoo.media.coded_images import CodedImages, read_images
 from spike_zoo.media.images import load_image, to_bytes
 from spike_zoo.media.video import VideoWriter, save_video
 from spike_zoo.testing import pattern_take
+from tests.helpers.commands import Zoo
 from tests.helpers.streams import random_spikes
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
 
 
 def _write_video(path: Path, comment: str) -> None:

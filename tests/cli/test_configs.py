@@ -1,14 +1,9 @@
 """Tests of the command ``configs``: list and copy, without replacing files."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
+from tests.helpers.commands import Zoo
 
 
 def test_every_configuration_is_listed_with_one_line(zoo: Zoo) -> None:

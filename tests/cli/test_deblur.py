@@ -1,26 +1,21 @@
 """Tests of the command ``deblur``: outputs and rejected calls."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from spike_zoo import SpikeRecording, load, read_recording, write_recording
 from spike_zoo.cli.deblur import find_pairs
 from spike_zoo.media import load_image, save_image
 from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule, TeacherOptions
 from tests.helpers.checkpoints import export
+from tests.helpers.commands import Outcome, Zoo
 from tests.helpers.golden import Golden
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from tests.helpers.commands import Outcome, Zoo
 
 HEIGHT, WIDTH, PLANES = 6, 10, 137
 EVALUATED = [20, 36, 52, 68, 84, 100, 116]

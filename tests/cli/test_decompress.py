@@ -1,13 +1,11 @@
 """Tests of the command ``decompress``: outputs, and damaged bitstreams."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from spike_zoo import SpikeRecording
 from spike_zoo.coding import BitstreamReader
@@ -17,11 +15,7 @@ from spike_zoo.media import load_image
 from tests.helpers.bitstreams import bitstream
 from tests.helpers.checkpoints import export
 from tests.helpers.codecs import SumsCodec, SumsModule
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from tests.helpers.commands import Zoo
+from tests.helpers.commands import Zoo
 
 FRAMES, HEIGHT, WIDTH = 7, 24, 36
 SPIKES = np.random.default_rng(4).random((13 + 7 * (FRAMES - 1), HEIGHT, WIDTH)) < 0.3
@@ -103,7 +97,7 @@ def test_no_file_is_written_if_nothing_can_be_decoded(out: str, zoo: Zoo) -> Non
     wrong = [payload[:4] + b"\0\0\1\0" + payload[8:] for _, payload in reader]
     Path("street.sci").write_bytes(bitstream(reader.header, wrong))  # correct checksums
     for salvage in ("", "--salvage"):
-        assert "images 0" in zoo(f"{DECODE} {out} {salvage}").err
+        assert "pictures 0" in zoo(f"{DECODE} {out} {salvage}").err
     Path("street.sci").write_bytes(DATA[:50])
     assert "within group of pictures 0" in zoo(f"{DECODE} {out} --salvage").err
     Path("street.sci").write_bytes(DATA)
@@ -124,7 +118,6 @@ def test_a_lossless_recording_is_decompressed_bit_for_bit(suffix: str, zoo: Zoo)
         assert (restored.fps, restored.rate_scale) == (20_000.0, 0.5)
     size = out.stat().st_size
     assert result.out == f"recording: {out} (55 planes of 36 x 24 pixels, {size} bytes)\n"
-    assert "exists already" in zoo(f"decompress street.spl --out {out}").err
 
 
 def test_a_damaged_lossless_recording_is_rejected_and_its_intact_planes_are_salvaged(

@@ -1,22 +1,16 @@
 """Tests of the command ``doctor``."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from importlib import metadata
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import torch
 
 from spike_zoo.checkpoints.backbones import FOLDER_VARIABLE
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.helpers.commands import Zoo
+from tests.helpers.commands import Zoo
 
 
 def sections(zoo: Zoo) -> dict[str, dict[str, str]]:

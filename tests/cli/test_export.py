@@ -1,9 +1,6 @@
 """Tests of the command ``export``: self-contained files of weights."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -16,10 +13,8 @@ from spike_zoo.methods.stir import STIRModule
 from spike_zoo.testing import QUIET
 from spike_zoo.training.initial_weights import weights_sha256
 from spike_zoo.training.result import RunResult
+from tests.helpers.commands import Zoo
 from tests.helpers.results import make_result
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
 
 CHECKPOINT = Path("run/checkpoints/best.ckpt")
 

@@ -1,17 +1,12 @@
 """Help pages show options as they are typed."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 
 from spike_zoo.cli.main import COMMANDS, imported
 from spike_zoo.cli.options import types_of
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
+from tests.helpers.commands import Zoo
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "archive build"])

@@ -1,10 +1,8 @@
 """Tests of the command ``info``."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +13,8 @@ from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.spikes import SpikeRecording
 from tests.helpers.archives import write_archive
 from tests.helpers.bitstreams import bitstream, encode_symbols, random_symbols, small_header
+from tests.helpers.commands import Zoo
 from tests.helpers.streams import random_spikes, smooth_scene
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
 
 SIZE = ("format", "planes", "height", "width", "fps", "rate_scale")
 PAYLOADS = [encode_symbols(random_symbols(40 * (k + 1), seed=k)) for k in range(3)]
@@ -162,7 +158,6 @@ def test_images_that_cannot_be_made_are_rejected_and_not_written(zoo: Zoo) -> No
         assert problem in result.err
         assert not Path(sheet).exists()
     assert "common sizes that fit" in zoo("info dark.dat --picture dark.png").out
-    assert "--overwrite" in zoo("info dark.dat --picture dark.png").err
 
 
 def test_weights_are_described_with_their_card(zoo: Zoo) -> None:

@@ -1,7 +1,5 @@
 """Tests of the program: help, unknown commands, exit codes."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re
@@ -11,7 +9,6 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 import pytest
@@ -23,9 +20,7 @@ from spike_zoo.cli.trainer_commands import TRAINER_VERBS
 from spike_zoo.errors import FormatError, MissingFileError
 from tests.conftest import ROOT
 from tests.helpers.archives import make_take
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
+from tests.helpers.commands import Zoo
 
 
 def test_help_lists_every_command_on_one_line(zoo: Zoo) -> None:

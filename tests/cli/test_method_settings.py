@@ -1,17 +1,13 @@
 """Settings in the name of a method, as ``tfi:average=9``."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spike_zoo.checkpoints.published import check_method, split_settings
 from spike_zoo.cli.inputs import load_method
 from spike_zoo.errors import UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,8 @@
 """Tests that commands open no network connection unless an option names a machine."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +10,6 @@ from spike_zoo.formats import write_recording
 from tests.helpers.archives import write_archive
 from tests.helpers.results import make_result
 from tests.helpers.streams import random_spikes
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 GUARD = """

@@ -1,9 +1,6 @@
 """Tests of commands with ``.dat`` files of cameras, which are cut inside a plane."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,10 +8,8 @@ import pytest
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.formats import write_recording
+from tests.helpers.commands import Zoo
 from tests.helpers.streams import random_spikes
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
 
 SPIKES = random_spikes(70, 40, 48)
 

@@ -1,24 +1,18 @@
 """Tests of output with ``--quiet``, closed pipes and without a terminal."""
 
-from __future__ import annotations
-
 import os
 import pty
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spike_zoo import SpikeRecording, write_recording
 from tests.helpers.archives import write_archive
+from tests.helpers.commands import Zoo
 from tests.helpers.tables import make_run, write_spec
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.helpers.commands import Zoo
 
 SILENT_COMMANDS = (
     "reconstruct street.npz --method tfi --out a.png",

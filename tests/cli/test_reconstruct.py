@@ -1,15 +1,16 @@
 """Tests of the command ``reconstruct``: outputs and rejected calls."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from skimage.io import imread
+from torch import Tensor
 
 from spike_zoo import SpikeRecording, load, write_recording
 from spike_zoo.coding.spl import codec as lossless
@@ -21,14 +22,7 @@ from spike_zoo.spikes.cfa import cfa_masks
 from spike_zoo.tasks.protocols import margin_of
 from tests.helpers.archives import write_takes
 from tests.helpers.checkpoints import export
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from tests.helpers.commands import Zoo
+from tests.helpers.commands import Zoo
 
 PLANES, HEIGHT, WIDTH = 70, 24, 37
 

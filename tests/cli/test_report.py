@@ -1,14 +1,12 @@
 """Tests of the command ``report`` for every kind of source."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,11 +22,9 @@ from spike_zoo.training.result import RECONSTRUCTIONS, TRUTHS, RunResult
 from tests.helpers.bitstreams import bitstream, encode_symbols, random_symbols, small_header
 from tests.helpers.checkpoints import export, write_checkpoint
 from tests.helpers.codecs import SumsCodec
+from tests.helpers.commands import Zoo
 from tests.helpers.pages import page_data
 from tests.helpers.results import make_result
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
 
 QUICK = "--methods tfp tfi --images 2"
 RUNS = {"stir": 31.0, "tfp": 25.0}

@@ -1,11 +1,9 @@
 """Tests of the command ``score`` with parameters from files."""
 
-from __future__ import annotations
-
 import os
 import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +13,7 @@ from torch.nn import functional as F
 
 from spike_zoo.media.images import save_image
 from spike_zoo.metrics.noreference import no_reference_metrics
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
+from tests.helpers.commands import Zoo
 
 
 @pytest.fixture(scope="module")

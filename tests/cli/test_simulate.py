@@ -1,13 +1,11 @@
 """Tests of the command ``simulate``: archives of all kinds, footage and rejected options."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import time
 import typing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -25,11 +23,9 @@ from spike_zoo.simulation.datasets.image_sets import IMAGE_SETS
 from spike_zoo.simulation.defaults import TRAINING_MIXES
 from spike_zoo.simulation.kinds.recipes import RECIPES
 from spike_zoo.simulation.kinds.sequences import sequence_scenes
+from tests.helpers.commands import Zoo
 from tests.helpers.splits import split_sizes
 from tests.media.test_frames import write_folder, write_video
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
 
 TINY: dict[str, Any] = {"train": 2, "val": 1, "test": 1, "height": 16, "width": 24, "planes": 152}
 

@@ -1,11 +1,9 @@
 """Tests of ``simulate --images``: archives of image folders and of the papers' sets, errors."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from spike_zoo import SpikeArchive
+from tests.helpers.commands import Zoo
 from tests.helpers.image_trees import (
     write_cifar,
     write_classes,
@@ -13,9 +11,6 @@ from tests.helpers.image_trees import (
     write_mnist,
     write_septuplets,
 )
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
 
 BUILD = "simulate --jobs 1"
 

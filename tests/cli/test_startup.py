@@ -78,7 +78,6 @@ MISTAKES = {
     "decompress nothere.sci --out new.mp4": "nothere.sci: there is no such file",
     "decompress street.sci --method nothere.ckpt --out new.mp4": "nothere.ckpt: neither a file nor",
     "decompress street.sci --out new.png": "give X.mp4, X.npz or a folder",
-    "decompress street.sci --out street.npz": "street.npz exists",
     "decompress street.spl --out new.mp4": "give X.dat, X.npz, X.npy or X.h5 (for images",
     "decompress street.spl --out folder": "--out folder: ",
     "decompress street.spl --method sci --out new.npz": "--method sci: street.spl is decoded with",
@@ -94,6 +93,17 @@ MISTAKES = {
     "report street.npz --start 9 --stop 9": "planes 9 to 9 (--start, --stop): the recording has",
     "report street.npz --methods tfii:average=9": "tfii: neither a file nor a shipped method",
     "report street.npz --out new.pdf": "a report is written as .html",
+    "archive build street.npz there.h5": "there.h5 exists",
+    "archive export takes.h5 there.npz --name take0": "there.npz exists",
+    "calibrate street.npz street.npz --out there.yaml": "there.yaml exists",
+    "compress street.npz --method sci --out there.sci": "there.sci exists",
+    "compress street.npz --out there.mp4": "there.mp4 exists",
+    "compress street.npz --out there.spl": "there.spl exists",
+    "deblur large.png street.npz --method no.pth --out there.png": "there.png exists",
+    "decompress street.sci --out there.npz": "there.npz exists",
+    "decompress street.spl --out there.npz": "there.npz exists",
+    "export tfi there.safetensors": "there.safetensors exists",
+    "reconstruct street.npz --out there.png": "there.png exists",
     "report street.npz --out there.html": "there.html exists",
     "compare nothere": "nothere: no result.json",
     "compare nothere --methods tfii": "--methods tfii: no such configuration",
@@ -167,7 +177,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_recording(recording, folder / "clips" / "street.npz")
     longer = np.random.default_rng(1).random((41, 16, 16)) < 0.3
     write_recording(SpikeRecording.from_planes(longer, rate_scale=0.6), folder / "clip.npz")
-    (folder / "there.html").write_text("mine", encoding="utf-8")
+    for suffix in ("h5", "html", "mp4", "npz", "png", "safetensors", "sci", "spl", "yaml"):
+        (folder / f"there.{suffix}").write_text("mine", encoding="utf-8")
     (folder / "twice.yaml").write_text("trainer: {}\nmodel: {}\ntrainer: {}\n", encoding="utf-8")
     return folder
 
@@ -180,6 +191,7 @@ def outcomes(folder: Path) -> dict[str, tuple[int, str, list[str]]]:
         process = run_python(COMMANDS_IN_PROCESS, *LIGHT, *MISTAKES)
     assert process.returncode == 0, process.stderr
     assert sorted(folder.rglob("*")) == before, "no file is written"
+    assert {path.read_text(encoding="utf-8") for path in folder.glob("there.*")} == {"mine"}
     results: dict[str, tuple[int, str, list[str]]] = json.loads(process.stdout)
     return results
 

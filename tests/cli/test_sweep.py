@@ -1,13 +1,11 @@
 """Tests of the command ``sweep``: planning, early errors, resuming."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -15,12 +13,10 @@ import yaml
 from spike_zoo.training.result import RunResult
 from spike_zoo.training.stored import read_records
 from tests.conftest import ROOT
+from tests.helpers.commands import Zoo
 from tests.helpers.measured import expected_psnr
 from tests.helpers.processes import run_in_process
 from tests.helpers.wandb_server import SweepServer
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
 
 TFI = "spike_zoo.methods.classical.TFIModule"
 SWEEP = "sweep experiments/own/sweep.yaml --profile smoke"

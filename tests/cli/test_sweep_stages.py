@@ -1,7 +1,5 @@
 """Tests of dependent sweeps: stored records suffice, failures stop only dependent runs."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path

@@ -1,19 +1,13 @@
 """Tests of the command ``table``."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from spike_zoo.media import load_image
+from tests.helpers.commands import Zoo
 from tests.helpers.tables import SPEC, make_run, write_spec
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
-
 
 TABLE = "table experiments/stir/table.yaml"
 

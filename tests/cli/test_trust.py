@@ -1,11 +1,8 @@
 """Tests of ``--trust``: classes of other packages are imported only with this option."""
 
-from __future__ import annotations
-
 import inspect
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,10 +11,8 @@ from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.cli.main import COMMANDS, imported
 from spike_zoo.media import save_image
 from tests.helpers.codecs import SumsCodec
+from tests.helpers.commands import Zoo
 from tests.helpers.marking import MARK, write_marking
-
-if TYPE_CHECKING:
-    from tests.helpers.commands import Zoo
 
 LINES = (
     "reconstruct street.npz --method marking.ckpt --out out.png",

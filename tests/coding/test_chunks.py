@@ -1,7 +1,5 @@
 """Recovery of intact chunks from damaged ``.sci`` files."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import struct

@@ -1,7 +1,5 @@
 """Reading and writing of ``.sci`` files, complete, damaged and truncated."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import struct
@@ -138,7 +136,7 @@ def test_a_changed_bit_with_a_repaired_checksum_is_found_by_the_coder() -> None:
         payload = bytearray(PAYLOADS[1])
         payload[bit // 8] ^= 1 << bit % 8
         data = bitstream(HEADER, [PAYLOADS[0], bytes(payload), *PAYLOADS[2:]])
-        with pytest.raises((DecodeMismatchError, CorruptBitstreamError), match="images 1"):
+        with pytest.raises((DecodeMismatchError, CorruptBitstreamError), match="pictures 1"):
             _symbols(BitstreamReader(data))
 
 

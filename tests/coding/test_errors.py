@@ -1,7 +1,5 @@
 """Pickling of the errors of bitstreams."""
 
-from __future__ import annotations
-
 import pickle
 
 from spike_zoo.coding.errors import (

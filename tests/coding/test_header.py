@@ -1,7 +1,5 @@
 """Header of ``.sci`` files: bytes, invalid fields and damage."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from dataclasses import replace
@@ -69,7 +67,7 @@ def test_frames_and_groups_follow_from_the_planes() -> None:
         assert (header.frames, header.groups) == (sum(lengths), len(lengths))
         assert [header.group_length(k) for k in range(header.groups)] == lengths
         for beyond in (-1, len(lengths)):
-            with pytest.raises(IndexError, match=f"images {beyond} .* there are {len(lengths)}"):
+            with pytest.raises(IndexError, match=f"pictures {beyond} .* there are {len(lengths)}"):
                 header.group_length(beyond)
 
 

@@ -1,7 +1,5 @@
 """Range coder: exact decoding, code length and detection of errors."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 
@@ -103,7 +101,7 @@ def test_a_flipped_bit_is_found_by_the_end() -> None:
     for bit in np.random.default_rng(0).integers(0, 8 * len(payload), 100).tolist():
         damaged = bytearray(payload)
         damaged[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(BitstreamError, match="images 5") as caught:
+        with pytest.raises(BitstreamError, match="pictures 5") as caught:
             decode_symbols(bytes(damaged), table, gop=5)
         assert isinstance(caught.value, DecodeMismatchError | CorruptBitstreamError)
         assert caught.value.gop == 5

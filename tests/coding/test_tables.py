@@ -1,7 +1,5 @@
 """Frequency tables: committed integers, quantisation and validation."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

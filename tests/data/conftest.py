@@ -1,15 +1,10 @@
 """Archives shared by the tests of data modules."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from spike_zoo.testing import tiny_archive
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,9 @@
 """Base class of data modules: order, seeds, splits and rate scales."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,11 +24,9 @@ from spike_zoo.errors import (
     VersionError,
 )
 from spike_zoo.spikes import Take
+from spike_zoo.tasks.batch import Split
 from spike_zoo.testing import pattern_take
 from tests.helpers.splits import archive_of, setup_warnings
-
-if TYPE_CHECKING:
-    from spike_zoo.tasks.batch import Split
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (2, 2), (0, 2), (2, 0), (1, 2)])

@@ -1,7 +1,5 @@
 """Collation of batches and their transfer from workers."""
 
-from __future__ import annotations
-
 import gc
 import os
 import pickle

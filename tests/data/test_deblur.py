@@ -1,7 +1,5 @@
 """Data module of deblurring: planes, images, crops and augmentation."""
 
-from __future__ import annotations
-
 import functools
 from collections import Counter
 from dataclasses import replace

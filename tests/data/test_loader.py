@@ -1,7 +1,5 @@
 """Workers of loaders: started by spawn, and signals to them."""
 
-from __future__ import annotations
-
 import multiprocessing
 import subprocess
 import sys

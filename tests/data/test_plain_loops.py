@@ -1,9 +1,8 @@
 """Data modules in loops without a Trainer."""
 
-from __future__ import annotations
-
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +11,6 @@ from lightning import Trainer
 
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.methods.stir import STIRModule
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def data_of(path: Path, **options: Any) -> ReconstructionDataModule:

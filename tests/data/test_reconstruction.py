@@ -1,7 +1,5 @@
 """Data module of reconstruction: contents and selection of clips."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Order and seeds of training samples."""
 
-from __future__ import annotations
-
 import itertools
 
 import torch

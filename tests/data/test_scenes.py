@@ -1,7 +1,5 @@
 """Data module of image sequences: samples, crops and augmentation."""
 
-from __future__ import annotations
-
 import functools
 from dataclasses import replace
 from pathlib import Path

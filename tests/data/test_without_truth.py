@@ -1,14 +1,14 @@
 """Samples of recordings without images: targets, hidden pixels and errors of held-out spikes."""
 
-from __future__ import annotations
-
 import pickle
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import spike_zoo
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
@@ -17,11 +17,6 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import Take
 from spike_zoo.testing import pattern_take
 from tests.helpers.splits import archive_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from torch import Tensor
 
 SIDE, LENGTH, PLANES = 32, 41, 101
 ALIGNED: dict[str, Any] = {"targets": "tfi-aligned", "crop": 32, "batch_size": 2, "seed": 0}

@@ -1,15 +1,10 @@
 """Fenced code blocks of Markdown documents, and their command lines."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PATTERNS = ("README.md", "CONTRIBUTING.md", "docs/**/*.md", "spike_zoo/methods/*/README.md")
 DOCUMENTS = sorted(

@@ -1,7 +1,5 @@
 """Table of the checks of command lines in documents; the first matching pattern applies."""
 
-from __future__ import annotations
-
 import re
 from enum import Enum
 

@@ -1,10 +1,9 @@
 """Small files and Python names that the examples in documents use."""
 
-from __future__ import annotations
-
 import functools
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +15,6 @@ from spike_zoo.testing.exposures import exposed_take
 from tests.conftest import ROOT
 from tests.docs.blocks import blocks_of
 from tests.helpers.tables import make_run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 #: Document -> names that its Python blocks use without defining them.
 PREDEFINED: dict[str, tuple[str, ...]] = {

@@ -1,7 +1,5 @@
 """Code blocks of the documents run without errors; ``how.py`` lists the check of each command."""
 
-from __future__ import annotations
-
 import doctest
 import importlib.util
 import re

@@ -1,7 +1,5 @@
 """Notebooks equal their source texts, ran without errors, and are small."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import json

@@ -1,17 +1,13 @@
 """Links between pages of the web site, and tables on the pages of methods."""
 
-from __future__ import annotations
-
 import re
 import runpy
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CONF: dict[str, Any] = runpy.run_path(str(ROOT / "docs" / "conf.py"))
 PAGES = sorted(

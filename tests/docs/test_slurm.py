@@ -1,7 +1,5 @@
 """SLURM files of the guides, run with fake SLURM commands."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

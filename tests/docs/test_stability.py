@@ -1,7 +1,5 @@
 """The names, commands and digests of docs/stability.md are those of the package."""
 
-from __future__ import annotations
-
 import importlib
 import re
 

@@ -1,12 +1,11 @@
 """``.npy`` and ``.npz`` recordings."""
 
-from __future__ import annotations
-
 import io
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -17,9 +16,6 @@ from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.packing import pack_bits
 from tests.helpers.streams import random_spikes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @pytest.mark.parametrize("dtype", ["?", "u1", "i1", "f4", "<i8", ">u2", "f8"])

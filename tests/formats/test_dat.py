@@ -1,7 +1,5 @@
 """Raw ``.dat`` files: bit layouts, sizes and errors."""
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Following the advice of errors and warnings about recordings gives the right planes."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Estimation of sizes and rolled images of headerless recordings."""
 
-from __future__ import annotations
-
 import tempfile
 import warnings
 from pathlib import Path

@@ -1,9 +1,8 @@
 """Ranking of the sizes of headerless recordings."""
 
-from __future__ import annotations
-
 import warnings
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +12,6 @@ from spike_zoo.formats.dat_sizes import COMMON_SIZES, StoredSize, fitting_sizes,
 from spike_zoo.simulation import SceneSpec, SpikeCamera, simulate_take
 from spike_zoo.testing import pattern_take
 from tests.helpers.streams import smooth_scene
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def _empty(path: Path, size: int) -> Path:

@@ -1,7 +1,5 @@
 """HDF5 files: links out of the file, damage and errors."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

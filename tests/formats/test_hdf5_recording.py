@@ -1,7 +1,5 @@
 """Reader of one recording in an HDF5 group."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from pathlib import Path

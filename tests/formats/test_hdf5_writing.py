@@ -1,7 +1,5 @@
 """Writer of a recording into an HDF5 group."""
 
-from __future__ import annotations
-
 import hashlib
 import signal
 from datetime import date

@@ -1,7 +1,5 @@
 """Reading and writing of recordings in all formats."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Remote recordings and archives, with a server on this machine."""
 
-from __future__ import annotations
-
 import functools
 import os
 import pickle

@@ -1,7 +1,5 @@
 """Sidecars of recordings."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

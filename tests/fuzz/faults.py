@@ -5,8 +5,6 @@ Run::
     python -m tests.fuzz.faults
 """
 
-from __future__ import annotations
-
 import argparse
 import resource
 import subprocess

@@ -7,8 +7,6 @@ Run::
     python -m tests.fuzz.kills --command workers --kills 100    # workers of a Dask cluster
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

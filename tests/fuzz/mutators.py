@@ -1,7 +1,5 @@
 """Mutations of valid files; mutations of a format repair its checksums and lengths."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

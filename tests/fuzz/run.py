@@ -7,8 +7,6 @@ An input is determined by its target and number::
     python -m tests.fuzz.run --target npz --guided --seconds 60   # by coverage, with atheris
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import io

@@ -1,7 +1,5 @@
 """Parsers to fuzz, with functions that write valid files and read them completely."""
 
-from __future__ import annotations
-
 import functools
 import shutil
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """A fixed sample of damaged and hostile files; ``make fuzz`` reads more."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from random import Random
 

@@ -1,8 +1,8 @@
 """Small archives for tests."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -10,10 +10,6 @@ import numpy as np
 from spike_zoo.archive import ArchiveWriter
 from spike_zoo.spikes import SpikeRecording, Take
 from tests.helpers.streams import random_spikes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 
 def make_take(

@@ -1,20 +1,14 @@
 """Random symbols of the range coder, and small bitstreams."""
 
-from __future__ import annotations
-
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.coding import BitstreamWriter, Header
 from spike_zoo.coding.rans import GroupDecoder, GroupEncoder
 from spike_zoo.coding.tables import SIGMAS, gaussian_tables
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 Symbols = tuple["NDArray[np.int32]", "NDArray[np.int32]"]
 

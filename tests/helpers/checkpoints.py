@@ -1,7 +1,5 @@
 """Checkpoints like those of runs, and exact comparison of nested values."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Results of command lines that tests run in their own process."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 

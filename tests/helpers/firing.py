@@ -1,13 +1,7 @@
 """Noise-free spikes of drifting light, computed from the integrate-and-fire equation."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 
 def lit_planes(planes: int, height: int, width: int, seed: int = 0) -> NDArray[np.bool_]:

@@ -1,7 +1,5 @@
 """A plain Lightning module and data module that do not use this package."""
 
-from __future__ import annotations
-
 import torch
 from lightning import LightningDataModule, LightningModule
 from torch import Tensor, nn

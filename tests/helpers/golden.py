@@ -1,20 +1,15 @@
 """Arrays of reference implementations, from the files of ``tests/golden``."""
 
-from __future__ import annotations
-
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-    from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 
 class Golden:

@@ -1,7 +1,5 @@
 """In-memory server with the API of the Hugging Face Hub, for upload and download."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

@@ -1,19 +1,13 @@
 """Small file trees in the formats of MNIST, CIFAR-10, class folders and Vimeo-90K."""
 
-from __future__ import annotations
-
 import gzip
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 CIFAR_NAMES = (
     *("airplane", "automobile", "bird", "cat", "deer"),

@@ -1,7 +1,5 @@
 """Noisy images for tests of metrics."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

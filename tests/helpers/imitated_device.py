@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
+import pytest
 import torch
 from lightning.pytorch.accelerators import MPSAccelerator
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pytest
 
 DEVICE = torch.device("mps:0")
 _ON_DEVICE = ("mps", "meta")  # "meta" where autograd makes a tensor

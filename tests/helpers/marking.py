@@ -1,13 +1,8 @@
 """An external module whose import creates a file, and a checkpoint of its class."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MARK = "imported"
 SOURCE = f"""

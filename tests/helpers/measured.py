@@ -1,22 +1,16 @@
 """Reference PSNR of a run, computed from the archive and the method."""
 
-from __future__ import annotations
-
 import importlib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import spike_zoo
 from spike_zoo import SpikeArchive
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.training.result import RunResult
+from spike_zoo.training.result import RunResult
 
 
 def expected_psnr(result: RunResult, archive: str | Path) -> float:

@@ -1,19 +1,14 @@
 """Modules like those of external users."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.tasks import ClassificationModule, ReconstructionModule
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from spike_zoo.tasks.batch import LabelledBatch, ReconstructionBatch
+from spike_zoo.tasks.batch import LabelledBatch, ReconstructionBatch
 
 
 class OneCycleSTIR(STIRModule):

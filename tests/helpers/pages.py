@@ -1,7 +1,5 @@
 """Data of HTML pages."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

@@ -1,20 +1,16 @@
 """Planned runs with a fake process that writes the record of a run."""
 
-from __future__ import annotations
-
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spike_zoo.tables.sweeps.records import PlannedRun
 from spike_zoo.training.provenance import config_hash
 from spike_zoo.training.stored import RECORDS_FILENAME
 from tests.helpers.results import make_result
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FAKE_RUN = """
 import hashlib, json, os, pathlib, sys, time

@@ -1,21 +1,17 @@
 """Python code in a new process, and commands of sweeps in this process."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import IO, TYPE_CHECKING
+from typing import IO
+
+import pytest
 
 from spike_zoo.cli.main import main
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import pytest
 
 
 def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,5 @@
 """Records of runs for tests."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from spike_zoo.training.result import Cost, RunResult

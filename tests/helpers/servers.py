@@ -1,7 +1,5 @@
 """HTTP server on this machine."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Callable

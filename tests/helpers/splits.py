@@ -1,19 +1,14 @@
 """Archives with all takes in every split, sizes of splits, and warnings of data modules."""
 
-from __future__ import annotations
-
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sized
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningDataModule
 
 from spike_zoo.archive import ArchiveWriter
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sized
-    from pathlib import Path
-
-    from lightning import LightningDataModule
-
-    from spike_zoo.spikes import Take
+from spike_zoo.spikes import Take
 
 
 def archive_of(path: Path, *takes: Take) -> Path:

@@ -1,7 +1,5 @@
 """A callback that interrupts a run by a signal."""
 
-from __future__ import annotations
-
 import os
 import signal
 from typing import Any, Literal

@@ -1,18 +1,12 @@
 """Random spike streams and spikes of a smooth scene, also as strategies of hypothesis."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spike_zoo.spikes.recording import Selection
+from spike_zoo.spikes.recording import Selection
 
 
 class CountedPlanes:

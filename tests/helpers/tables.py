@@ -1,7 +1,5 @@
 """Table files and runs for tests."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Simulated recordings with ground-truth flow."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from lightning.pytorch.cli import LightningCLI
@@ -16,10 +17,6 @@ from spike_zoo.tables.sweeps.spec import needed_first, read_sweep
 from spike_zoo.training.configs import with_files
 from spike_zoo.training.provenance import leaves
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-
 
 EXPERIMENTS = ROOT / "experiments"
 

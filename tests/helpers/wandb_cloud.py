@@ -1,7 +1,5 @@
 """In-memory server with the API of W&B for runs, files and artefacts."""
 
-from __future__ import annotations
-
 import base64
 import json
 from typing import Any

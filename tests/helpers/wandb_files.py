@@ -1,15 +1,11 @@
 """Reader of ``.wandb`` files, whose records ``wandb sync`` uploads."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import struct
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Any
 
 BLOCK, FILE_HEADER, CHUNK_HEADER = 32768, 7, 7  # LevelDB's log format, as written by W&B
 FULL, FIRST, LAST = 1, 2, 4

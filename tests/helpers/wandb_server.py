@@ -1,7 +1,5 @@
 """In-memory server with the API of W&B for one sweep, ``wandb sweep`` and its agent."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

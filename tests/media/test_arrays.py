@@ -1,17 +1,12 @@
 """Tests of arrays written in parts against numpy."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spike_zoo.errors import MediaError
 from spike_zoo.media.arrays import ArraysWriter
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_parts_are_concatenated_to_one_array_per_name(tmp_path: Path) -> None:

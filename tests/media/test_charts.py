@@ -1,7 +1,5 @@
 """Tests of charts: colours, numbers, any number of classes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """Share of clipped pixels."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

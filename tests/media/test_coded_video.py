@@ -1,7 +1,5 @@
 """Tests of video codecs: decoded frames and their errors by quantiser."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

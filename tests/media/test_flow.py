@@ -1,7 +1,5 @@
 """Tests of the colour coding of optical flow."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Tests of reading ranges of frames from videos and folders."""
 
-from __future__ import annotations
-
 import pickle
 from fractions import Fraction
 from pathlib import Path

@@ -1,23 +1,18 @@
 """Tests of reading image files against the values that were written by other libraries."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
+from numpy.typing import NDArray
 from PIL import Image
 
 from spike_zoo.errors import MediaError
 from spike_zoo.media import load_image
 from spike_zoo.media.image_files import read_image
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 GREY = np.linspace(0, 1, 15, dtype=np.float32).reshape(3, 5)
 COLOUR = np.stack([GREY, GREY / 2, GREY / 4], axis=-1)

@@ -1,8 +1,7 @@
 """Tests of PNG files against Pillow, and of contact sheets."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,16 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from PIL import Image
 
 from spike_zoo.errors import MediaError, MissingFileError
 from spike_zoo.media import contact_sheet, load_image, save_image, side_by_side, to_pillow
 from spike_zoo.media.images import load_grey, to_bytes, to_grey
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 
 @given(

@@ -1,15 +1,15 @@
 """Tests of the output of images: kinds, rejected targets, complete files only."""
 
-from __future__ import annotations
-
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from spike_zoo.errors import ExistingFileError, RecordingError, UsageError
 from spike_zoo.media import load_image
@@ -22,11 +22,6 @@ from spike_zoo.media.output import (
     with_progress,
 )
 from spike_zoo.utils.files import new_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from torch import Tensor
 
 WRITE_OPTIONS: dict[str, Any] = {"count": 3, "detail": "planes 0 to 2", "doing": "making"}
 

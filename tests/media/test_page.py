@@ -1,13 +1,12 @@
 """Tests of HTML pages: well formed, self-contained, escaped texts."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io
 import re
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +18,6 @@ from spike_zoo.media.images import to_bytes
 from spike_zoo.media.page import Page, render_page, write_page
 from spike_zoo.media.viewer import Layer, Viewer, image_source
 from tests.helpers.pages import page_data
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 IMAGE = np.linspace(0, 1, 20 * 30).reshape(20, 30)
 VOID = {"meta", "link", "img", "input"}

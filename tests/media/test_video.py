@@ -1,24 +1,19 @@
 """Tests of MP4 files: size, rate, number and brightness of images."""
 
-from __future__ import annotations
-
 import errno
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from spike_zoo.errors import MediaError
 from spike_zoo.media import save_video
 from spike_zoo.media.video import VideoWriter
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 
 def decode(path: Path, layout: str = "rgb24") -> NDArray[Any]:

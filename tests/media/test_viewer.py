@@ -1,7 +1,5 @@
 """Tests of the data of viewers: layers, and lossless planes."""
 
-from __future__ import annotations
-
 import base64
 import zlib
 

@@ -1,7 +1,5 @@
 """Methods apply the maps of a recording's camera."""
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Metric collections of tasks, without metrics whose files are missing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Agreement of the facts about metrics with the metrics."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

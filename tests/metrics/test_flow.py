@@ -1,7 +1,5 @@
 """End-point errors against closed forms."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

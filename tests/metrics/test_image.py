@@ -1,7 +1,5 @@
 """Image metrics against independent libraries and closed forms."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """LPIPS with a local backbone of random weights."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import lpips

@@ -1,7 +1,5 @@
 """Published evaluation protocols against reference values and libraries."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Rates and BD-rate against closed forms, published tables and numerical integration."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

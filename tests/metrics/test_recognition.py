@@ -1,7 +1,5 @@
 """Metrics of recognition against scikit-learn."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support

@@ -1,7 +1,5 @@
 """Smoothness against closed forms and another library."""
 
-from __future__ import annotations
-
 import kornia
 import pytest
 import torch

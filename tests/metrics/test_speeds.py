@@ -1,7 +1,5 @@
 """Speed of a recording from its name."""
 
-from __future__ import annotations
-
 import pytest
 
 from spike_zoo.metrics.speeds import SPEEDS, speed_of, split_speed

@@ -1,10 +1,9 @@
 """Calls as CUDA graphs, with an imitation of the capture on the CPU."""
 
-from __future__ import annotations
-
 import copy
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
@@ -17,9 +16,6 @@ from spike_zoo.methods.stir import STIR
 from spike_zoo.methods.stir.network import BLOCK_STARTS
 from spike_zoo.nn import cuda_graphs
 from spike_zoo.nn.cuda_graphs import replayed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class ImitatedGraph:

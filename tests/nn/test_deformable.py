@@ -1,7 +1,5 @@
 """Deformable convolution against loops over pixels, standard convolutions and flop counts."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Multi-scale flow loss against closed forms."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

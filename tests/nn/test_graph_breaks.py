@@ -1,7 +1,5 @@
 """Networks are compiled by torch.compile without breaks of the graph."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Fused Adam against PyTorch's default, and with gradient clipping and scaling of trainers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Padding to multiples and squares, and cropping."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Detection of fast bf16, and layers excluded from autocast."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """Learning-rate schedules against closed forms."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import get_args

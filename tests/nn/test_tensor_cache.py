@@ -1,7 +1,5 @@
 """Cache of tensors by key within its memory limit."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Parallel jobs with ordered results."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """Backward warping against closed forms and the border rule."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """Tests of the images of a report: the two methods that its slider compares initially."""
 
-from __future__ import annotations
-
 import pytest
 
 from spike_zoo.pages.images import Quality, _sides

@@ -1,7 +1,5 @@
 """Tests of the live view: sources of planes, rate of images, page."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import io

@@ -1,10 +1,8 @@
 """Tests of the methods of a report: loading, settings, names."""
 
-from __future__ import annotations
-
 import sys
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -18,9 +16,6 @@ from spike_zoo.methods.classical import TFP
 from spike_zoo.pages.methods import NETWORKS, explanations, load_methods, method_label
 from spike_zoo.tasks.protocols import Reconstructs
 from spike_zoo.testing import pattern_take
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_settings_are_parsed_after_the_name() -> None:

@@ -1,8 +1,6 @@
 """Tests of the scenes of a report: chosen planes, ground truth, size limits."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,9 +17,6 @@ from spike_zoo.pages.scene import (
     scene_of_archive,
     scene_of_file,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 GROUND_TRUTH = np.full((1, 8, 16), 0.5, np.float32)
 

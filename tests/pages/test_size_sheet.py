@@ -1,8 +1,6 @@
 """Contact sheets of headerless recordings."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
@@ -13,9 +11,6 @@ from spike_zoo.methods.classical import TFI
 from spike_zoo.pages.size_sheet import STORED, tiles_of_orientations, tiles_of_sizes, write_sheet
 from spike_zoo.spikes.rate_scale import estimate_rate_scale
 from tests.helpers.streams import smooth_scene
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEIGHT, WIDTH = 48, 64
 SIZES = [StoredSize(HEIGHT, WIDTH, None, 16, 40, 0), StoredSize(32, 96, None, 0, 40, 16)]

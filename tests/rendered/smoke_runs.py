@@ -5,8 +5,6 @@ test processes share its runs. The file name excludes it from ``make test``, who
 processes of sweeps.
 """
 
-from __future__ import annotations
-
 import pytest
 
 from spike_zoo.cli.main import main

@@ -3,8 +3,6 @@
 These tests need the runs of ``smoke_runs.py``. The file name excludes them from ``make test``.
 """
 
-from __future__ import annotations
-
 import csv
 import math
 import os

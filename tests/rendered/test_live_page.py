@@ -1,28 +1,21 @@
 """The page of the live view in a browser: opened early, late and at the end of a recording."""
 
-from __future__ import annotations
-
 import base64
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from playwright.sync_api import Page
 
 from spike_zoo import SpikeArchive
 from spike_zoo.methods.classical import TFI
 from spike_zoo.pages.live import LiveServer, Player
 from spike_zoo.pages.live_sources import StoredRecording
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from playwright.sync_api import Page
-
-    from tests.rendered.conftest import Visitor
+from tests.rendered.conftest import Visitor
 
 _DRAWN = """image => {
     if (!image.complete || !image.naturalWidth) return null;

@@ -1,26 +1,20 @@
 """Reports in a browser: sliders, keys, crops, spikes, small screens and dark colours."""
 
-from __future__ import annotations
-
 import base64
 import io
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
+from playwright.sync_api import Locator, Page
 
 from spike_zoo import SpikeArchive, SpikeRecording, write_recording
 from spike_zoo.cli.main import main
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-    from playwright.sync_api import Locator, Page
-
-    from tests.rendered.conftest import Visit, Visitor
+from tests.rendered.conftest import Visit, Visitor
 
 
 def _pixels(canvas: Locator) -> NDArray[np.uint8]:

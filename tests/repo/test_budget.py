@@ -1,7 +1,5 @@
 """Sizes of the repository, each at most its ceiling in budget.yaml."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import tomllib

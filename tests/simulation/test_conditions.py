@@ -1,7 +1,5 @@
 """Test scenes with varied conditions."""
 
-from __future__ import annotations
-
 import functools
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Simulated spikes are the same on all processors."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

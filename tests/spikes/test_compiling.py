@@ -1,18 +1,14 @@
 """Compilation of kernels with and without a cache folder."""
 
-from __future__ import annotations
-
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numba
 import pytest
 
 from spike_zoo.spikes import compiling
 from tests.helpers.processes import run_python
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 #: Compute images of recordings, and print the modules of the functions that numba compiles.
 COMPILE = """

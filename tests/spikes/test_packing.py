@@ -1,21 +1,16 @@
 """Packing and unpacking of planes."""
 
-from __future__ import annotations
-
 import math
 import sys
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from numpy.typing import NDArray
 
 from spike_zoo.spikes.packing import pack_bits, unpack_bits, unpack_into, unpack_tensor
 from tests.helpers.streams import spike_streams
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 @given(spikes=spike_streams())

@@ -1,7 +1,5 @@
 """Correction of firing rates by the maps of a camera."""
 
-from __future__ import annotations
-
 import pickle
 
 import numpy as np

@@ -1,8 +1,7 @@
 """Validation, selection and estimation of the rate scale."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +15,6 @@ from spike_zoo.spikes.rate_scale import (
     rate_scale_of,
     user_rate_scale,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize("option", [0.001, 0.6, 1.0, 1])

@@ -1,7 +1,5 @@
 """Reading and indexing of recordings."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

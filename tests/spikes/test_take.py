@@ -1,7 +1,5 @@
 """Conversion of images of takes to grey."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from spike_zoo.spikes.take import grey

@@ -1,7 +1,5 @@
 """The eight flips and rotations, against reference arrays."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Plane ranges of windows and clips."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Fixtures: a table file and its filled table."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

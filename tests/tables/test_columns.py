@@ -1,7 +1,5 @@
 """Headings, directions and number formats of columns."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Reading of table files, and errors with file, entry and advice."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Reading of records from folders and W&B, and assignment of runs to rows."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path

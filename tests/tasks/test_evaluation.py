@@ -1,7 +1,5 @@
 """Evaluations of steps: captions and playback."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given

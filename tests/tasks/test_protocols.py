@@ -1,7 +1,5 @@
 """Checks of abilities by Protocols, with the option in error messages."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

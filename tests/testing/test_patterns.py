@@ -1,7 +1,5 @@
 """Consistency of spikes and ground truth of drifting patterns."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

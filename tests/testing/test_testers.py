@@ -1,8 +1,6 @@
 """The base classes of tests detect faulty methods."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,13 +8,9 @@ from torch import Tensor, nn
 
 from spike_zoo.methods.ssdm import BlurryInputModule, SSDMStudentModule, TeacherOptions
 from spike_zoo.tasks import ReconstructionModule
+from spike_zoo.tasks.batch import LabelledBatch, ReconstructionBatch
 from spike_zoo.testing import ClassificationTester, DeblurTester, MethodTester
 from tests.helpers.modules import StripesModule
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from spike_zoo.tasks.batch import LabelledBatch, ReconstructionBatch
 
 
 class _ZeroInitialised(ReconstructionModule):

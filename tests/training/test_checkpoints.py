@@ -1,7 +1,5 @@
 """Atomic checkpoints, resumed runs, and safe reading of checkpoints."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from datetime import date

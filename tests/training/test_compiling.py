@@ -1,11 +1,10 @@
 """Tests of ``--compile``: same training, checkpoints and records as without compilation."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,9 +18,6 @@ from spike_zoo.training.configs import compile_networks
 from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.modules import DoubledModule
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # torch reads .grad while it compiles and hides the warning itself
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")

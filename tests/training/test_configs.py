@@ -1,7 +1,5 @@
 """Tests of the lookup of configurations by name, and of their names in records."""
 
-from __future__ import annotations
-
 import inspect
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Tests of the callbacks and loggers of every run."""
 
-from __future__ import annotations
-
 import csv
 import importlib
 import sys

@@ -1,7 +1,5 @@
 """Training and evaluation on a device without float64, imitated on the CPU."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

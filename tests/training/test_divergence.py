@@ -1,7 +1,5 @@
 """Training stops at the first value that is not finite, and keeps the last good checkpoint."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Tests of run folders: names, removal if a run fails early, records of the start."""
 
-from __future__ import annotations
-
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Sample images, video, confusion matrix and t-SNE map: choice of samples, files, content."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 from types import SimpleNamespace

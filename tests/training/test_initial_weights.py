@@ -1,7 +1,5 @@
 """Tests of initial weights: identity by digests and recipes, and runs with ``--init_from``."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from pathlib import Path

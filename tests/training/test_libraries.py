@@ -1,7 +1,5 @@
 """Tests of warnings and parsing of libraries, and of checks of trainer arguments."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from types import SimpleNamespace

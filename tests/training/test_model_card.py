@@ -1,7 +1,5 @@
 """Model cards contain the values of a record, with escaped text."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 

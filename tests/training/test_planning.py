@@ -1,7 +1,5 @@
 """Tests of the plan of a run: folder, names, digest and input files."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 

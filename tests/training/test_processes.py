@@ -1,7 +1,5 @@
 """Tests of training with two processes: same weights and metrics as one with double batches."""
 
-from __future__ import annotations
-
 import csv
 import functools
 import os

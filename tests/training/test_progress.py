@@ -1,10 +1,8 @@
 """Progress lines instead of a bar for output without a terminal."""
 
-from __future__ import annotations
-
 import sys
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import pytest
 from lightning import Trainer
@@ -15,9 +13,6 @@ from spike_zoo.testing import QUIET
 from spike_zoo.training import progress as bars
 from spike_zoo.training.progress import ProgressLines, progress_callbacks
 from tests.helpers.modules import DoubledModule
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

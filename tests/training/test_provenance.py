@@ -1,7 +1,5 @@
 """Digests and differences of effective configurations, and redaction of secrets."""
 
-from __future__ import annotations
-
 import getpass
 from pathlib import Path
 from typing import Any

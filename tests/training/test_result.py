@@ -1,7 +1,5 @@
 """Writing and reading of ``result.json``, and errors of damaged files."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

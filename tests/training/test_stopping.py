@@ -1,7 +1,5 @@
 """Ctrl-C, SIGTERM and SIGHUP stop a fit after the batch; a second Ctrl-C stops immediately."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """Records of a sweep in one file: concurrent changes and coarse times."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

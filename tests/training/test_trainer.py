@@ -1,7 +1,5 @@
 """Tests of the commands fit, validate, test and predict."""
 
-from __future__ import annotations
-
 import csv
 import zipfile
 from pathlib import Path

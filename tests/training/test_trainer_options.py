@@ -3,8 +3,6 @@
 The outcome is training, or one line of error; an internal error fails the test.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """W&B logger: offline fallback, no prompts, no secrets, and later upload."""
 
-from __future__ import annotations
-
 import json
 import os
 import pty

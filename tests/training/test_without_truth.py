@@ -1,10 +1,9 @@
 """Fits on recordings without images: the configuration ``finetune``."""
 
-from __future__ import annotations
-
 import re
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,9 +17,6 @@ from spike_zoo.testing import pattern_take
 from spike_zoo.training.checkpoints import HeldOutCheckpoint
 from spike_zoo.training.result import RunResult
 from tests.helpers.splits import archive_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SMALL = [
     *("--config", "finetune", "--trainer.enable_progress_bar", "false"),

@@ -1,7 +1,5 @@
 """Tasks on a Dask cluster."""
 
-from __future__ import annotations
-
 import json
 import os
 import random

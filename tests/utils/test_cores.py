@@ -1,7 +1,5 @@
 """Free cores, and torch's number of threads in a command."""
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

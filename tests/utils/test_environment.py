@@ -1,20 +1,15 @@
 """Variables of the environment that other programs left, or that libraries reject."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from spike_zoo.cli.main import main
 from spike_zoo.utils.environment import drop_foreign_variables, ensure_home, invalid_variable
 from tests.helpers.processes import run_python
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,5 @@
 """Tasks in local processes and on a Dask cluster."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

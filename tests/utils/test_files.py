@@ -1,7 +1,5 @@
 """Atomic writing of files, removal of leftovers, and checks of output paths."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

@@ -1,7 +1,5 @@
 """Lazy import of the public names of packages."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from pathlib import Path
@@ -10,11 +8,9 @@ import pytest
 
 PACKAGES = ("media", "methods.classical", "metrics", "tasks", "training")
 PACKAGE_CODE = """
-from typing import TYPE_CHECKING
 from spike_zoo.utils.lazy import lazy_attributes
-if TYPE_CHECKING:
-    from a_package_of_tests.large import heavy
-    from a_package_of_tests.small import light
+from a_package_of_tests.large import heavy
+from a_package_of_tests.small import light
 __getattr__, __dir__ = lazy_attributes(__name__)
 """
 

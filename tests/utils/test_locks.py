@@ -1,7 +1,5 @@
 """Files that several programs change lose no change, with and without locks."""
 
-from __future__ import annotations
-
 import errno
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Import of torchvision with missing compiled operators."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Strict reader of YAML: the content of PyYAML's loader, or an error with file and line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

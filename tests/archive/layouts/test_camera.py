@@ -1,8 +1,6 @@
 """Priority of stated camera settings, files, sidecars and defaults of layouts."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +13,6 @@ from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media import save_image
 from tests.helpers.archives import write_archive
 from tests.helpers.streams import random_spikes
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SPIKES = random_spikes(5, 6, 16)
 

@@ -1,7 +1,5 @@
 """Detection of layouts: names, splits, images and sizes of takes."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

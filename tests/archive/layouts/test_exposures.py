@@ -1,7 +1,5 @@
 """Layouts of S-SDM and USP-Gaussian, on small trees of files."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

@@ -1,9 +1,8 @@
 """Assignment of ground-truth images to recordings and planes."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +13,8 @@ from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
 from spike_zoo.formats import write_recording
 from spike_zoo.media import save_image
+from spike_zoo.spikes import Take
 from tests.helpers.streams import random_spikes
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from spike_zoo.spikes import Take
 
 HEIGHT, WIDTH = 6, 16
 SIZE = {"height": HEIGHT, "width": WIDTH}

@@ -1,7 +1,5 @@
 """Lossless bitstreams: exact decoding, compression ratio and detection of damage."""
 
-from __future__ import annotations
-
 import struct
 import tracemalloc
 import zlib

@@ -1,7 +1,5 @@
 """Header of ``.spl`` files: bytes and invalid fields."""
 
-from __future__ import annotations
-
 import dataclasses
 import struct
 import zlib

@@ -1,7 +1,5 @@
 """Recovery of the intact planes of damaged ``.spl`` files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

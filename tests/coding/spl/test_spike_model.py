@@ -1,7 +1,5 @@
 """Fixed tables of the lossless coder's context model."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,10 +1,8 @@
 """Tests of AlignedTFI: sharpness of moving scenes, occlusions, flow and ends of recordings."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import spike_zoo
 from spike_zoo.errors import ConfigError, PlaneRangeError, UsageError
@@ -23,13 +22,9 @@ from spike_zoo.nn.threads import torch_threads
 from spike_zoo.simulation import SpikeCamera, default_scenes
 from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.spikes import SpikeRecording
+from spike_zoo.tasks import ReconstructionModule
 from spike_zoo.testing import ReconstructionTester, clip_batch
 from tests.helpers.takes import moving_clip
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spike_zoo.tasks import ReconstructionModule
 
 MIDDLE = 40
 

@@ -1,15 +1,12 @@
 """Tests of alignment along optical flow: compiled kernels against torch, and deblurring."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
 
 from spike_zoo.methods.classical import AlignedTFI, alignment, deblurring, intervals
 from spike_zoo.methods.classical.alignment import PlaneAlignment
@@ -18,9 +15,6 @@ from spike_zoo.methods.classical.intervals import Intervals
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation import SpikeCamera
 from spike_zoo.spikes import SpikeRecording
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MIDDLE = 60
 PLANES = 121

@@ -1,7 +1,5 @@
 """Tests of demosaicking and reconstruction in colour."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

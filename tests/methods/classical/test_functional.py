@@ -1,27 +1,22 @@
 """Tests of TFP and TFI against the reference, closed forms and measured clips."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from spike_zoo import read_recording
 from spike_zoo.errors import PlaneRangeError
 from spike_zoo.methods.classical import tfi, tfi_video, tfp, tfp_video, tfstp
 from spike_zoo.methods.classical.functional import Convention, Missing
 from tests.methods.classical.reference import mean_inverse_interval, per_pixel, rate_in_window
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-    from torch import Tensor
 
 # PSNR in dB of each clip at plane 150 with a rate scale of 0.6, measured independently
 MEASURED = {

@@ -1,7 +1,5 @@
 """Tests of intervals and counts: threads, and tensor operations against the compiled kernels."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Tests of the classical methods on recordings and clips, with and without a trainer."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

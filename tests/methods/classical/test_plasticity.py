@@ -1,7 +1,5 @@
 """Tests of TFSTP against its steady state, a recursion in plain Python, and by blocks."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

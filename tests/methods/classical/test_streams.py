@@ -1,7 +1,5 @@
 """Tests of TFP and TFI of recordings in blocks against TFP and TFI of clips."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

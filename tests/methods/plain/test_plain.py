@@ -1,7 +1,5 @@
 """Tests of Plain: sizes, merged form, initialisation and training."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

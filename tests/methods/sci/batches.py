@@ -1,7 +1,5 @@
 """Random batches of every stage."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

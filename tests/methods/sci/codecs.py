@@ -1,7 +1,5 @@
 """Tiny codecs with enlarged random weights, which give symbols other than zero."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Modules of all stages at an eighth of the width, and data for them."""
 
-from __future__ import annotations
-
 import inspect
 from dataclasses import fields
 from pathlib import Path

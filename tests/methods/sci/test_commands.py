@@ -1,7 +1,5 @@
 """Tests of the CLI commands with a codec of SCI from a file."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -4,8 +4,6 @@ A bitstream must decode to the same symbols in all settings. Float rounding can 
 value that a symbol encodes, not its table.
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import os

@@ -1,7 +1,5 @@
 """Fixtures of the published S-SDM: seeded weights, inputs and reference outputs."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator

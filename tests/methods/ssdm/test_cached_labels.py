@@ -1,7 +1,5 @@
 """Tests of the cache of the teacher's images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Tests of S-SDM's configurations on the command line, and of training in all stages."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tests of S-SDM and of the benchmarks' reference against the published implementation."""
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Tests of the losses and of spike-guided deblurring."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Tests of deblurring by SSDMStudentModule: colours, planes, memory, checkpoints, errors."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Tests of the networks of S-SDM: published sizes, costs and properties."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """Tests of the teacher cascade: equal labels for any batching, and options of the ablation."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Tests of the modules that deblur with the teacher alone, and of their weights."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

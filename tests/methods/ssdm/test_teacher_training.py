@@ -1,7 +1,5 @@
 """Tests of the training of the teacher's networks: inputs, updates and metrics."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Tests of the flow loss, its schedule, oracle flow and rejected options of STIR."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

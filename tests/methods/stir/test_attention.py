@@ -1,7 +1,5 @@
 """Tests of the attention block against its formula in plain loops."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Tests of the embeddings of a block of planes."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

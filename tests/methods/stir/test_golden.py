@@ -1,7 +1,5 @@
 """Tests of STIR against reference outputs of the published implementation."""
 
-from __future__ import annotations
-
 import copy
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Tests of the terms of STIR's loss against their definitions."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

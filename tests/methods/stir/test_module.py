@@ -1,7 +1,5 @@
 """Tests of STIRModule: the shared tests of learned methods, and specific tests."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

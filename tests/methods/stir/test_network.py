@@ -1,7 +1,5 @@
 """Tests of the STIR network: sizes, costs, options, precision."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

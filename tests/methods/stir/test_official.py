@@ -1,7 +1,5 @@
 """Tests of published weights: conversion of names, files, rejected files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Tests of the reference implementation in the benchmarks against the published network."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Tests of images from cached blocks against images computed per window."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Tests of tiling: coverage, weights, and equality with untiled frames."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import pytest

@@ -1,7 +1,5 @@
 """Tests of STIR's ablation configurations: options, and the costs stated in the README."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Deformable convolution in bands and threads against PyTorch operations."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """Fast convolutions (fused batch norm, PReLU, matrix products) against PyTorch's."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given

@@ -1,7 +1,5 @@
 """Custom operator of deformable convolution: PyTorch's checks, flop counts, torchvision."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """Conditions of the fast layers, and memory format and precision of joined channels."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """PReLU in parts against PyTorch's."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Blurry images, sharp images and spikes of the same images."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

@@ -1,16 +1,12 @@
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from spike_zoo.simulation import NOISE_PRESETS, CameraNoise, SpikeCamera
 from spike_zoo.simulation.camera.noise import spurious_spikes
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 LIGHT = np.full((400, 40, 50), 0.5, dtype=np.float32)
 DARK = np.zeros_like(LIGHT)

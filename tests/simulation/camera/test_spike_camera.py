@@ -1,17 +1,13 @@
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from spike_zoo.simulation import CameraNoise, SpikeCamera, simulate_spikes
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 EVERY_TERM = CameraNoise(
     electrons=60.0,

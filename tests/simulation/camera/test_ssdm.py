@@ -1,6 +1,5 @@
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,9 +7,6 @@ import pytest
 from spike_zoo.simulation.camera.noise import spurious_spikes
 from spike_zoo.simulation.camera.spike_camera import ssdm_camera
 from tests.helpers.golden import Golden
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """Archive requests for folders of images: sizes, names, limits and errors."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 from typing import Any

@@ -1,12 +1,9 @@
 """Readers of labelled images: splits, names, grey images, and errors of damaged files."""
 
-from __future__ import annotations
-
 import gzip
 import pickle
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -20,6 +17,7 @@ from spike_zoo.simulation.datasets.labelled_sets import (
     find_mnist,
     read_idx,
 )
+from spike_zoo.simulation.kinds.labelled import LabelledSet
 from tests.helpers.image_trees import (
     CIFAR_NAMES,
     idx_bytes,
@@ -29,9 +27,6 @@ from tests.helpers.image_trees import (
     write_mnist,
 )
 from tests.helpers.splits import split_sizes
-
-if TYPE_CHECKING:
-    from spike_zoo.simulation.kinds.labelled import LabelledSet
 
 MNIST_TRAIN = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] * 5
 MNIST_TEST = [7, 2, 1, 0]

@@ -1,7 +1,5 @@
 """Seeded, stratified draws of splits."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import NamedTuple
 

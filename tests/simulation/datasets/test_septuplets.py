@@ -1,7 +1,5 @@
 """Clips of seven frames: planes of frames, ground truth and errors."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Scenes and exposures of the archive of motion deblurring."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

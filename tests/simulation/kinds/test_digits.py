@@ -1,7 +1,5 @@
 """Splits and spikes of the archive of digits."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits

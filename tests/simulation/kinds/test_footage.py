@@ -1,7 +1,5 @@
 """Exposures from sharp video: frames, planes and luminance."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Names and seeds of the motions of labelled images."""
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Recipes of archives: options, errors and takes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Speeds and disjoint splits of the scenes of the archive of sequences."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from dataclasses import replace

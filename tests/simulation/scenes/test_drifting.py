@@ -1,7 +1,5 @@
 """Position, luminance and limits of images in linear motion."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Ground-truth motion and occlusion of layers."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,12 +1,11 @@
 """The shipped photographs, and folders of photographs of users."""
 
-from __future__ import annotations
-
 import csv
 import itertools
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +22,6 @@ from spike_zoo.simulation.scenes.photographs import (
     photograph,
     photograph_file,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LICENCES = {"CC0-1.0", "CC-BY-4.0", "public domain"}
 

@@ -1,15 +1,10 @@
-from __future__ import annotations
-
 import itertools
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from spike_zoo.simulation.scenes.textures import coverage, make_texture
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 KINDS = ["photo:coffee", "leaves", "leaves:rocket+page", "noise", "stripes", "checker", "text"]
 

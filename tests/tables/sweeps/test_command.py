@@ -1,7 +1,5 @@
 """Commands of runs are those of W&B's agent."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Planned runs of a sweep: names, folders, data and dependencies."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

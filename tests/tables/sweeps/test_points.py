@@ -1,7 +1,5 @@
 """Points of a sweep are those that W&B's package proposes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

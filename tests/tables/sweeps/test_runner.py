@@ -1,7 +1,5 @@
 """Execution of unfinished runs after interruptions, failures and parallel calls."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Reading and validation of sweep files and ``needs.yaml``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -212,7 +212,7 @@ def test_damaged_payloads_raise_in_decoding(codec: SCICodec, stream: bytes) -> N
     for position in range(5, len(payload), 131):
         damaged = bytearray(payload)
         damaged[position] ^= 0x10
-        with pytest.raises((DecodeMismatchError, CorruptBitstreamError), match="images 2"):
+        with pytest.raises((DecodeMismatchError, CorruptBitstreamError), match="pictures 2"):
             decoded_group(codec, bytes(damaged), reader.header, 2)
 
 

@@ -1,7 +1,5 @@
 """Tests of encoding and decoding of frames: closed loop, modes, gaps and independent groups."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Tests of ScaleNet: integer arithmetic, independence of settings, and fake quantisation."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Tests of symbols (rate estimation, encoding, decoding) and of entropy models."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

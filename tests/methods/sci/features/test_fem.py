@@ -1,7 +1,5 @@
 """Tests of FEM: planes of the filters, binary weights, options and sizes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

@@ -1,7 +1,5 @@
 """Tests of motion estimation, inversion, chaining and FMVR, and of the widths of layers."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Tests of feature batches (crops, cache), affine augmentation and losses."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest

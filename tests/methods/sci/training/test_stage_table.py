@@ -1,7 +1,5 @@
 """Tests of the table of stages: contents, copy in the README, and agreement with training."""
 
-from __future__ import annotations
-
 import re
 from typing import Any, get_args
 
