@@ -85,7 +85,7 @@ def dark_recording(seed: int, planes: int, size: tuple[int, int]) -> SpikeRecord
     return SpikeRecording.from_planes(spikes, rate_scale=0.06)
 
 
-WITHOUT_IMAGES = {"sci-mnist", "ssdm-student"}
+WITHOUT_IMAGES = {"sci-cifar", "sci-mnist", "ssdm-student"}
 METHODS: list[tuple[str, dict[str, int]]] = [
     *((name, {}) for name in shipped_names() if name not in WITHOUT_IMAGES),
     *(("tfi-aligned", {"window": window}) for window in (5, 55)),
