@@ -2,6 +2,7 @@
 
 import doctest
 import importlib.util
+import inspect
 import re
 import shlex
 import shutil
@@ -203,6 +204,10 @@ def test_yaml_blocks_are_accepted_by_their_readers(block: Block, work: Path) -> 
     elif "model" in content:
         assert set(content) == {"model", "data", "trainer"}
         assert Path(content["data"]["init_args"]["archive"]).is_file()
+    elif "class_path" in content:
+        from spike_zoo.methods.external import ExternalModule
+
+        inspect.signature(ExternalModule).bind(**content["init_args"])
     else:
         from spike_zoo.tables import read_table_file
 
