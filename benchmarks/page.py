@@ -135,7 +135,7 @@ what these images add to the process, with compiled loops. GPU: the same image o
 
 
 RIVALS: Final = ROOT / "experiments" / "reds.yaml"
-QUALITY: Final = ROOT / "docs" / "images" / "quality-over-cost.png"
+QUALITY: Final = ROOT / "docs" / "pictures" / "quality-over-cost.png"
 OTHERS: Final = """
 ## Networks of other repositories
 
