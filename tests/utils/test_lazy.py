@@ -8,9 +8,11 @@ import pytest
 
 PACKAGES = ("media", "methods.classical", "metrics", "tasks", "training")
 PACKAGE_CODE = """
+from typing import TYPE_CHECKING
 from spike_zoo.utils.lazy import lazy_attributes
-from a_package_of_tests.large import heavy
-from a_package_of_tests.small import light
+if TYPE_CHECKING:
+    from a_package_of_tests.large import heavy
+    from a_package_of_tests.small import light
 __getattr__, __dir__ = lazy_attributes(__name__)
 """
 
