@@ -131,6 +131,7 @@ def test_bf16_is_optional_and_close_to_single_precision(
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # torch's compiler
 @pytest.mark.filterwarnings(r"ignore:\s*Only use the public API")  # in jsonargparse
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of jsonargparse, in inductor's pickling
 def test_a_compiled_network_makes_the_same_images(
     module: STIRModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
