@@ -38,7 +38,7 @@ def test_wandbs_own_schema_accepts_every_committed_sweep(path: Path) -> None:
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_committed_sweep_runs_under_the_profile_of_the_environment(path: Path) -> None:
     spec = read_sweep(path)
-    assert any("${envvar:PROFILE}" in part for part in spec.command)
+    assert any("profiles/${envvar:PROFILE}" in part for part in spec.command)
     assert spec.command[-1] == "${args}", "a variant must win over base and profile"
     stacked = [part.partition("=")[2] for part in spec.command if part.startswith("--config=")]
     files = [
