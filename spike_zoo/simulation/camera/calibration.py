@@ -1,4 +1,4 @@
-"""Estimation of a camera's noise from recordings of uniform light; docs/calibration.md derives it.
+"""Estimation of a camera's noise from recordings of uniform light; noise_estimates.py derives it.
 
 A pixel under constant light fires at intervals. Their relative variance and skewness separate the
 noise of the electrons from that of the reset, short and double intervals count spurious and missed
