@@ -145,9 +145,12 @@ def _measured(values: Sequence[Value]) -> Iterator[str]:
         head = ["published", "metric", "value", "ours"]
         lines = [[*value[:4], *_counts([value])] for value in values]
     head += ["seeds", "photographs"]
-    filled = [n for n in range(len(head)) if any(line[n] for line in lines)]
-    head, *lines = ([line[n] for n in filled] for line in (head, *lines))
+    shared = [n for n in (-2, -1) if len({line[n] for line in lines}) == 1]
+    note = ", ".join(f"{head[n]}: {lines[0][n]}" for n in shared if lines[0][n])
+    shown = [n for n in range(-len(head), 0) if n not in shared and any(line[n] for line in lines)]
+    head, *lines = ([line[n] for n in shown] for line in (head, *lines))
     yield from (*markdown_grid(head, lines), "")
+    yield from (f"{note.capitalize()}.", "") if note else ()
 
 
 def _counts(values: Iterable[Value]) -> list[str]:
