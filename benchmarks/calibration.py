@@ -1,7 +1,7 @@
 """Calibration of simulated sensors with known noise: errors, and coverage of the intervals.
 
 ``python -m benchmarks.calibration --sensors 100`` appends to ``benchmarks/calibration.csv`` what is
-missing there, and prints the tables of docs/calibration.md.
+missing there, and prints the table of benchmarks/results.md.
 """
 
 from __future__ import annotations
