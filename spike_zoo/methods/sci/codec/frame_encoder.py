@@ -68,7 +68,7 @@ def interpolated(before: ReferenceFrame, frame: DecodedFrame, gap: int) -> list[
     for number in range(1, parts):
         past = warp_features(before.feature, number * motion)
         future = warp_features(frame.feature.clamp(0.0, 1.0), (number - parts) * motion)
-        feature = past + (future - past) * (number / parts)
+        feature = future.sub_(past).mul_(number / parts).add_(past)
         frames.append(DecodedFrame(feature, motion, estimated))
     return [*frames, DecodedFrame(frame.feature, motion, estimated)]
 

@@ -270,17 +270,9 @@ class FMVR(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            conv3(2 + FEATURES, 16),
-            nn.ReLU(),
-            conv3(16, 16),
-            nn.ReLU(),
-            nn.Conv2d(16, 16, 1),
-            nn.ReLU(),
-            conv3(16, 8),
-            nn.ReLU(),
-            conv3(8, 2),
-        )
+        layers = conv3(2 + FEATURES, 16), conv3(16, 16), nn.Conv2d(16, 16, 1), conv3(16, 8)
+        rectified = itertools.chain.from_iterable((layer, nn.ReLU()) for layer in layers)
+        self.layers = nn.Sequential(*rectified, conv3(8, 2))
         for parameter in self.layers[-1].parameters():
             nn.init.zeros_(parameter)
 
