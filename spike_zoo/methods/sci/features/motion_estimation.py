@@ -217,8 +217,8 @@ def refine_affine(affine: Tensor, feature: Tensor, reference: Tensor) -> Tensor:
 def affine_flow(affine: Tensor, size: tuple[int, int]) -> Tensor:
     """Return the motion ``(B, 2, H, W)`` of the parameters ``(B, 6, 1, 1)``.
 
-    Of each component they are the motion of the middle, and its changes from there to the right
-    and the lower border, in pixels.
+    Each component has three, in pixels: the motion in the middle, its change from there to the
+    right border, and its change to the lower border.
     """
     parameters = affine.reshape(-1, 2, 3, 1, 1)
     return (parameters * affine_terms(*size).to(affine)).sum(dim=2)
