@@ -20,6 +20,7 @@ from spike_zoo.checkpoints.published import WEIGHTLESS, located_weights
 from spike_zoo.checkpoints.saved_model import (
     SavedModel,
     class_and_arguments,
+    plain,
     plain_hyper_parameters,
     read_saved_model,
 )
@@ -41,8 +42,8 @@ def load(
 ) -> nn.Module:
     """Load a module with its weights, in evaluation mode.
 
-    Of a module with an ``inference_part``, :func:`save_weights` stores the class and the arguments
-    of this part. The part alone is then returned, without the training module and Lightning.
+    Of a training module with an ``inference_part``, :func:`save_weights` stores the class and the
+    arguments of this part. The part is then returned, without the training module and Lightning.
 
     Args:
         name_or_path: A shipped name (``"tfi"``, ``"stir-aligned"``), a checkpoint (``.ckpt``), a
@@ -167,16 +168,16 @@ def save_weights(
     state = {name: tensor.contiguous() for name, tensor in state.items()}
     described = {
         **metadata,
-        "class_path": _class_path(module),
+        "class_path": _class_path(type(module)),
         "hyper_parameters": json.dumps(plain_hyper_parameters(module.hparams)),
         "sha256": state_digest(state),
     }
-    if name := getattr(module, "inference_part", None):
-        part: Any = getattr(module, name)
+    if inference_part := getattr(module, "inference_part", None):
+        part, part_class, arguments = inference_part()
         inference = {
-            "part": name,
-            "class_path": _class_path(part),
-            "hyper_parameters": dict(part.hparams),
+            "part": part,
+            "class_path": _class_path(part_class),
+            "hyper_parameters": plain(arguments),
         }
         described["inference"] = json.dumps(inference)
     with new_file(Path(path), overwrite=True) as temporary:
@@ -184,8 +185,8 @@ def save_weights(
         temporary.write_bytes(save(state, metadata=described))
 
 
-def _class_path(module: nn.Module) -> str:
-    return f"{type(module).__module__}.{type(module).__qualname__}"
+def _class_path(module_class: type) -> str:
+    return f"{module_class.__module__}.{module_class.__qualname__}"
 
 
 def _rounded(module: nn.Module) -> nn.Module:

@@ -44,14 +44,15 @@ class SavedModel:
     is_published: bool = False
     #: whether the constructor reads the weights, so that there are none in ``state``
     is_configuration: bool = False
-    #: name of the part of the module that is sufficient for inference, and its class and arguments
+    #: name of the part of the weights that is sufficient for inference (``""``: all), and class and
+    #: arguments of the module for it
     inference: Mapping[str, Any] | None = None
 
     def for_inference(self) -> SavedModel:
         """Return the part of the module that is sufficient for inference, or this model."""
         if not self.inference:
             return self
-        prefix = f"{self.inference['part']}."
+        prefix = f"{part}." if (part := self.inference["part"]) else ""
         state = {n.removeprefix(prefix): t for n, t in self.state.items() if n.startswith(prefix)}
         arguments = dict(self.inference["hyper_parameters"])
         return SavedModel(self.inference["class_path"], arguments, state, self.source)

@@ -155,9 +155,14 @@ def _facts_of_planes(
 
 
 def recording_facts(recording: SpikeRecording, path: Path, kind: str) -> dict[str, Any]:
-    """Return the facts of a recording, with its firing rate in at most 64 planes."""
+    """Return the facts of a recording, with its firing rate in at most 64 planes.
+
+    In an array in Fortran order each plane is spread over the whole file, so that one is read.
+    """
     planes, _, width = recording.shape
-    sampled = np.unique(np.linspace(0, planes - 1, _SAMPLED_PLANES).astype(int))
+    is_spread = kind == "npy" and not np.load(path, mmap_mode="r").flags.c_contiguous
+    count = 1 if is_spread else _SAMPLED_PLANES
+    sampled = np.unique(np.linspace(0, planes - 1, count).astype(int))
     rates = [
         unpack_bits(recording.read_packed(plane, plane + 1), width).mean()
         for plane in sampled.tolist()

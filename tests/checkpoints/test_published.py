@@ -15,6 +15,7 @@ from torch import Tensor
 import spike_zoo
 from spike_zoo.media import load_image
 from spike_zoo.methods.classical import tfi
+from spike_zoo.methods.sci import SCI
 from spike_zoo.methods.sci.codec.frames import encode_frames
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.ssdm import SSDMStudentModule
@@ -167,7 +168,7 @@ def test_p_frames_of_a_static_scene_cost_few_bits_and_lose_no_quality(quality: i
 @pytest.mark.slow
 def test_sci_exceeds_tfi_on_unseen_fast_scenes(fast_takes: list[tuple[Take, float]]) -> None:
     module = spike_zoo.load("sci")
-    assert isinstance(module, ReconstructionModule)
+    assert isinstance(module, SCI)
     gains = [
         psnr_gain_over_tfi(take, scale, [48], module.reconstruct(take.recording, [48]))
         for take, scale in fast_takes

@@ -58,6 +58,14 @@ def test_the_firing_rate_of_a_long_recording_comes_from_a_few_planes(tmp_path: P
     assert (facts["planes_sampled"], facts["firing_rate"]) == (64, 1.0)
 
 
+def test_one_plane_of_an_array_in_fortran_order_is_read(tmp_path: Path) -> None:
+    spikes = np.zeros((40, 4, 8), np.uint8, order="F")
+    spikes[0, :2] = 1
+    np.save(path := tmp_path / "clip.npy", spikes)
+    facts = recording_facts(read_recording(path), path, "npy")
+    assert (facts["planes_sampled"], facts["firing_rate"]) == (1, 0.5)
+
+
 def test_an_archive_is_listed_and_a_named_recording_is_described(zoo: Zoo) -> None:
     write_archive(Path("a.h5"))
     assert "archive of 2 recordings" in zoo("info a.h5").out

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spike_zoo.methods.sci.baselines.coded_video import ATCModule, CAASModule, CTAModule
     from spike_zoo.methods.sci.codec.codec import SCICodec
     from spike_zoo.methods.sci.features.fem import FEM
+    from spike_zoo.methods.sci.inference import SCI
     from spike_zoo.methods.sci.training.clips import SCIAnalysisModule, SCIFeaturesModule
     from spike_zoo.methods.sci.training.codec import SCICodecModule
     from spike_zoo.methods.sci.training.joint import SCIJointModule
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FAM",
     "FEM",
+    "SCI",
     "ATCModule",
     "CAASModule",
     "CTAModule",

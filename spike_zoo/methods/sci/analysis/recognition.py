@@ -35,8 +35,8 @@ from spike_zoo.methods.sci.analysis.coded_inputs import (
 )
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.fem import CLIP
-from spike_zoo.nn import schedules
 from spike_zoo.nn.options import options_of
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.nn.tensor_store import filled_store
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks import evaluation as results
@@ -72,7 +72,6 @@ class SCIRecognitionModule(ClassificationModule):
 
     clip_length = CLIP
     warmup = 0.1
-    inference_part = "classifier"  #: part of the module that :func:`spike_zoo.load` builds alone
 
     def __init__(
         self,
@@ -85,11 +84,11 @@ class SCIRecognitionModule(ClassificationModule):
         augmentation: AugmentationOptions = AUGMENTATION,
         label_smoothing: float = 0.0,
         learning_rate: float = 3e-3,
-        schedule: schedules.ScheduleKind = "cosine",
+        schedule: ScheduleKind = "cosine",
         store: str | None = None,
     ) -> None:
         super().__init__(classes=classes, label_names=label_names, label_smoothing=label_smoothing)
-        schedules.check_schedule(schedule, learning_rate, self.warmup)
+        check_schedule(schedule, learning_rate, self.warmup)
         self.coding_options = options_of(CodedInputOptions, coding)
         if self.coding_options.coder is not None and input != "features":
             raise ConfigError(f"coding: needs the input 'features', not {input!r}")
@@ -98,6 +97,10 @@ class SCIRecognitionModule(ClassificationModule):
         self.classifier = SpikeClassifier(classes, label_names, input, weights, network)
         self.store = store
         self.coded = CodedAccuracy()
+
+    def inference_part(self) -> tuple[str, type[SpikeClassifier], dict[str, Any]]:
+        """Return name, class and arguments of the part that is sufficient for inference."""
+        return "classifier", SpikeClassifier, self.classifier.hparams
 
     def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
         """Return the logits of each clip: ``(B, 41, H, W)`` -> ``(B, classes)``."""
@@ -201,15 +204,9 @@ class SCIRecognitionModule(ClassificationModule):
         """Return the inputs of the last layer for each clip, ``(B, C)``."""
         return self.classifier.pooled(self._inputs(batch))
 
-    def classify(
-        self,
-        recording: SpikeRecording,
-        *,
-        rate_scale: float | None = None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Tensor:
-        """Return the probability of every class of a recording, see :class:`SpikeClassifier`."""
-        return self.classifier.classify(recording, rate_scale=rate_scale, progress=progress)
+    def classify(self, recording: SpikeRecording, **options: Any) -> Tensor:
+        """Return the probability of every class, see :meth:`SpikeClassifier.classify`."""
+        return self.classifier.classify(recording, **options)
 
     def classify_bitstream(self, data: bytes) -> Tensor:
         """Return the probability of every class of a bitstream, see :class:`SpikeClassifier`."""

@@ -7,13 +7,11 @@ from torch import Tensor
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.analysis.fam import FAM
+from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.refinement import STEPS
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.fem import FEM
-from spike_zoo.methods.sci.training.codec import SCICodecModule
 from spike_zoo.methods.sci.training.coding import RATES, PreparedRecording, SCICoder
-from spike_zoo.methods.sci.training.joint import SCIJointModule
-from spike_zoo.methods.sci.training.stage_module import StagedModule
 from spike_zoo.tasks.base import MethodModule
 from spike_zoo.tasks.evaluators.coding import CodedScene, CodingEvaluator, CompressedRecording
 
@@ -55,16 +53,16 @@ class SCIBitstreamModule(MethodModule):
         if hasattr(self, "coder"):
             return
         weights, analysis = self.hparams["weights"], self.hparams["analysis"]
-        module = load(weights)
-        if not isinstance(module, SCICodecModule | SCIJointModule):
+        codec = getattr(load(weights), "codec", None)
+        if not isinstance(codec, SCICodec) or codec.codec_networks is None:
             raise ConfigError(
                 f"weights: {weights} is not of SCI with a codec; name a checkpoint "
                 "of stage 'codec' or 'joint'"
             )
         if analysis is not None:
-            module.codec.fam = analysis_of(analysis, module.codec.fem)
-        self.codec = module.codec.requires_grad_(False).eval().to(self.device)
-        self.coder = SCICoder(module.codec, self.hparams["gop"], self.hparams["effort"])
+            codec.fam = analysis_of(analysis, codec.fem)
+        self.codec = codec.requires_grad_(False).eval().to(self.device)
+        self.coder = SCICoder(codec, self.hparams["gop"], self.hparams["effort"])
 
     def prepared(self, scene: CodedScene) -> PreparedRecording:
         """Return the features of a recording, which all qualities share."""
@@ -81,16 +79,16 @@ class SCIBitstreamModule(MethodModule):
 
 def analysis_of(weights: str, fem: FEM) -> FAM:
     """Return the analysis of weights of stage ``"fam"``, for the features of a codec's FEM."""
-    module = load(weights)
-    if not isinstance(module, StagedModule) or not isinstance(module.codec.fam, FAM):
+    codec = getattr(load(weights), "codec", None)
+    if not isinstance(codec, SCICodec) or not isinstance(codec.fam, FAM):
         raise ConfigError(
             f"analysis: {weights} is not of SCI with an analysis of images; name a checkpoint "
             "of stage 'fam'"
         )
-    trained, used = module.codec.fem.state_dict(), fem.state_dict()
+    trained, used = codec.fem.state_dict(), fem.state_dict()
     if trained.keys() != used.keys() or any(not trained[name].equal(used[name]) for name in used):
         raise ConfigError(
             f"analysis: {weights} was trained on the features of another FEM than the codec's; "
             "name one that was trained from the same checkpoint of stage 'fem'"
         )
-    return module.codec.fam
+    return codec.fam

@@ -265,20 +265,20 @@ def exact_context(device: torch.device) -> Iterator[None]:
     The settings are global to the process, therefore a lock serialises threads.
     """
     with _EXACT:
-        deterministic = torch.are_deterministic_algorithms_enabled()
-        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+        deterministic = torch.get_deterministic_debug_mode()
         precision, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
         memory: Any = torch.utils.deterministic
         fills = memory.fill_uninitialized_memory
         try:
             torch.backends.cudnn.allow_tf32 = False
             torch.set_float32_matmul_precision("highest")
-            torch.use_deterministic_algorithms(True, warn_only=True)
+            # use_deterministic_algorithms would import the compiler, which takes two seconds
+            torch.set_deterministic_debug_mode("warn")
             memory.fill_uninitialized_memory = False  # saves 5 % of the time
             with torch.inference_mode(), torch.autocast(device.type, enabled=False):
                 yield
         finally:
-            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            torch.set_deterministic_debug_mode(deterministic)
             torch.set_float32_matmul_precision(precision)
             torch.backends.cudnn.allow_tf32 = tf32
             memory.fill_uninitialized_memory = fills

@@ -32,15 +32,15 @@ from spike_zoo.nn.padding import crop_padding
 from spike_zoo.nn.precision import fast_precision
 
 BLOCK, LEAST_GAIN = 8, 64.0
-"""Side of a block, and the weighted square error of one block of a feature interpolated before
-coding, in bits, from which an encoder compares interpolation with coding. The P-frames of a local
-event need several hundred bits, and it may lie in four blocks."""
+"""Side of a block of pixels, and the least gain of a block, in bits, for which an encoder compares
+costs: its square error after interpolation of the uncoded features, times the weight. The P-frames
+of a local event need several hundred bits, and an event may lie in four blocks."""
 SMALL_IMAGE = 2**15
-"""Pixels up to which an encoder always compares: the search is fast, and small gains of quality are
-a larger part of the cost."""
+"""Pixels of the largest image for which an encoder always compares costs: the search is fast, and
+small gains of quality are a larger part of the cost."""
 SMALL_CHANGE = 1.0
-"""Mean square error of features interpolated before coding, relative to that of the reference
-frame, from which an encoder also compares them: for changes without a local event."""
+"""An encoder also compares costs if the mean square error of interpolated uncoded features is at
+least this factor times that of the reference frame: for changes without a local event."""
 
 
 class DecodedFrame(NamedTuple):
@@ -68,7 +68,7 @@ def interpolated(before: ReferenceFrame, frame: DecodedFrame, gap: int) -> list[
     for number in range(1, parts):
         past = warp_features(before.feature, number * motion)
         future = warp_features(frame.feature.clamp(0.0, 1.0), (number - parts) * motion)
-        feature = past + (future - past) * (number / parts)
+        feature = future.sub_(past).mul_(number / parts).add_(past)
         frames.append(DecodedFrame(feature, motion, estimated))
     return [*frames, DecodedFrame(frame.feature, motion, estimated)]
 
@@ -130,8 +130,8 @@ class FrameEncoder(NamedTuple):
         """Encode features as P-frames and gaps.
 
         Either only the last feature is coded and the others are interpolated, or each half is
-        encoded recursively, whichever costs less. Coding of halves is not tried if interpolation
-        has small errors everywhere, and interpolation is not if its errors alone cost more.
+        encoded recursively, whichever costs less. Halves are not tried if interpolation has small
+        errors everywhere. Interpolation is not tried if its errors alone cost more than halves.
 
         Args:
             symbols: Writer of symbols, or estimator of their bits.

@@ -43,7 +43,7 @@ from spike_zoo.nn.padding import pad_to_multiple
 MAX_LOOKAHEAD = MAX_GAP + 1
 """Features for which an encoder chooses P-frames and gaps jointly."""
 SHORT_GROUP = 5
-"""Frames of groups for which an encoder compares two qualities of the I-frame."""
+"""Frames of the longest group for which an encoder compares two qualities of the I-frame."""
 ALL_PARTS = itertools.repeat(CODED)
 """Modes of P-frames of which all parts are coded."""
 

@@ -217,8 +217,8 @@ def refine_affine(affine: Tensor, feature: Tensor, reference: Tensor) -> Tensor:
 def affine_flow(affine: Tensor, size: tuple[int, int]) -> Tensor:
     """Return the motion ``(B, 2, H, W)`` of the parameters ``(B, 6, 1, 1)``.
 
-    Of each component they are the motion of the middle, and its changes from there to the right
-    and the lower border, in pixels.
+    Each component has three, in pixels: the motion in the middle, its change from there to the
+    right border, and its change to the lower border.
     """
     parameters = affine.reshape(-1, 2, 3, 1, 1)
     return (parameters * affine_terms(*size).to(affine)).sum(dim=2)
@@ -270,17 +270,9 @@ class FMVR(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            conv3(2 + FEATURES, 16),
-            nn.ReLU(),
-            conv3(16, 16),
-            nn.ReLU(),
-            nn.Conv2d(16, 16, 1),
-            nn.ReLU(),
-            conv3(16, 8),
-            nn.ReLU(),
-            conv3(8, 2),
-        )
+        layers = conv3(2 + FEATURES, 16), conv3(16, 16), nn.Conv2d(16, 16, 1), conv3(16, 8)
+        rectified = itertools.chain.from_iterable((layer, nn.ReLU()) for layer in layers)
+        self.layers = nn.Sequential(*rectified, conv3(8, 2))
         for parameter in self.layers[-1].parameters():
             nn.init.zeros_(parameter)
 

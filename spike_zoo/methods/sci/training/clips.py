@@ -96,14 +96,6 @@ class Intermediates(NamedTuple):
         }
 
 
-class SmoothnessEvaluator(Evaluator[Any, Any]):
-    """Measure the smoothness of features in space (Table II of the paper)."""
-
-    def add_features(self, split: Split, features: Tensor) -> None:
-        """Add the Laplacians of features ``(B, 3, H, W)`` to the metrics."""
-        self.add_means(split, smoothness.laplacian_norms(features)._asdict())
-
-
 class ClipStageEvaluator(ReconstructionEvaluator):
     """Measure the images of single clips and, in stage ``fem``, the smoothness of features.
 
@@ -113,22 +105,24 @@ class ClipStageEvaluator(ReconstructionEvaluator):
 
     def __init__(self, *, lpips: str = "auto", protocols: Sequence[str] = ()) -> None:
         super().__init__(lpips=lpips, protocols=protocols)
-        self.smoothness = SmoothnessEvaluator()
+        self.smoothness = Evaluator[Any, Any]()  # of features in space (Table II of the paper)
 
     def measure_batch(
         self, method: ReconstructionModule, batch: ReconstructionBatch, split: Split, index: int
     ) -> results.Evaluation:
         """Measure images, and add images of intermediate outputs."""
         method.check_clip(batch["spikes"].shape[1])
-        outputs = Intermediates.of(_codec(method), batch)
+        outputs = Intermediates.of(cast("StagedModule", method).codec, batch)
         images = outputs.image.float().clamp(0.0, 1.0)
         evaluation = self.measure_clips(split, batch, images)
         if split == "test" and outputs.analysis is None:
-            self.smoothness.add_features(split, outputs.feature.float())
-        samples = [
-            sample._replace(images=_inserted(sample.images, outputs.captioned_images(number)))
-            for number, sample in enumerate(evaluation.samples)
-        ]
+            norms = smoothness.laplacian_norms(outputs.feature.float())
+            self.smoothness.add_means(split, norms._asdict())
+        samples = []
+        for number, sample in enumerate(evaluation.samples):
+            first = dict([next(iter(sample.images.items()))])
+            by_caption = {**first, **outputs.captioned_images(number), **sample.images}
+            samples.append(sample._replace(images=by_caption))
         return evaluation._replace(samples=samples)
 
     def epoch_values(self, method: ReconstructionModule, split: Split) -> dict[str, Tensor]:
@@ -144,7 +138,7 @@ class ClipStageEvaluator(ReconstructionEvaluator):
         """Return the extraction of one feature."""
         spikes, scale = batch["spikes"], batch["rate_scale"]
         window = spikes[:, spikes.shape[1] // 2 - 6 : spikes.shape[1] // 2 + 7]
-        return {"extract": lambda: _codec(method).feature(window, scale)}
+        return {"extract": lambda: cast("StagedModule", method).codec.feature(window, scale)}
 
 
 class SCIFeaturesModule(StagedModule, ReconstructionModule):
@@ -253,16 +247,6 @@ class SCIAnalysisModule(StagedModule, ReconstructionModule):
     @property
     def _fam(self) -> FAM:
         return cast("FAM", self.codec.fam)
-
-
-def _codec(method: ReconstructionModule) -> SCICodec:
-    return cast("StagedModule", method).codec
-
-
-def _inserted(images: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return images with others after the first."""
-    (first, image), *following = images.items()
-    return {first: image, **others, **dict(following)}
 
 
 def stretch_contrast(values: Tensor) -> Tensor:

@@ -34,7 +34,6 @@ from spike_zoo.methods.sci.training.options import (
 from spike_zoo.methods.sci.training.stage_module import (
     WARMUP,
     StagedModule,
-    check_patch,
     check_scenes,
 )
 from spike_zoo.nn.options import options_of
@@ -105,7 +104,6 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         lpips: str = "auto",
     ) -> None:
         super().__init__(lpips=lpips)
-        check_patch(patch, cache_gib)
         coding = options_of(CodingOptions, coding)
         self.save_hyperparameters()
         row = STAGES["codec"]
@@ -117,8 +115,8 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         if coding.analysis == "encoder":
             row = with_part(row, "fam", "frozen")
             row = row._replace(starts_from=(*row.starts_from, "fam"))
-        self.train_stage(row, networks)
-        self.coding_options, self.coder = coding, SCICoder.with_options(self.codec, coding)
+        self.train_stage(row, networks, coding)
+        self.coder = SCICoder(self.codec, coding.gop)
         self.evaluator = CodingStageEvaluator()
 
     def begin(self) -> None:

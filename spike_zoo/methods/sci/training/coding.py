@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol, Self, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from lightning import LightningDataModule
@@ -21,7 +21,6 @@ from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.fem import STEP, WINDOW
 from spike_zoo.methods.sci.training.losses import rate_of
-from spike_zoo.methods.sci.training.options import CodingOptions
 from spike_zoo.metrics import flow as flow_errors
 from spike_zoo.metrics.image import psnr
 from spike_zoo.spikes.recording import SpikeRecording
@@ -58,13 +57,6 @@ class SCICoder:
 
     def __init__(self, codec: SCICodec, gop: int, effort: int = 0) -> None:
         self.codec, self.gop, self.effort = codec, gop, effort
-
-    @classmethod
-    def with_options(cls, codec: SCICodec, options: CodingOptions) -> Self:
-        """Set the options of a codec, and return its coder."""
-        codec.boundary, codec.iframe_motion = options.boundary, options.iframe_motion
-        codec.analysis, codec.rd_weights = options.analysis, tuple(options.rd_weights)
-        return cls(codec, options.gop)
 
     def prepared(self, scene: CodedScene) -> PreparedRecording:
         """Return the features of a recording."""
@@ -140,20 +132,20 @@ class CodingStageEvaluator(Evaluator[CodingStage, SceneBatch]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.coding_options = CodingEvaluator(range(QUALITIES), RATES)
+        self.bitstreams = CodingEvaluator(range(QUALITIES), RATES)
         self.flow = FlowEvaluator()
 
     def check_data(self, method: CodingStage, datamodule: LightningDataModule, stage: str) -> None:
         """Raise ConfigError for data that cut recordings into clips."""
-        self.coding_options.check_data(method, datamodule, stage)
+        self.bitstreams.check_data(method, datamodule, stage)
 
     def origins(self, batch: SceneBatch) -> list[results.Origin]:
         """Return recording and plane of every image."""
-        return self.coding_options.origins(batch)
+        return self.bitstreams.origins(batch)
 
     def predict(self, method: CodingStage, batch: SceneBatch) -> Tensor:
         """Return all images of a batch at the highest quality."""
-        return self.coding_options.predict(method.coder, batch)
+        return self.bitstreams.predict(method.coder, batch)
 
     def profiled_calls(
         self, method: CodingStage, batch: SceneBatch
@@ -161,7 +153,7 @@ class CodingStageEvaluator(Evaluator[CodingStage, SceneBatch]):
         """Return the jobs of coding, and encoding and decoding of I- and P-frames."""
         window = batch["spikes"][:1, :WINDOW]
         return {
-            **self.coding_options.profiled_calls(method.coder, batch),
+            **self.bitstreams.profiled_calls(method.coder, batch),
             **coding_calls(method.coder.codec, window, batch["rate_scale"][:1]),
         }
 
@@ -178,7 +170,7 @@ class CodingStageEvaluator(Evaluator[CodingStage, SceneBatch]):
             if scene.flow is not None:
                 _, best = coder.estimated(coder.prepared(scene), QUALITIES - 1)
                 self._measure_flow(split, coder.gop, scene, best)
-        return self.coding_options.evaluate(coder, batch, split, index)
+        return self.bitstreams.evaluate(coder, batch, split, index)
 
     def _estimate(self, method: CodingStage, scene: CodedScene) -> None:
         """Add estimated rates and distortions of a scene at all qualities to the validation."""

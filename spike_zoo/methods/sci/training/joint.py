@@ -33,7 +33,6 @@ from spike_zoo.methods.sci.training.options import (
 from spike_zoo.methods.sci.training.stage_module import (
     WARMUP,
     StagedModule,
-    check_patch,
     check_scenes,
 )
 from spike_zoo.nn.options import options_of
@@ -84,11 +83,10 @@ class SCIJointModule(StagedModule, ReconstructionModule):
         lpips: str = "auto",
     ) -> None:
         super().__init__(lpips=lpips)
-        check_patch(patch, cache_gib)
         coding = options_of(CodingOptions, coding)
         self.save_hyperparameters()
-        self.train_stage(STAGES["joint"], networks)
-        self.coding_options, self.coder = coding, SCICoder.with_options(self.codec, coding)
+        self.train_stage(STAGES["joint"], networks, coding)
+        self.coder = SCICoder(self.codec, coding.gop)
         self.evaluator = CodingStageEvaluator()
 
     def rate_estimator(self, generator: torch.Generator) -> RateEstimator:
@@ -104,10 +102,8 @@ class SCIJointModule(StagedModule, ReconstructionModule):
         scenes = self.training_scenes(batch)
         group = list(scenes.features[:, :ROLLOUT].unbind(1))
         targets = scenes.targets(self.coding_options.target)[:, :ROLLOUT].unbind(1)
-        coding, symbols = (
-            cast("CodecNetworks", self.codec.codec_networks),
-            self.rate_estimator(generator),
-        )
+        coding = cast("CodecNetworks", self.codec.codec_networks)
+        symbols = self.rate_estimator(generator)
         frames = list(encode_frames(coding, symbols, group, quality, estimation=self.codec.motion))
         decoded, motion = stack_frames(coding, frames)
         around = gather_analysis_input(decoded, motion, NEIGHBOURS_PER_SIDE)

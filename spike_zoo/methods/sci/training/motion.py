@@ -23,7 +23,6 @@ from spike_zoo.methods.sci.training.stage_module import (
     WARMUP,
     FeatureBatch,
     StagedModule,
-    check_patch,
     check_scenes,
 )
 from spike_zoo.metrics.collections import flow_metrics
@@ -141,7 +140,6 @@ class SCIMotionModule(StagedModule, ReconstructionModule):
     ) -> None:
         super().__init__(lpips=lpips)
         check_weights(flow_loss_weight=flow_loss_weight, flow_loss_weight_end=flow_loss_weight_end)
-        check_patch(patch, cache_gib)
         self.save_hyperparameters()
         self.train_stage(STAGES["motion"], networks)
         self.evaluator = MotionEvaluator()

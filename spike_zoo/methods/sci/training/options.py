@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
@@ -132,21 +132,21 @@ class NetworkOptions:
     estimation: Estimation = "network"
     scale_input: bool = True
 
-    def codec(self, row: StageSpec) -> SCICodec:
-        """Build the networks of a stage."""
+    def codec(self, absent: Container[str]) -> SCICodec:
+        """Build the networks, without the parts of a stage that are absent."""
         analysis: FAM | None = None
-        if "fam" not in row.absent:
+        if "fam" not in absent:
             analysis = FAM(self.align, self.neighbors, self.fam_width)
         check_choice("estimation", self.estimation, Estimation)
         motion: MotionEstimation | DISMotion | None = None
-        if "motion" not in row.absent:
+        if "motion" not in absent:
             is_dis = self.estimation == "dis"
             motion = DISMotion() if is_dis else MotionEstimation(self.codec_width)
         coding = None
-        if "intra" not in row.absent:
+        if "intra" not in absent:
             coding = CodecNetworks.of_width(
                 *(self.codec_width, self.context, self.temporal_prior),
-                fmvr="fmvr" not in row.absent,
+                fmvr="fmvr" not in absent,
                 skip=self.skip,
                 block_transform=self.block_transform,
                 passes=self.passes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -14,10 +14,12 @@ from torch.optim import Optimizer
 from spike_zoo.checkpoints import partial
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.codec import SCICodec
-from spike_zoo.methods.sci.codec.networks import FeatureStream
 from spike_zoo.methods.sci.features.fem import STEP, WINDOW
+from spike_zoo.methods.sci.inference import SCI
 from spike_zoo.methods.sci.training.options import (
+    CODING,
     TRAINED_PARTS,
+    CodingOptions,
     NetworkOptions,
     Stage,
     StageSpec,
@@ -25,12 +27,10 @@ from spike_zoo.methods.sci.training.options import (
     with_part,
 )
 from spike_zoo.metrics import flow as flow_errors
-from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.options import options_of
 from spike_zoo.nn.schedules import check_schedule
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.spikes import turning
-from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks.base import MethodModule
 from spike_zoo.tasks.batch import SceneBatch
 from spike_zoo.utils.files import required_weights
@@ -109,15 +109,23 @@ class StagedModule(MethodModule):
     row: StageSpec  #: specification of the stage
     codec: SCICodec  #: the networks
     warmup = WARMUP
+    finalize, forward, _stream = SCI.finalize, SCI.forward, SCI._stream
     _has_weights = False
 
-    def train_stage(self, row: StageSpec, networks: NetworkOptions) -> None:
+    def train_stage(
+        self, row: StageSpec, networks: NetworkOptions, coding: CodingOptions = CODING
+    ) -> None:
         """Build the networks of a stage, and freeze the parts that it does not train.
 
         Args:
             row: Specification of the stage.
             networks: Architecture.
+            coding: Options of the codec.
         """
+        if (patch := self.hparams.get("patch")) is not None and patch < 16:
+            raise ValueError(f"patch must be 16 pixels or more, got {patch}")
+        if (cache_gib := self.hparams.get("cache_gib", 0.0)) < 0:
+            raise ValueError(f"cache_gib must be 0 or more, got {cache_gib}")
         networks = options_of(NetworkOptions, networks)
         if not networks.fmvr and "fmvr" not in row.absent:
             row = with_part(row, "fmvr", "absent")
@@ -125,7 +133,9 @@ class StagedModule(MethodModule):
             row = with_part(row, "motion", "frozen")  # it has no parameters
         schedule = self.hparams["schedule"], self.hparams["learning_rate"]
         check_schedule(*schedule, self.hparams.get("warmup", self.warmup))
-        self.row, self.codec, self.clip_length = row, networks.codec(row), row.clip_length
+        self.row, self.coding_options, self.clip_length = row, coding, row.clip_length
+        inference = SCI(networks, row.absent, row.clip_length, coding)
+        self.codec, self._inference = inference.codec, inference.hparams
         partial.learn_only(self.codec, row.learns)
         self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]  # torch's
         self._features = TensorCache(0.0)
@@ -172,14 +182,9 @@ class StagedModule(MethodModule):
                 partial.load_part(module, file, f"codec.{part}")
         self._has_weights = True
 
-    def finalize(self) -> None:
-        """Convert the entropy models to integers, if there is a codec."""
-        if self.codec.codec_networks is not None:
-            self.codec.update_tables()
-
-    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
-        """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
-        return self.codec(spikes, rate_scale).clamp(0.0, 1.0)
+    def inference_part(self) -> tuple[str, type[SCI], dict[str, Any]]:
+        """Return ``""`` for all weights, and class and arguments of the module for inference."""
+        return "", SCI, self._inference
 
     def on_train_start(self) -> None:
         """Start the schedules, and create the cache of features if scenes repeat.
@@ -251,13 +256,6 @@ class StagedModule(MethodModule):
         for parameters in groups.values():
             clip_grad_norm_(parameters, gradient_clip_val)
 
-    def _stream(
-        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
-    ) -> Iterator[Tensor]:
-        with eval_mode(self):
-            stream = FeatureStream(self.codec, recording, rate_scale)
-            yield from map(stream.image, centers)
-
 
 def check_scenes(batch: SceneBatch, stage: str, least: int = 2) -> None:
     """Raise ConfigError for a batch of single clips, or of scenes with too few images."""
@@ -267,14 +265,6 @@ def check_scenes(batch: SceneBatch, stage: str, least: int = 2) -> None:
             f"spike_zoo.data.SceneDataModule, images_per_sample to {least} or more, and "
             "full_sequence_splits to all splits"
         )
-
-
-def check_patch(patch: int | None, cache_gib: float) -> None:
-    """Raise unless a patch is large enough and the cache's limit is not negative."""
-    if patch is not None and patch < 16:
-        raise ValueError(f"patch must be 16 pixels or more, got {patch}")
-    if cache_gib < 0:
-        raise ValueError(f"cache_gib must be 0 or more, got {cache_gib}")
 
 
 def flow_failure(ratios: Mapping[str, Tensor]) -> str:
