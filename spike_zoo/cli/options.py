@@ -133,6 +133,9 @@ class SceneOptions(TypedDict, total=False):
         clutter: Pieces of other digits behind each digit of "labelled", which is then rotated by up
             to 45 degrees. Default: 0.
         limit: Largest number of images of each split, evenly from all classes.
+        softness: Blur of the lens: the light is blurred by a Gaussian of this standard deviation
+            in pixels before it is integrated, and the images stay sharp. A range such as 0:0.6
+            gives each scene another value. Default: 0.
     """
 
     train: NonNegativeInt | None
@@ -154,6 +157,7 @@ class SceneOptions(TypedDict, total=False):
     motions: PositiveInt | None
     clutter: NonNegativeInt | None
     limit: PositiveInt | None
+    softness: str | None
 
 
 def resolve_types(command: Callable[..., Any]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional
 
@@ -48,6 +49,9 @@ class SceneSpec:
     image_ratio: int = 1
     rate_scale: float = 0.6  #: spikes per plane at white
     noise: str = "none"  #: noise preset of the camera
+    #: standard deviation of the lens blur of the light, in spike-camera pixels; the images stay
+    #: sharp
+    softness: float = 0.0
 
     def record(self) -> dict[str, Any]:
         """Return all parameters, with photographs of users named without their folder."""
@@ -58,7 +62,7 @@ class SceneSpec:
         for field in ("height", "width", "planes", "image_ratio"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
-        for field in ("speed", "object_speed"):
+        for field in ("speed", "object_speed", "softness"):
             if not 0 <= getattr(self, field) < math.inf:
                 raise ValueError(f"{field} must be 0 or more, got {getattr(self, field)}")
 
@@ -106,10 +110,13 @@ class Scene:
         """Motion of the background and of each object, in image pixels."""
         return [layer.motion for layer in self._layers]
 
-    def luminance(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+    def luminance(
+        self, start: int = 0, stop: int | None = None, *, is_soft: bool = False
+    ) -> NDArray[np.float32]:
         """Return the luminance of planes ``[start, stop)``, ``(T, H, W)`` in [0, 1].
 
         With ``image_ratio`` above 1, a pixel is the mean of the image pixels that it covers.
+        ``is_soft`` applies the blur of the lens.
 
         Raises:
             ValueError: If the range is outside the scene.
@@ -117,14 +124,18 @@ class Scene:
         planes = self._planes(start, stop)
         light = np.empty((len(planes), self.spec.height, self.spec.width), dtype=np.float32)
         for number, plane in enumerate(planes):
-            image = self.render(plane)
+            image = self.render(plane, is_soft=is_soft)
             if self.spec.image_ratio > 1:
                 image = functional.avg_pool2d(image, self.spec.image_ratio)
             light[number] = image[0].numpy()
         return light
 
-    def colour(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+    def colour(
+        self, start: int = 0, stop: int | None = None, *, is_soft: bool = False
+    ) -> NDArray[np.float32]:
         """Return the images of planes ``[start, stop)``, R,G,B ``(T, 3, H', W')`` in [0, 1].
+
+        ``is_soft`` applies the blur of the lens.
 
         Raises:
             ValueError: If the range is outside the scene.
@@ -132,7 +143,7 @@ class Scene:
         planes = self._planes(start, stop)
         images = np.empty((len(planes), 3, *self.size), dtype=np.float32)
         for number, plane in enumerate(planes):
-            images[number] = self.render(plane, colour=True).numpy()
+            images[number] = self.render(plane, colour=True, is_soft=is_soft).numpy()
         return images
 
     def motion(self, plane: int, earlier: int) -> NDArray[np.float32]:
@@ -162,13 +173,24 @@ class Scene:
         size = self.spec.height, self.spec.width
         return backward_flow(geometries, size, self.spec.image_ratio, plane, earlier)
 
-    def render(self, plane: int, *, colour: bool = False) -> Tensor:
-        """Return the image of a plane, ``(1, H', W')`` grey or ``(3, H', W')`` R,G,B."""
-        with torch_threads(1):
-            return self._render(plane, colour)
+    def render(self, plane: int, *, colour: bool = False, is_soft: bool = False) -> Tensor:
+        """Return the image of a plane, ``(1, H', W')`` grey or ``(3, H', W')`` R,G,B.
 
-    def _render(self, plane: int, colour: bool) -> Tensor:
-        """Render the background, then composite the objects from far to near."""
+        ``is_soft`` applies the blur of the lens.
+        """
+        with torch_threads(1):
+            image = self._composited(plane, colour)
+            if is_soft and self.spec.softness:
+                # before pixels are averaged: a kernel of samples represents 0.3 pixels, too
+                sigma = self.spec.softness * self.spec.image_ratio * self.supersample
+                blurred = gaussian_filter(image.numpy(), (0, sigma, sigma), mode="nearest")
+                image = torch.from_numpy(blurred)
+            if self.supersample > 1:
+                image = functional.avg_pool2d(image, self.supersample)
+            return image.clamp(0.0, 1.0)
+
+    def _composited(self, plane: int, colour: bool) -> Tensor:
+        """Return the samples of the background, with the objects from far to near."""
         pose = self._layers[0].motion.pose(plane)
         image = self._sampled(self._layers[0], pose, colour, slice(None), slice(None))
         for layer in self._layers[1:]:
@@ -178,9 +200,7 @@ class Scene:
                 above = self._sampled(layer, pose, colour, rows, columns)
                 window = image[:, rows, columns]  # a view; colours are premultiplied by the mask
                 window.mul_(1.0 - above[-1:]).add_(above[:-1])
-        if self.supersample > 1:
-            image = functional.avg_pool2d(image, self.supersample)
-        return image.clamp(0.0, 1.0)
+        return image
 
     def _planes(self, start: int, stop: int | None) -> range:
         """Return a checked range of planes."""
