@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Quality = int
     Gop = int
     Fps = float
+    Softness = float
 else:  # jsonargparse rejects other values before the command is called
     from jsonargparse import typing
 
@@ -30,6 +31,7 @@ else:  # jsonargparse rejects other values before the command is called
     Port = Gop = typing.restricted_number_type("UpTo65535", int, [(">=", 1), ("<=", 65535)])
     Quality = typing.restricted_number_type("Quality", int, [(">=", 0), ("<=", 3)])
     Fps = typing.restricted_number_type("Fps", float, [(">=", 0.001), ("<=", 1000)])
+    Softness = typing.restricted_number_type("Softness", float, [(">", 0), ("<=", 2)])
 
 #: Option -> its description on the help pages of all commands that do not describe it themselves.
 DESCRIPTIONS: Final = {
