@@ -30,6 +30,7 @@ from spike_zoo.simulation.kinds.deblurring import (
 )
 from spike_zoo.simulation.kinds.digits import DIGIT_NAMES, DIGIT_SPLITS, digit_drifts
 from spike_zoo.simulation.kinds.footage import FOOTAGE_SIMULATOR, footage_takes
+from spike_zoo.simulation.kinds.parallax import PARALLAX_SIMULATOR, parallax_scenes
 from spike_zoo.simulation.kinds.sequences import (
     SEQUENCE_MARGIN,
     SEQUENCE_PLANES,
@@ -306,6 +307,21 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
             simulator=SOFTNESS_SIMULATOR,
             out="data/softness.h5",
             scenes=functools.partial(conditioned_scenes, conditions=SOFTNESS),
+        ),
+        "parallax": replace(
+            _CLIPS,
+            simulator=PARALLAX_SIMULATOR,
+            out="data/parallax.h5",
+            sizes={
+                "small": _scenes(2, 1, 3, height=96, width=96, planes=161),
+                "default": _scenes(0, 0, 24, height=160, width=0, planes=201),
+            },
+            options={
+                name: value
+                for name, value in _CLIPS.options.items()
+                if name not in ("training", "testing", "photographs")
+            },
+            scenes=_scenes_function(parallax_scenes),
         ),
         "sequence": Recipe(
             simulator=SEQUENCE_SIMULATOR,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -17,13 +18,14 @@ from spike_zoo.nn.threads import torch_threads
 from spike_zoo.simulation.scenes.flow import LayerGeometry, backward_flow
 from spike_zoo.simulation.scenes.photographs import cutout
 from spike_zoo.simulation.scenes.textures import GREY, coverage, leaf_outline, make_texture
-from spike_zoo.simulation.scenes.trajectory import Motion, Pose, random_motion
+from spike_zoo.simulation.scenes.trajectory import Motion, Pose, hand_shake, random_motion
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TEXELS: Final = 2  # texels per image pixel, so that bilinear sampling blurs little
 _CANDIDATES: Final = 6  # random views of a background, of which the one with most contrast is used
+_STATIC: Final = 0.5  # probability that an object of a scene with depths does not move by itself
 _MAX_TEXTURE: Final = 1024  # largest side in texels; a texture is mirrored beyond its edges
 
 
@@ -42,6 +44,12 @@ class SceneSpec:
     objects: tuple[str, ...] = ()
     speed: float = 0.3  #: peak speed of the background, in spike-camera pixels per plane
     object_speed: float = 0.5  #: peak speed of an object, in spike-camera pixels per plane
+    #: Depths of the objects, of which the background has 1: the translation of the camera moves an
+    #: object 1 / depth times as fast as the background. Half of these objects do not move by
+    #: themselves. Empty: objects do not move with the camera.
+    depths: tuple[float, ...] = ()
+    #: largest speed of each oscillation of a shaking camera, in spike-camera pixels per plane
+    shake: float = 0.0
     #: whether brightness and contrast are changed randomly, as augmentation for training
     tone: bool = False
     #: Image pixels per spike-camera pixel, along each axis (S-SDM: 4). The scene is magnified by
@@ -62,9 +70,13 @@ class SceneSpec:
         for field in ("height", "width", "planes", "image_ratio"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
-        for field in ("speed", "object_speed", "softness"):
+        for field in ("speed", "object_speed", "shake", "softness"):
             if not 0 <= getattr(self, field) < math.inf:
                 raise ValueError(f"{field} must be 0 or more, got {getattr(self, field)}")
+        if self.depths and len(self.depths) != len(self.objects):
+            raise ValueError(f"depths: expected one of each object, got {self.depths}")
+        if not all(0 < near <= far for far, near in pairwise((1.0, *self.depths))):
+            raise ValueError(f"depths must fall from 1, far to near, above 0, got {self.depths}")
 
 
 class _Layer(NamedTuple):
@@ -100,6 +112,8 @@ class Scene:
             self._layers = [self._background(background)]
             for kind, rng in zip(spec.objects, objects, strict=True):
                 self._layers.append(self._object(kind, rng))
+        if spec.depths or spec.shake:
+            self._layers = self._seen_by_moving_camera()
         self._axes = [
             (torch.arange(side * supersample, dtype=torch.float32) + 0.5) / supersample - side / 2
             for side in self.size
@@ -254,11 +268,14 @@ class Scene:
         """Build a moving object that is in the view at the middle plane of the recording."""
         spec = self.spec
         radius = min(self.size) * rng.uniform(0.1, 0.3)
+        speed = spec.object_speed * spec.image_ratio
+        if spec.depths and rng.random() < _STATIC:
+            speed = 0.0
         origin = tuple(rng.uniform(-0.35, 0.35) * side for side in self.size[::-1])
         motion = random_motion(
             rng,
             spec.planes,
-            spec.object_speed * spec.image_ratio,
+            speed,
             (radius, radius),
             origin=(origin[0], origin[1]),
             follow=True,
@@ -273,6 +290,21 @@ class Scene:
         whole = slice(0, side)
         mask = coverage(leaf_outline(rng), radius * _TEXELS, (side / 2, side / 2), whole, whole)
         return self._layer(texture, motion, rng, mask[None], 1.5 * radius)
+
+    def _seen_by_moving_camera(self) -> list[_Layer]:
+        """Return the layers with the parallax and the shake of the camera."""
+        spec = self.spec
+        camera = self._layers[0].motion
+        if spec.depths:  # a translation, to the side and forward
+            camera = replace(camera, spin=0.0, spin_sway=0.0)
+        rng = np.random.default_rng(np.random.SeedSequence([spec.seed, 6]))
+        shake = hand_shake(rng, spec.planes, spec.shake * spec.image_ratio) if spec.shake else ()
+        layers = [self._layers[0]._replace(motion=replace(camera, outer=shake))]
+        depths = spec.depths or (math.inf,) * len(spec.objects)
+        for layer, depth in zip(self._layers[1:], depths, strict=True):
+            outer = (camera.slowed(1 / depth), *shake)
+            layers.append(layer._replace(motion=replace(layer.motion, outer=outer)))
+        return layers
 
     def _layer(
         self,
