@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from spike_zoo.simulation.defaults import SHIPPED_PLAN, SPEEDS, default_scenes
-from spike_zoo.simulation.scenes.photograph_sets import shipped_photographs
+from spike_zoo.simulation.scenes.photograph_sets import PhotographSet, shipped_photographs
 
 if TYPE_CHECKING:
     from spike_zoo.simulation.scenes.photographs import Split
@@ -22,57 +22,34 @@ _SHAKE: Final = 0.15  # speed of each oscillation, of the speed of the backgroun
 
 
 def parallax_scenes(
-    split: Split,
-    count: int,
-    seed: int = 0,
-    *,
-    height: int = 160,
-    width: int | None = None,
-    planes: int = 201,
-    noise: str | None = None,
+    split: Split, count: int, seed: int = 0, photographs: PhotographSet | None = None, **values: Any
 ) -> list[SceneSpec]:
     """Return scenes of two to four layers at different depths before a photograph.
 
-    The layers are pieces of other shipped photographs of the split. The camera translates and
-    shakes, and half of the layers move by themselves. Successive scenes are slow, medium and
-    fast: the background moves at most at half of :data:`SPEEDS` without the shake, a layer at depth
-    d 1 / d times as fast.
+    The layers are pieces of other photographs of the split, by default of the shipped ones. The
+    camera translates and shakes, and half of the layers move by themselves. Successive scenes are
+    slow, medium and fast: without the shake, the background moves at most at half of
+    :data:`SPEEDS`, a layer at depth d 1 / d times as fast.
 
-    Args:
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        count: Number of scenes; a shorter list is the beginning of a longer one.
-        seed: Seed of all random draws.
-        height: Rows.
-        width: Columns; by default 160 for training, otherwise 208.
-        planes: Planes per scene.
-        noise: Noise preset of all scenes; by default as in :func:`default_scenes`.
+    ``values`` are further arguments of :func:`default_scenes`, which also states ``split``,
+    ``count`` and ``seed``.
     """
-    shipped = shipped_photographs()
-    scenes = default_scenes(
-        split,
-        count,
-        seed,
-        height=height,
-        width=width,
-        planes=planes,
-        noise=noise,
-        testing=SHIPPED_PLAN,
-        photographs=shipped,
-    )
-    names = shipped.names[split]
+    chosen = photographs or shipped_photographs()
+    values |= {"testing": SHIPPED_PLAN, "photographs": chosen}
+    names = chosen.names[split]
     layered = []
-    for index, spec in enumerate(scenes):
+    for index, spec in enumerate(default_scenes(split, count, seed, **values)):
         rng = np.random.default_rng(np.random.SeedSequence([spec.seed, 7]))
         photograph, speed = names[index % len(names)], tuple(SPEEDS)[index % len(SPEEDS)]
         others = [name for name in names if name != photograph]
         layers = _LAYERS[index // len(SPEEDS) % len(_LAYERS)]
-        chosen = rng.choice(others, layers, replace=len(others) < layers)
+        objects = rng.choice(others, layers, replace=len(others) < layers)
         layered.append(
             replace(
                 spec,
                 name=f"{split}-{photograph.rpartition('/')[2]}-{speed}-{index:02d}",
                 background=f"photo:{photograph}",
-                objects=tuple(f"photo:{name}" for name in chosen),
+                objects=tuple(f"photo:{name}" for name in objects),
                 depths=tuple(np.sort(rng.uniform(*_DEPTHS, layers))[::-1].round(3).tolist()),
                 speed=SPEEDS[speed] / 2,
                 object_speed=SPEEDS[speed],

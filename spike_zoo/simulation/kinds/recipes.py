@@ -272,6 +272,10 @@ _CLIPS: Final = Recipe(
     take=_clip,
 )
 
+_UNPLANNED: Final = {
+    name: value for name, value in _CLIPS.options.items() if name not in ("training", "testing")
+}
+
 _CONDITIONS: Final = Recipe(
     simulator=CONDITIONS_SIMULATOR,
     out="data/conditions.h5",
@@ -294,11 +298,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
             out="data/colour.h5",
             # six of the eight test images are in colour
             sizes={**_CLIPS.sizes, "default": {**_CLIPS.sizes["default"], "test": 18}},
-            options={
-                name: value
-                for name, value in (*_CLIPS.options.items(), ("cfa", "RGGB"))
-                if name not in ("training", "testing")
-            },
+            options={**_UNPLANNED, "cfa": "RGGB"},
             scenes=_scenes_function(_colour_scenes, "photographs"),
         ),
         "conditions": _CONDITIONS,
@@ -316,14 +316,11 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "small": _scenes(2, 1, 3, height=96, width=96, planes=161),
                 "default": _scenes(0, 0, 24, height=160, width=0, planes=201),
             },
-            options={
-                name: value
-                for name, value in _CLIPS.options.items()
-                if name not in ("training", "testing", "photographs")
-            },
-            scenes=_scenes_function(parallax_scenes),
+            options=_UNPLANNED,
+            scenes=_scenes_function(parallax_scenes, "photographs"),
         ),
-        "sequence": Recipe(
+        "sequence": replace(
+            _CLIPS,
             simulator=SEQUENCE_SIMULATOR,
             out="data/sequence.h5",
             sizes={
@@ -332,17 +329,12 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "paper": _scenes(2000, 200, 200, height=128, width=128, planes=SEQUENCE_PLANES),
             },
             options={
-                "noise": None,
+                **_UNPLANNED,
                 "stride": SEQUENCE_STRIDE,
                 "margin": SEQUENCE_MARGIN,
                 "motion": True,
-                "flow_offset": 0,
-                "photographs": None,
-                "softness": None,
             },
-            least_planes=_planes_of_an_image,
             scenes=_scenes_function(sequence_scenes, "photographs"),
-            take=_clip,
         ),
         "deblur": Recipe(
             simulator=DEBLUR_SIMULATOR,

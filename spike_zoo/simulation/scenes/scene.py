@@ -194,11 +194,10 @@ class Scene:
         """
         with torch_threads(1):
             image = self._composited(plane, colour)
-            if is_soft and self.spec.softness:
-                # before pixels are averaged: a kernel of samples represents 0.3 pixels, too
+            if is_soft and self.spec.softness:  # a kernel of samples represents 0.3 pixels, too
                 sigma = self.spec.softness * self.spec.image_ratio * self.supersample
-                blurred = gaussian_filter(image.numpy(), (0, sigma, sigma), mode="nearest")
-                image = torch.from_numpy(blurred)
+                sigmas = (0, sigma, sigma)
+                image = torch.from_numpy(gaussian_filter(image.numpy(), sigmas, mode="nearest"))
             if self.supersample > 1:
                 image = functional.avg_pool2d(image, self.supersample)
             return image.clamp(0.0, 1.0)
@@ -293,18 +292,17 @@ class Scene:
 
     def _seen_by_moving_camera(self) -> list[_Layer]:
         """Return the layers with the parallax and the shake of the camera."""
-        spec = self.spec
-        camera = self._layers[0].motion
+        spec, (background, *objects) = self.spec, self._layers
+        camera = background.motion
         if spec.depths:  # a translation, to the side and forward
             camera = replace(camera, spin=0.0, spin_sway=0.0)
         rng = np.random.default_rng(np.random.SeedSequence([spec.seed, 6]))
-        shake = hand_shake(rng, spec.planes, spec.shake * spec.image_ratio) if spec.shake else ()
-        layers = [self._layers[0]._replace(motion=replace(camera, outer=shake))]
-        depths = spec.depths or (math.inf,) * len(spec.objects)
-        for layer, depth in zip(self._layers[1:], depths, strict=True):
-            outer = (camera.slowed(1 / depth), *shake)
-            layers.append(layer._replace(motion=replace(layer.motion, outer=outer)))
-        return layers
+        shake = hand_shake(rng, spec.planes, spec.shake * spec.image_ratio)
+        motions = [replace(camera, outer=shake)]
+        for layer, depth in zip(objects, spec.depths or (math.inf,) * len(objects), strict=True):
+            motions.append(replace(layer.motion, outer=(camera.slowed(1 / depth), *shake)))
+        pairs = zip(self._layers, motions, strict=True)
+        return [layer._replace(motion=motion) for layer, motion in pairs]
 
     def _layer(
         self,

@@ -163,28 +163,17 @@ def hand_shake(rng: np.random.Generator, planes: int, speed: float) -> tuple[Mot
     """Draw the shake of a hand-held camera: three oscillations of translation and roll.
 
     Physiological tremor has its power at 8 to 12 Hz (Elble and Randall, *Mechanistic components of
-    normal hand tremor*, 1978). At 20,000 planes per second it is a straight line, so it is 20 times
-    as fast here, which makes one to three periods in 200 planes.
-
-    Args:
-        rng: Random generator.
-        planes: Planes of the recording.
-        speed: Largest speed of each oscillation along an axis, in pixels per plane.
+    normal hand tremor*, 1978). It is 20 times as fast here, because 200 planes at 20,000 planes
+    per second would contain a straight line of it. ``speed`` is the largest speed of an oscillation
+    along an axis, in pixels per plane.
     """
     motions = []
-    for frequency in 20.0 * rng.uniform(8.0, 12.0, 3):
-        period = _FPS / frequency
-        x, y, roll = rng.uniform(-1.0, 1.0, 3) * speed * period / (2.0 * math.pi)
+    for period in (_FPS / (20.0 * rng.uniform(8.0, 12.0, 3))).tolist():
+        sway = (rng.uniform(-1.0, 1.0, 3) * speed * period / (2.0 * math.pi)).tolist()
         phases = tuple(rng.uniform(0.0, 2.0 * math.pi, 4).tolist())
-        motions.append(
-            Motion(
-                sway=(float(x), float(y)),
-                spin_sway=float(roll) / _ROLL_RADIUS,
-                period=float(period),
-                phases=phases,
-                middle=(planes - 1) / 2.0,
-            )
-        )
+        spin = sway[2] / _ROLL_RADIUS
+        motion = Motion(sway=(sway[0], sway[1]), spin_sway=spin, period=period, phases=phases)
+        motions.append(replace(motion, middle=(planes - 1) / 2.0))
     return tuple(motions)
 
 
