@@ -36,6 +36,7 @@ from spike_zoo.utils.cores import usable_cores
 from spike_zoo.utils.files import new_file
 
 EXPERIMENTS: Final = Path("experiments")
+DEMO: Final = EXPERIMENTS / "demo.yaml"
 REPRODUCED: Final = "reproduce"
 ZOO: Final = (sys.executable, "-m", "spike_zoo")
 DEFAULT_ARCHIVE: Final = "data/scenes.h5"
@@ -243,23 +244,22 @@ class Jobs:
             Path(path).unlink(missing_ok=True)
 
     def demo(self, options: Sequence[str] = ()) -> None:
-        """Train a small network, compare it with baselines, and write a video and a page."""
-        demo, runs = load(EXPERIMENTS / "demo.yaml"), Path("runs", "demo")
+        """Compare methods with a small network that it trains, and write a video and a page."""
+        demo, runs = load(DEMO), Path("runs", "demo")
+        (archive,) = demo["archives"]
+        self.file(archive)
         for name, config in demo["test"].items():
-            self.prepare(config)
-            if not is_current(runs / name / "test" / "result.json", config):
-                self.run(*ZOO, "test", "--config", config, "--run_dir", runs / name)
+            if not is_current(runs / name / "test" / "result.json", config, archive):
+                data = f"--data.init_args.archive={archive}"
+                self.run(*ZOO, "test", "--config", config, data, "--run_dir", runs / name)
         ((name, config),) = demo["fit"].items()
         # only the demo uses the fastest precision: in bfloat16 some stages did not learn
         self.fit(config, runs / name, "--trainer.precision", self.precision(), *options)
-        scene, weights = demo["show"]["scene"], runs / name / "checkpoints" / "best.ckpt"
-        video, recording = runs / f"{scene}.mp4", runs / f"{scene}.dat"
-        if not is_current(video, weights):
-            archive = next(value for value in values_of(load(config)) if value.endswith(".h5"))
-            export = ("archive", "export", archive, recording, "--name", scene, "--overwrite")
-            self.run(*ZOO, *export)
-            write = ("--method", weights, "--stride", "2", "--out", video, "--overwrite")
-            self.run(*ZOO, "reconstruct", recording, *write)
+        scene, method = demo["show"]["scene"], demo["show"]["method"]
+        video = runs / f"{scene}.mp4"
+        if not is_current(video, archive):
+            write = ("--method", method, "--stride", "2", "--out", video, "--overwrite")
+            self.run(*ZOO, "reconstruct", archive, "--name", scene, *write)
         self.run(*ZOO, "report", runs, "--out", runs / "index.html", "--overwrite")
 
     def precision(self) -> str:
@@ -437,7 +437,8 @@ def of_profile(method: str, kind: str, profile: str) -> Path:
 
 def command_of(archive: str) -> str:
     """Return the command of ``spike_zoo`` that simulates an archive."""
-    for path in sorted([*EXPERIMENTS.glob("*/needs*.yaml"), *EXPERIMENTS.glob("*/recipes.yaml")]):
+    needs = [*EXPERIMENTS.glob("*/needs*.yaml"), *EXPERIMENTS.glob("*/recipes.yaml"), DEMO]
+    for path in sorted(needs):
         if command := load(path).get("archives", {}).get(archive):
             return str(command)
     if archive == DEFAULT_ARCHIVE:

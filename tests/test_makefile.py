@@ -273,12 +273,16 @@ def test_a_method_without_stages_is_an_error(methods: Path) -> None:
 def test_the_demo_runs_the_commands_of_its_file(methods: Path) -> None:
     demo = yaml.safe_load((ROOT / "experiments" / "demo.yaml").read_text(encoding="utf-8"))
     printed = _dry_run(methods, "demo")
+    ((archive, simulate),) = demo["archives"].items()
+    assert f"{simulate} --out {archive}" in printed
     for name, config in demo["test"].items():
-        assert f"test --config {config} --run_dir runs/demo/{name}\n" in printed
+        data = f"--data.init_args.archive={archive}"
+        assert f"test --config {config} {data} --run_dir runs/demo/{name}\n" in printed
     ((name, config),) = demo["fit"].items()
     assert f"fit --config {config} --run_dir runs/demo/{name} --ckpt_path last" in printed
-    scene = demo["show"]["scene"]
-    assert f"--method runs/demo/{name}/checkpoints/best.ckpt" in printed
+    assert f"archive: {archive}," in (ROOT / config).read_text(encoding="utf-8")
+    scene, method = demo["show"]["scene"], demo["show"]["method"]
+    assert f"reconstruct {archive} --name {scene} --method {method}" in printed
     assert f"--out runs/demo/{scene}.mp4" in printed
     assert printed.index("simulate") < printed.index("test --config")
 

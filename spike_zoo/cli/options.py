@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Quality = int
     Gop = int
     Fps = float
+    Softness = float
 else:  # jsonargparse rejects other values before the command is called
     from jsonargparse import typing
 
@@ -30,6 +31,7 @@ else:  # jsonargparse rejects other values before the command is called
     Port = Gop = typing.restricted_number_type("UpTo65535", int, [(">=", 1), ("<=", 65535)])
     Quality = typing.restricted_number_type("Quality", int, [(">=", 0), ("<=", 3)])
     Fps = typing.restricted_number_type("Fps", float, [(">=", 0.001), ("<=", 1000)])
+    Softness = typing.restricted_number_type("Softness", float, [(">", 0), ("<=", 2)])
 
 #: Option -> its description on the help pages of all commands that do not describe it themselves.
 DESCRIPTIONS: Final = {
@@ -133,6 +135,9 @@ class SceneOptions(TypedDict, total=False):
         clutter: Pieces of other digits behind each digit of "labelled", which is then rotated by up
             to 45 degrees. Default: 0.
         limit: Largest number of images of each split, evenly from all classes.
+        softness: Blur of the lens: the light is blurred by a Gaussian of this standard deviation
+            in pixels before it is integrated, and the images stay sharp. A range such as 0:0.6
+            gives each scene another value. Default: 0.
     """
 
     train: NonNegativeInt | None
@@ -154,6 +159,7 @@ class SceneOptions(TypedDict, total=False):
     motions: PositiveInt | None
     clutter: NonNegativeInt | None
     limit: PositiveInt | None
+    softness: str | None
 
 
 def resolve_types(command: Callable[..., Any]) -> None:

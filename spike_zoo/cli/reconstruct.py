@@ -17,11 +17,12 @@ from spike_zoo.cli.inputs import (
     recording_source,
     report_lacking,
 )
-from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
+from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt, Softness
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.remote import stem_of
 from spike_zoo.media.clipping import ClippedPixels
 from spike_zoo.media.output import Kind, Target
+from spike_zoo.media.sharpening import sharpened
 from spike_zoo.media.white_balance import WhiteBalance
 from spike_zoo.spikes.windows import centers_inside, check_span
 from spike_zoo.tasks.protocols import Reconstructs, adjusted, margin_of, require_ability
@@ -54,6 +55,7 @@ def reconstruct(
     rate_scale: float | str = "auto",
     white_balance: str | None = None,
     black_level: float = 0.0,
+    sharpen: Softness | None = None,
     name: str | None = None,
     device: str = "auto",
     precision: Literal["32", "bf16"] | None = None,
@@ -90,6 +92,8 @@ def reconstruct(
         white_balance: Gains of red, green and blue for colour images, such as 1.8,1,1.4; or
             grey-world for equal means of the channels.
         black_level: Value of colour images that becomes black, 0 to 1.
+        sharpen: Remove the blur of a lens, a Gaussian of this standard deviation in pixels, at most
+            2, by a Wiener filter. A value that is too large amplifies noise. Default: off.
         name: Name of the recording in an archive; a pattern such as 'test-*' or '*' selects
             several.
         precision: Precision of learned methods. 32 is exact. bf16 is faster on processors with
@@ -128,6 +132,8 @@ def reconstruct(
     is_single = target.kind == "image"
     work = SharedWork(source, 1 if is_single else jobs, None if is_single else cluster)
     images = clipped.counted(work.images(prepare, opened, centers, scale, module))
+    if sharpen is not None:
+        images = (sharpened(image, sharpen) for image in images)
     if white_balance is not None or black_level:
         balance = WhiteBalance.of(white_balance, black_level, opened, scale)
         echo(f"white balance: {balance}", sys.stderr)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from spike_zoo.simulation.kinds.recipes import ArchiveRequest
 
-_Scenes = Literal["reconstruction", "colour", "conditions", "sequence", "deblur"]
+_Clips = Literal["reconstruction", "colour", "conditions", "softness", "parallax"]
+_Scenes = Literal[_Clips, "sequence", "deblur"]
 _Images = Literal["labelled", "s-mnist", "s-cifar", "s-caltech", "s-vimeo"]
 Kind = Literal[_Scenes, _Images]
 
@@ -48,8 +49,10 @@ def simulate(
         out: The archive to write. Default: data/scenes.h5, or a name after the kind.
         kind: Kind of archive. "reconstruction" (default): clips with sharp images. "colour": the
             same with a Bayer sensor and colour images. "conditions": test scenes with graded light,
-            speed, noise and defects. "sequence": clips at slow, medium and fast speed with 13
-            images and the optical flow between them. "deblur": exposures of 97 planes as in S-SDM,
+            speed, noise and defects. "softness": the same scenes with a lens blur of 0, 0.3 and 0.6
+            pixels. "parallax": two to four layers at different depths before a moving, shaking
+            camera. "sequence": clips at slow, medium and fast speed with 13 images and the optical
+            flow between them. "deblur": exposures of 97 planes as in S-SDM,
             with a blurry colour image of four times the spikes' size, and seven sharp images for
             validation and test. "labelled": moving handwritten digits, or the images of --images,
             for classification. "s-mnist", "s-cifar", "s-caltech", "s-vimeo": the sets of these

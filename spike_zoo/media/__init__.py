@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         side_by_side,
         to_pillow,
     )
+    from spike_zoo.media.sharpening import sharpened
     from spike_zoo.media.video import save_video
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "load_image",
     "save_image",
     "save_video",
+    "sharpened",
     "side_by_side",
     "to_pillow",
 ]

@@ -1,4 +1,4 @@
-"""Report of runs: table, curves, test images, videos and folders."""
+"""Report of runs: test images, table, curves, videos and folders."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _RANKED_BY, _MEASURED = "test/psnr", "psnr"
 def runs_page(source: Path, title: str, runs: Sequence[RecordedRun]) -> Page:
     """Return the report of runs from :func:`find_runs`, without the section of their folders."""
     page = Page(title, describe_test_splits(runs))
-    _add_numbers(page, runs)
     _add_images(page, runs)
+    _add_numbers(page, runs)
     videos = folder_entries(source, "*.mp4")
     if videos:
         page.add_section("Video", "In slow motion: consecutive images are a few planes apart.")
@@ -62,9 +62,23 @@ def _add_numbers(page: Page, runs: Sequence[RecordedRun]) -> None:
     page.add_section("Numbers")
     for warning in table.warnings:
         page.add_warning(warning)
-    page.add_table(*text_rows(table), notes=all_notes(table))
+    page.add_table(*text_rows(table), notes=[*_training_notes(runs), *all_notes(table)])
     if charts := curve_charts(table.curves):
         page.add_drawings(charts)
+
+
+def _training_notes(runs: Sequence[RecordedRun]) -> list[str]:
+    """Compare each network that its run trained with tested weights of the same size."""
+    ranked = [run for run in runs if _RANKED_BY in run.result.metrics]
+    tested = [run for run in ranked if run.weights and not run.has_trained]
+    return [
+        f"{run.result.variant} was trained here, in {run.result.wall_seconds / 60:.1f} min. With "
+        f"the weights {', '.join(other.weights)}, which were trained for longer, this network has "
+        f"{other.result.metrics[_RANKED_BY] - run.result.metrics[_RANKED_BY]:.1f} dB more."
+        for run in ranked
+        for other in tested
+        if run.has_trained and other.result.parameters == run.result.parameters
+    ]
 
 
 def _add_images(page: Page, runs: Sequence[RecordedRun]) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from spike_zoo import SpikeRecording, load, write_recording
 from spike_zoo.coding.spl import codec as lossless
-from spike_zoo.media import load_image
+from spike_zoo.media import load_image, sharpened
 from spike_zoo.methods.classical import TFI, TFPModule
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.simulation import SpikeCamera
@@ -54,6 +54,22 @@ def test_an_image_of_the_sample_clip_reaches_the_measured_psnr(
     assert zoo(f"{line} --rate-scale 0.6 --out a.png {options}").code == 0
     error = load_image("a.png") - load_image(shared / "data" / "data.png")
     assert -10 * np.log10(np.mean(error**2)) == pytest.approx(measured, abs=0.05)
+
+
+def test_a_stated_softness_is_removed_from_every_image(zoo: Zoo) -> None:
+    line = "reconstruct street.npz --method tfi --average 9 --stride 20 --out"
+    assert zoo(f"{line} plain").code == 0
+    assert zoo(f"{line} sharp --sharpen 0.4").code == 0
+    assert names("sharp") == names("plain")
+    for name in names("plain"):
+        image = torch.from_numpy(load_image(f"plain/{name}"))
+        expected = sharpened(image, 0.4)
+        np.testing.assert_allclose(load_image(f"sharp/{name}"), expected, atol=2 / 255)
+        assert not np.allclose(expected, image, atol=4 / 255)
+    for value in ("0", "2.5"):
+        result = zoo(f"{line} none --sharpen {value}")
+        assert result.code == 2
+        assert "--sharpen" in result.err
 
 
 def test_a_lossless_recording_gives_the_same_images_as_the_original(

@@ -293,6 +293,22 @@ def test_a_page_warns_of_runs_that_cannot_be_compared(report: Make) -> None:
     assert "Tested on the scenes of their training: seen." in html
 
 
+def test_a_page_states_what_longer_training_of_the_same_network_gains(report: Make) -> None:
+    model = {"init_args": {"weights": "stir"}}
+    shipped = make_result(
+        variant="stir", metrics={"test/psnr": 34.5}, parameters=9, config={"model": model}
+    )
+    short = {"test/psnr": 29.25, "train/total": 0.1}
+    own = make_result(variant="mine", metrics=short, parameters=9, wall_seconds=90.0)
+    other = make_result(variant="other", metrics=short, parameters=8)
+    write_runs(shipped, own, other)
+    html, _ = report("runs", "--scenes 0")
+    assert "mine was trained here, in 1.5 min. With the weights stir," in html
+    assert "this network has 5.2 dB more" in html
+    assert "other was trained here" not in html
+    assert html.index("<h2>Test samples") < html.index("<h2>Numbers"), "images come first"
+
+
 @pytest.mark.parametrize("suffix", [".md", ".csv"])
 def test_a_table_is_written_in_the_format_of_its_suffix(suffix: str, zoo: Zoo) -> None:
     write_runs(*(make_result(variant=n, metrics={"test/psnr": v}) for n, v in RUNS.items()))

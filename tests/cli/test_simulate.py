@@ -1,5 +1,6 @@
 """Tests of the command ``simulate``: archives of all kinds, footage and rejected options."""
 
+import re
 import subprocess
 import sys
 import time
@@ -146,6 +147,12 @@ def test_the_choices_of_options_are_complete() -> None:
         ("--images .", "not with reconstruction"),
         ("--kind labelled --images . --size small", "set the number of images"),
         ("--kind labelled --images . --train 3", "--train is not an option for images"),
+        (
+            "--softness 0.6:0.3",
+            "--softness 0.6:0.3: expected pixels from 0 to 5, such as 0.5, or a",
+        ),
+        ("--softness 0:1:2", "expected pixels from 0 to 5"),
+        ("--kind softness --softness 1", "--softness goes with --kind reconstruction or colour or"),
         ("--video short --size small", "--size small: a video has its own size"),
         ("--video short --motions 2", "--motions: a video has its own size, length and motion"),
         ("--video short --kind labelled", "--kind labelled: a video becomes exposures to deblur"),
@@ -231,6 +238,17 @@ def test_a_training_mix_replaces_the_training_scenes_and_is_recorded(
     assert textures[common_name] == default[common_name]
     with SpikeArchive(path) as archive:
         assert not any("photo" in name for name in archive.names("train"))
+
+
+def test_a_range_of_softness_gives_each_scene_its_own(tmp_path: Path, zoo: Zoo) -> None:
+    path = tmp_path / "soft.h5"
+    simulate(str(path), jobs=1, softness="0.2:0.6", **TINY)
+    with SpikeArchive(path) as archive:
+        values = [archive[name].meta["softness"] for name in archive.names()]
+    assert len(set(values)) == len(values) == 4
+    assert all(0.2 <= value <= 0.6 for value in values)
+    name = default_scenes("test", 1, height=16, width=24, planes=152, testing="eight")[0].name
+    assert re.search(r"softness +0\.\d+\n", zoo(f"info {path} --name {name}").out)
 
 
 def test_photographs_of_a_folder_are_used_in_all_processes_and_recorded_without_their_path(

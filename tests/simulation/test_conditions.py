@@ -10,6 +10,7 @@ from spike_zoo.errors import UsageError
 from spike_zoo.simulation.camera.noise import NOISE_PRESETS
 from spike_zoo.simulation.kinds.conditions import (
     CONDITIONS,
+    SOFTNESS,
     ConditionedScene,
     conditioned_scenes,
     scaled_noise,
@@ -35,6 +36,13 @@ def test_every_scene_has_every_value_of_every_condition_in_its_name() -> None:
     for condition, values in CONDITIONS.items():
         values_in_names = {condition_of(scene.name, condition) for scene in scenes} - {None}
         assert values_in_names == set(values)
+
+
+def test_softness_is_a_condition_of_its_own_archive() -> None:
+    scenes = conditioned_scenes("test", 1, 0, SIZE, SOFTNESS)
+    assert [condition_of(scene.name, "softness") for scene in scenes] == [0, 0.3, 0.6]
+    specs = [scene.take().recording.meta["scene"] for scene in scenes]
+    assert [spec["softness"] for spec in specs] == [0, 0.3, 0.6]
 
 
 @pytest.mark.parametrize(("split", "count"), [("train", 1), ("val", 2), ("test", 9)])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from spike_zoo.simulation.scenes.scene import SceneSpec
 
 CONDITIONS_SIMULATOR: Final = "spike_zoo.simulation conditions v1"
+SOFTNESS_SIMULATOR: Final = "spike_zoo.simulation softness v1"
 CONDITION_PLANES: Final = 2 * MARGIN + 2
 """Planes of a recording, enough for one image with a window of 151 planes."""
 
@@ -45,6 +46,8 @@ the share of planes without spikes. Conditions that are not varied are a rate sc
 of 0.3 pixels per plane, and by default no noise. For the same share, dead and hot pixels are the
 same pixels.
 """
+SOFTNESS: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType({"softness": (0.0, 0.3, 0.6)})
+"""Values of the condition of ``--kind softness``: the blur of the lens in pixels."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class ConditionedScene:
     """A scene under one value of one condition."""
 
     scene: SceneSpec  #: scene and camera before the condition is applied
-    condition: str  #: one of :data:`CONDITIONS`
+    condition: str  #: one of :data:`CONDITIONS`, or ``softness``
     value: float  #: value of the condition
 
     @property
@@ -67,6 +70,8 @@ class ConditionedScene:
             spec = replace(spec, rate_scale=self.value)
         elif self.condition == "speed":
             spec = replace(spec, speed=self.value, object_speed=1.25 * self.value)
+        elif self.condition == "softness":
+            spec = replace(spec, softness=self.value)
         noise = scaled_noise(self.value) if self.condition == "noise" else None
         take = simulate_take(spec, noise=noise)
         if self.condition not in ("dead", "hot", "lost"):
@@ -87,7 +92,11 @@ class ConditionedScene:
 
 
 def conditioned_scenes(
-    split: Split, count: int, seed: int, options: Mapping[str, Any]
+    split: Split,
+    count: int,
+    seed: int,
+    options: Mapping[str, Any],
+    conditions: Mapping[str, tuple[float, ...]] = CONDITIONS,
 ) -> list[ConditionedScene]:
     """Return up to eight test scenes, each under all values of all conditions.
 
@@ -95,7 +104,7 @@ def conditioned_scenes(
     """
     if split != "test" or count > len(TEST_IMAGES):
         raise UsageError(
-            f"--kind conditions has at most {len(TEST_IMAGES)} scenes, all in the test split: "
+            f"this kind has at most {len(TEST_IMAGES)} scenes, all in the test split: "
             f"got --{split} {count}"
         )
     scenes = default_scenes(
@@ -116,7 +125,7 @@ def conditioned_scenes(
     return [
         ConditionedScene(scene, condition, value)
         for scene in plain
-        for condition, values in CONDITIONS.items()
+        for condition, values in conditions.items()
         for value in values
     ]
 

@@ -56,19 +56,8 @@ def deblur_scenes(
     the height and width of the spikes. Speeds are scaled so that the displacement during an
     exposure is about 4 to 25 image pixels.
 
-    Args:
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        count: Number of scenes; a shorter list is the beginning of a longer one.
-        seed: Seed of all random draws.
-        height: Rows of the spikes.
-        width: Columns of the spikes.
-        planes: Planes per scene.
-        threshold: Firing threshold of S-SDM's camera: 2, 4 or 8; the paper's 1, 2, 4.
-        noise: Noise preset of the camera.
-        photographs: Photographs of all splits; by default those of scikit-image.
-
-    Raises:
-        ValueError: If the split does not exist, or ``count`` is negative.
+    ``threshold`` is the firing threshold of S-SDM's camera: 2, 4 or 8; the paper's 1, 2, 4. The
+    other arguments are those of :func:`default_scenes`; ``photographs`` applies to all splits.
     """
     scenes = default_scenes(
         split,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+import numpy as np
 
 from spike_zoo.errors import UsageError
 from spike_zoo.media.frames import footage_files
@@ -16,6 +19,8 @@ from spike_zoo.simulation.defaults import SHIPPED_PLAN, default_scenes
 from spike_zoo.simulation.kinds.conditions import (
     CONDITION_PLANES,
     CONDITIONS_SIMULATOR,
+    SOFTNESS,
+    SOFTNESS_SIMULATOR,
     conditioned_scenes,
 )
 from spike_zoo.simulation.kinds.deblurring import (
@@ -25,6 +30,7 @@ from spike_zoo.simulation.kinds.deblurring import (
 )
 from spike_zoo.simulation.kinds.digits import DIGIT_NAMES, DIGIT_SPLITS, digit_drifts
 from spike_zoo.simulation.kinds.footage import FOOTAGE_SIMULATOR, footage_takes
+from spike_zoo.simulation.kinds.parallax import PARALLAX_SIMULATOR, parallax_scenes
 from spike_zoo.simulation.kinds.sequences import (
     SEQUENCE_MARGIN,
     SEQUENCE_PLANES,
@@ -51,6 +57,8 @@ if TYPE_CHECKING:
     from spike_zoo.simulation.scenes.scene import SceneSpec
     from spike_zoo.spikes.take import Take
 
+_MAX_SOFTNESS: Final = 5.0  # pixels
+
 Options = Mapping[str, Any]
 TakesBySplit = dict[str, dict[str, Callable[[], "Take"]]]
 
@@ -65,6 +73,7 @@ LATER_OPTIONS: Final = (
     "testing",
     "photographs",
     "clutter",
+    "softness",
 )
 
 
@@ -154,6 +163,7 @@ class Recipe:
         if values["planes"] < least:
             reason = f" with --margin {values['margin']}" if "margin" in values else ""
             raise UsageError(f"--planes must be at least {least}{reason}, got {values['planes']}")
+        _softness_range(values.get("softness"))
         if values.get("flow_offset", 0) > values.get("margin", 0):
             raise UsageError(
                 f"--flow-offset {values['flow_offset']} leaves the recording at its first image; "
@@ -193,14 +203,31 @@ def _colour_scenes(split: Split, count: int, seed: int, **values: Any) -> list[S
 
 
 def _clip(spec: SceneSpec, split: Split, values: Options) -> Take:
+    chance = np.random.default_rng(np.random.SeedSequence([spec.seed, 5]))
+    softness = round(float(chance.uniform(*_softness_range(values["softness"]))), 3)
     return simulate_take(
-        spec,
+        replace(spec, softness=softness),
         image_stride=values["stride"],
         margin=values["margin"],
         motion=values["motion"],
         flow_offset=values["flow_offset"],
         cfa=values.get("cfa"),
     )
+
+
+def _softness_range(text: str | None) -> tuple[float, float]:
+    """Return the smallest and the largest value of the option ``--softness``."""
+    given = text or "0"
+    try:
+        low, high = map(float, given.split(":") if ":" in given else (given, given))
+    except ValueError:
+        low, high = math.nan, math.nan
+    if not 0 <= low <= high <= _MAX_SOFTNESS:
+        raise UsageError(
+            f"--softness {text}: expected pixels from 0 to {_MAX_SOFTNESS:g}, such as 0.5, or a "
+            "range such as 0:0.6"
+        )
+    return low, high
 
 
 def _planes_of_an_image(values: Options) -> int:
@@ -238,10 +265,28 @@ _CLIPS: Final = Recipe(
         "training": "all",
         "testing": "eight",
         "photographs": None,
+        "softness": None,
     },
     least_planes=_planes_of_an_image,
     scenes=_scenes_function(default_scenes, "training", "testing", "photographs"),
     take=_clip,
+)
+
+_UNPLANNED: Final = {
+    name: value for name, value in _CLIPS.options.items() if name not in ("training", "testing")
+}
+
+_CONDITIONS: Final = Recipe(
+    simulator=CONDITIONS_SIMULATOR,
+    out="data/conditions.h5",
+    sizes={
+        "small": _scenes(0, 0, 1, height=64, width=64, planes=CONDITION_PLANES),
+        "default": _scenes(0, 0, 8, height=160, width=208, planes=CONDITION_PLANES),
+    },
+    options={"noise": "none"},
+    least_planes=lambda values: CONDITION_PLANES,
+    scenes=conditioned_scenes,
+    take=_own_take,
 )
 
 RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
@@ -253,26 +298,29 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
             out="data/colour.h5",
             # six of the eight test images are in colour
             sizes={**_CLIPS.sizes, "default": {**_CLIPS.sizes["default"], "test": 18}},
-            options={
-                name: value
-                for name, value in (*_CLIPS.options.items(), ("cfa", "RGGB"))
-                if name not in ("training", "testing")
-            },
+            options={**_UNPLANNED, "cfa": "RGGB"},
             scenes=_scenes_function(_colour_scenes, "photographs"),
         ),
-        "conditions": Recipe(
-            simulator=CONDITIONS_SIMULATOR,
-            out="data/conditions.h5",
-            sizes={
-                "small": _scenes(0, 0, 1, height=64, width=64, planes=CONDITION_PLANES),
-                "default": _scenes(0, 0, 8, height=160, width=208, planes=CONDITION_PLANES),
-            },
-            options={"noise": "none"},
-            least_planes=lambda values: CONDITION_PLANES,
-            scenes=conditioned_scenes,
-            take=_own_take,
+        "conditions": _CONDITIONS,
+        "softness": replace(
+            _CONDITIONS,
+            simulator=SOFTNESS_SIMULATOR,
+            out="data/softness.h5",
+            scenes=functools.partial(conditioned_scenes, conditions=SOFTNESS),
         ),
-        "sequence": Recipe(
+        "parallax": replace(
+            _CLIPS,
+            simulator=PARALLAX_SIMULATOR,
+            out="data/parallax.h5",
+            sizes={
+                "small": _scenes(2, 1, 3, height=96, width=96, planes=161),
+                "default": _scenes(0, 0, 24, height=160, width=0, planes=201),
+            },
+            options=_UNPLANNED,
+            scenes=_scenes_function(parallax_scenes, "photographs"),
+        ),
+        "sequence": replace(
+            _CLIPS,
             simulator=SEQUENCE_SIMULATOR,
             out="data/sequence.h5",
             sizes={
@@ -281,16 +329,12 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "paper": _scenes(2000, 200, 200, height=128, width=128, planes=SEQUENCE_PLANES),
             },
             options={
-                "noise": None,
+                **_UNPLANNED,
                 "stride": SEQUENCE_STRIDE,
                 "margin": SEQUENCE_MARGIN,
                 "motion": True,
-                "flow_offset": 0,
-                "photographs": None,
             },
-            least_planes=_planes_of_an_image,
             scenes=_scenes_function(sequence_scenes, "photographs"),
-            take=_clip,
         ),
         "deblur": Recipe(
             simulator=DEBLUR_SIMULATOR,

@@ -57,15 +57,7 @@ def sequence_scenes(
     name of a scene states its speed; every point of the scene is slower than the upper bound of its
     range in :data:`BANDS`.
 
-    Args:
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        count: Number of scenes; a shorter list is the beginning of a longer one.
-        seed: Seed of all random draws.
-        height: Rows.
-        width: Columns.
-        planes: Planes per scene.
-        noise: Noise preset of all scenes; by default ``none`` and ``indoor-v1`` in turn.
-        photographs: Photographs of all splits; by default those of scikit-image.
+    The arguments are those of :func:`default_scenes`; ``photographs`` applies to all splits.
     """
     scenes = default_scenes(
         split,

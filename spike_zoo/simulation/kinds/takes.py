@@ -59,8 +59,8 @@ def simulate_take(
         noise: Noise of the camera; by default the noise of the scene.
 
     Returns:
-        The take. A sharp image is the luminance of its plane, times 255 and rounded to 8 bits; grey
-        ``(N, H', W')``, or R,G,B ``(N, H', W', 3)`` with filters.
+        The take. A sharp image is the luminance of its plane before the blur of the lens, times 255
+        and rounded to 8 bits; grey ``(N, H', W')``, or R,G,B ``(N, H', W', 3)`` with filters.
 
     Raises:
         ValueError: If no image fits into the recording.
@@ -79,7 +79,8 @@ def simulate_take(
         )
     scene, chance = Scene(spec), np.random.default_rng(np.random.SeedSequence([spec.seed, 2]))
     camera = SpikeCamera(gain=spec.rate_scale, noise=noise or spec.noise, generator=chance)
-    meta = simulated_meta(SIMULATOR, spec.seed, spec.name, scene=spec.record())
+    softness = {"softness": spec.softness} if spec.softness else {}
+    meta = simulated_meta(SIMULATOR, spec.seed, spec.name, scene=spec.record(), **softness)
     recording = camera.record(_chunks(scene, cfa), fps=FPS, meta=meta)
     recording.cfa = cfa
     in_colour = cfa is not None
@@ -96,10 +97,10 @@ def _chunks(scene: Scene, cfa: Cfa | None) -> Iterator[NDArray[np.float32]]:
     for start in range(0, scene.spec.planes, _CHUNK):
         stop = min(start + _CHUNK, scene.spec.planes)
         if cfa is None:
-            yield scene.luminance(start, stop)
+            yield scene.luminance(start, stop, is_soft=True)
         else:
             masks = cfa_masks(cfa, scene.spec.height, scene.spec.width)
-            yield (scene.colour(start, stop) * masks).sum(axis=1)
+            yield (scene.colour(start, stop, is_soft=True) * masks).sum(axis=1)
 
 
 def _motion(scene: Scene, planes: list[int]) -> NDArray[np.float16]:

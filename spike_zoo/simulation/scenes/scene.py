@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional
 
@@ -16,13 +18,14 @@ from spike_zoo.nn.threads import torch_threads
 from spike_zoo.simulation.scenes.flow import LayerGeometry, backward_flow
 from spike_zoo.simulation.scenes.photographs import cutout
 from spike_zoo.simulation.scenes.textures import GREY, coverage, leaf_outline, make_texture
-from spike_zoo.simulation.scenes.trajectory import Motion, Pose, random_motion
+from spike_zoo.simulation.scenes.trajectory import Motion, Pose, hand_shake, random_motion
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TEXELS: Final = 2  # texels per image pixel, so that bilinear sampling blurs little
 _CANDIDATES: Final = 6  # random views of a background, of which the one with most contrast is used
+_STATIC: Final = 0.5  # probability that an object of a scene with depths does not move by itself
 _MAX_TEXTURE: Final = 1024  # largest side in texels; a texture is mirrored beyond its edges
 
 
@@ -41,6 +44,12 @@ class SceneSpec:
     objects: tuple[str, ...] = ()
     speed: float = 0.3  #: peak speed of the background, in spike-camera pixels per plane
     object_speed: float = 0.5  #: peak speed of an object, in spike-camera pixels per plane
+    #: Depths of the objects, of which the background has 1: the translation of the camera moves an
+    #: object 1 / depth times as fast as the background. Half of these objects do not move by
+    #: themselves. Empty: objects do not move with the camera.
+    depths: tuple[float, ...] = ()
+    #: largest speed of each oscillation of a shaking camera, in spike-camera pixels per plane
+    shake: float = 0.0
     #: whether brightness and contrast are changed randomly, as augmentation for training
     tone: bool = False
     #: Image pixels per spike-camera pixel, along each axis (S-SDM: 4). The scene is magnified by
@@ -48,6 +57,9 @@ class SceneSpec:
     image_ratio: int = 1
     rate_scale: float = 0.6  #: spikes per plane at white
     noise: str = "none"  #: noise preset of the camera
+    #: standard deviation of the lens blur of the light, in spike-camera pixels; the images stay
+    #: sharp
+    softness: float = 0.0
 
     def record(self) -> dict[str, Any]:
         """Return all parameters, with photographs of users named without their folder."""
@@ -58,9 +70,13 @@ class SceneSpec:
         for field in ("height", "width", "planes", "image_ratio"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
-        for field in ("speed", "object_speed"):
+        for field in ("speed", "object_speed", "shake", "softness"):
             if not 0 <= getattr(self, field) < math.inf:
                 raise ValueError(f"{field} must be 0 or more, got {getattr(self, field)}")
+        if self.depths and len(self.depths) != len(self.objects):
+            raise ValueError(f"depths: expected one of each object, got {self.depths}")
+        if not all(0 < near <= far for far, near in pairwise((1.0, *self.depths))):
+            raise ValueError(f"depths must fall from 1, far to near, above 0, got {self.depths}")
 
 
 class _Layer(NamedTuple):
@@ -96,6 +112,8 @@ class Scene:
             self._layers = [self._background(background)]
             for kind, rng in zip(spec.objects, objects, strict=True):
                 self._layers.append(self._object(kind, rng))
+        if spec.depths or spec.shake:
+            self._layers = self._seen_by_moving_camera()
         self._axes = [
             (torch.arange(side * supersample, dtype=torch.float32) + 0.5) / supersample - side / 2
             for side in self.size
@@ -106,10 +124,13 @@ class Scene:
         """Motion of the background and of each object, in image pixels."""
         return [layer.motion for layer in self._layers]
 
-    def luminance(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+    def luminance(
+        self, start: int = 0, stop: int | None = None, *, is_soft: bool = False
+    ) -> NDArray[np.float32]:
         """Return the luminance of planes ``[start, stop)``, ``(T, H, W)`` in [0, 1].
 
         With ``image_ratio`` above 1, a pixel is the mean of the image pixels that it covers.
+        ``is_soft`` applies the blur of the lens.
 
         Raises:
             ValueError: If the range is outside the scene.
@@ -117,14 +138,18 @@ class Scene:
         planes = self._planes(start, stop)
         light = np.empty((len(planes), self.spec.height, self.spec.width), dtype=np.float32)
         for number, plane in enumerate(planes):
-            image = self.render(plane)
+            image = self.render(plane, is_soft=is_soft)
             if self.spec.image_ratio > 1:
                 image = functional.avg_pool2d(image, self.spec.image_ratio)
             light[number] = image[0].numpy()
         return light
 
-    def colour(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+    def colour(
+        self, start: int = 0, stop: int | None = None, *, is_soft: bool = False
+    ) -> NDArray[np.float32]:
         """Return the images of planes ``[start, stop)``, R,G,B ``(T, 3, H', W')`` in [0, 1].
+
+        ``is_soft`` applies the blur of the lens.
 
         Raises:
             ValueError: If the range is outside the scene.
@@ -132,7 +157,7 @@ class Scene:
         planes = self._planes(start, stop)
         images = np.empty((len(planes), 3, *self.size), dtype=np.float32)
         for number, plane in enumerate(planes):
-            images[number] = self.render(plane, colour=True).numpy()
+            images[number] = self.render(plane, colour=True, is_soft=is_soft).numpy()
         return images
 
     def motion(self, plane: int, earlier: int) -> NDArray[np.float32]:
@@ -162,13 +187,23 @@ class Scene:
         size = self.spec.height, self.spec.width
         return backward_flow(geometries, size, self.spec.image_ratio, plane, earlier)
 
-    def render(self, plane: int, *, colour: bool = False) -> Tensor:
-        """Return the image of a plane, ``(1, H', W')`` grey or ``(3, H', W')`` R,G,B."""
-        with torch_threads(1):
-            return self._render(plane, colour)
+    def render(self, plane: int, *, colour: bool = False, is_soft: bool = False) -> Tensor:
+        """Return the image of a plane, ``(1, H', W')`` grey or ``(3, H', W')`` R,G,B.
 
-    def _render(self, plane: int, colour: bool) -> Tensor:
-        """Render the background, then composite the objects from far to near."""
+        ``is_soft`` applies the blur of the lens.
+        """
+        with torch_threads(1):
+            image = self._composited(plane, colour)
+            if is_soft and self.spec.softness:  # a kernel of samples represents 0.3 pixels, too
+                sigma = self.spec.softness * self.spec.image_ratio * self.supersample
+                sigmas = (0, sigma, sigma)
+                image = torch.from_numpy(gaussian_filter(image.numpy(), sigmas, mode="nearest"))
+            if self.supersample > 1:
+                image = functional.avg_pool2d(image, self.supersample)
+            return image.clamp(0.0, 1.0)
+
+    def _composited(self, plane: int, colour: bool) -> Tensor:
+        """Return the samples of the background, with the objects from far to near."""
         pose = self._layers[0].motion.pose(plane)
         image = self._sampled(self._layers[0], pose, colour, slice(None), slice(None))
         for layer in self._layers[1:]:
@@ -178,9 +213,7 @@ class Scene:
                 above = self._sampled(layer, pose, colour, rows, columns)
                 window = image[:, rows, columns]  # a view; colours are premultiplied by the mask
                 window.mul_(1.0 - above[-1:]).add_(above[:-1])
-        if self.supersample > 1:
-            image = functional.avg_pool2d(image, self.supersample)
-        return image.clamp(0.0, 1.0)
+        return image
 
     def _planes(self, start: int, stop: int | None) -> range:
         """Return a checked range of planes."""
@@ -234,11 +267,14 @@ class Scene:
         """Build a moving object that is in the view at the middle plane of the recording."""
         spec = self.spec
         radius = min(self.size) * rng.uniform(0.1, 0.3)
+        speed = spec.object_speed * spec.image_ratio
+        if spec.depths and rng.random() < _STATIC:
+            speed = 0.0
         origin = tuple(rng.uniform(-0.35, 0.35) * side for side in self.size[::-1])
         motion = random_motion(
             rng,
             spec.planes,
-            spec.object_speed * spec.image_ratio,
+            speed,
             (radius, radius),
             origin=(origin[0], origin[1]),
             follow=True,
@@ -253,6 +289,20 @@ class Scene:
         whole = slice(0, side)
         mask = coverage(leaf_outline(rng), radius * _TEXELS, (side / 2, side / 2), whole, whole)
         return self._layer(texture, motion, rng, mask[None], 1.5 * radius)
+
+    def _seen_by_moving_camera(self) -> list[_Layer]:
+        """Return the layers with the parallax and the shake of the camera."""
+        spec, (background, *objects) = self.spec, self._layers
+        camera = background.motion
+        if spec.depths:  # a translation, to the side and forward
+            camera = replace(camera, spin=0.0, spin_sway=0.0)
+        rng = np.random.default_rng(np.random.SeedSequence([spec.seed, 6]))
+        shake = hand_shake(rng, spec.planes, spec.shake * spec.image_ratio)
+        motions = [replace(camera, outer=shake)]
+        for layer, depth in zip(objects, spec.depths or (math.inf,) * len(objects), strict=True):
+            motions.append(replace(layer.motion, outer=(camera.slowed(1 / depth), *shake)))
+        pairs = zip(self._layers, motions, strict=True)
+        return [layer._replace(motion=motion) for layer, motion in pairs]
 
     def _layer(
         self,

@@ -17,6 +17,9 @@ MAX_ZOOM: Final = 0.18
 _DIGITS: Final = 12
 """Decimals to which results of numpy are rounded; further ones differ between processors."""
 
+_FPS: Final = 20000.0  # planes per second
+_ROLL_RADIUS: Final = 100.0  # pixels from the centre at which roll is as fast as translation
+
 _CORNERS: Final = np.array([(0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)], dtype=np.float64)
 
 
@@ -35,6 +38,13 @@ class Pose(NamedTuple):
         cos, sin = shrink * math.cos(self.angle), shrink * math.sin(self.angle)
         shift = -(cos * self.x + sin * self.y), sin * self.x - cos * self.y
         return cos, sin, shift[0], -sin, cos, shift[1]
+
+    def after(self, inner: Pose) -> Pose:
+        """Return the pose of a layer that is at ``inner`` in a frame at this pose."""
+        size = math.exp(self.zoom)
+        cos, sin = size * math.cos(self.angle), size * math.sin(self.angle)
+        x, y = cos * inner.x - sin * inner.y, sin * inner.x + cos * inner.y
+        return Pose(x + self.x, y + self.y, inner.angle + self.angle, inner.zoom + self.zoom)
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,8 @@ class Motion:
     #: phases of the sway in x and y, of the angle and of the zoom
     phases: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     middle: float = 0.0  #: plane at which everything but the origin is 0
+    #: motions of the frame in which the layer moves, one after the other; :meth:`slowed` keeps them
+    outer: tuple[Motion, ...] = ()
 
     def pose(self, plane: float) -> Pose:
         """Return the pose of the layer at a plane; fractional planes are allowed."""
@@ -70,7 +82,10 @@ class Motion:
             for axis in (0, 1)
         )
         zoom = self.zoom_sway * 0.5 * waves[3]  # a sine minus its initial value reaches 2
-        return Pose(x, y, self.spin * time + self.spin_sway * waves[2], zoom)
+        pose = Pose(x, y, self.spin * time + self.spin_sway * waves[2], zoom)
+        for motion in self.outer:
+            pose = motion.pose(plane).after(pose)
+        return pose
 
     def slowed(self, factor: float) -> Motion:
         """Return the same kind of motion with every speed multiplied by ``factor``."""
@@ -142,6 +157,24 @@ def random_motion(
     while motion.peak_speed(planes, half_size, follow=follow) > speed:
         motion = motion.slowed(0.99)
     return motion
+
+
+def hand_shake(rng: np.random.Generator, planes: int, speed: float) -> tuple[Motion, ...]:
+    """Draw the shake of a hand-held camera: three oscillations of translation and roll.
+
+    Physiological tremor has its power at 8 to 12 Hz (Elble and Randall, *Mechanistic components of
+    normal hand tremor*, 1978). It is 20 times as fast here, because 200 planes at 20,000 planes
+    per second would contain a straight line of it. ``speed`` is the largest speed of an oscillation
+    along an axis, in pixels per plane.
+    """
+    motions = []
+    for period in (_FPS / (20.0 * rng.uniform(8.0, 12.0, 3))).tolist():
+        sway = (rng.uniform(-1.0, 1.0, 3) * speed * period / (2.0 * math.pi)).tolist()
+        phases = tuple(rng.uniform(0.0, 2.0 * math.pi, 4).tolist())
+        spin = sway[2] / _ROLL_RADIUS
+        motion = Motion(sway=(sway[0], sway[1]), spin_sway=spin, period=period, phases=phases)
+        motions.append(replace(motion, middle=(planes - 1) / 2.0))
+    return tuple(motions)
 
 
 def _drawn_motion(

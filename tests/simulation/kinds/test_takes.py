@@ -48,6 +48,15 @@ def test_a_scene_gives_the_same_take_every_time(take: Take) -> None:
     assert (first != take.recording.packed).any()
 
 
+def test_a_soft_lens_changes_the_spikes_and_not_the_images(take: Take) -> None:
+    soft = simulate_take(replace(SPEC, softness=0.5))
+    assert take.images is not None
+    assert soft.images is not None
+    np.testing.assert_array_equal(soft.images, take.images)
+    assert (soft.recording.packed != take.recording.packed).any()
+    assert soft.recording.meta["softness"] == 0.5
+
+
 def test_a_recording_too_short_for_its_images_is_rejected() -> None:
     with pytest.raises(ValueError, match="simulate at least 181 planes"):
         simulate_take(SPEC, margin=90)

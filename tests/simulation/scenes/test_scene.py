@@ -108,6 +108,23 @@ def test_luminance_is_the_mean_of_the_image_pixels_of_a_spike_pixel() -> None:
     np.testing.assert_allclose(large.luminance(8, 9)[0], expected, atol=1e-6)
 
 
+def test_the_lens_blurs_the_light_and_not_the_image() -> None:
+    """A step after a Gaussian of 0.3 pixels was hardly blurred by a kernel of whole pixels."""
+    soft = Scene(replace(SMALL, softness=1.5))
+    image = Scene(SMALL).luminance(3, 4)[0]
+    np.testing.assert_array_equal(soft.luminance(3, 4)[0], image)
+    light = soft.luminance(3, 4, is_soft=True)[0]
+    expected = ndimage.gaussian_filter(image, 1.5)
+    np.testing.assert_allclose(light[6:-6, 6:-6], expected[6:-6, 6:-6], atol=0.02)
+    slightly = Scene(replace(SMALL, softness=0.3)).luminance(3, 4, is_soft=True)[0]
+    row, column = (np.fft.fftfreq(side) for side in image.shape)
+    transfer = np.exp(-2 * (np.pi * 0.3 * np.hypot(row[:, None], column)) ** 2)
+    expected = np.fft.ifft2(np.fft.fft2(image) * transfer).real
+    inner = (slice(6, -6), slice(6, -6))
+    error, effect = (np.abs((slightly - one)[inner]).mean() for one in (expected, image))
+    assert error < 0.2 * effect
+
+
 @pytest.mark.parametrize("values", [{"height": 0}, {"speed": -1.0}, {"object_speed": float("nan")}])
 def test_impossible_scenes_are_rejected(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):
