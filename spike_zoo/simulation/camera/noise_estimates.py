@@ -1,54 +1,4 @@
-"""Estimates of the parameters of :class:`CameraNoise` from recordings of uniform light.
-
-A pixel adds the charge a per plane, in units of its threshold, and fires when the sum reaches 1.
-Its intervals have the mean T = 1/a.
-
-**Electrons and reset.** With N electrons per threshold, the time in which they arrive has the
-relative variance 1/N and the relative third central moment 2/N². A charge after the reset of
-deviation r adds r² to the variance and, because less charge also has less shot noise, 3 r²/N to
-the third moment::
-
-    v = 1/N + r²        k = 2/N² + 3 r²/N        1/N = (3 v - sqrt(9 v² - 4 k)) / 2
-
-Spikes are read at whole planes, which adds 1/6 (1 + 1/n) to the sample variance of n intervals in
-planes and nothing to the third moment, if intervals vary by a plane or more; otherwise sums of
-several intervals are used. Both moments are means over all pixels of the darkest level, unbiased
-for the number of intervals of each pixel. Successive intervals are independent with either noise,
-so that their correlation does not separate them. Intervals with a spurious or missed spike and
-their neighbours are left out, as are the first and the last of each pixel. The third moment needs
-about a million intervals for N = 200 and ten million for N = 2000. With fewer, r is undetermined,
-and ``electrons`` is 1/v, which has the right total. If k exceeds 2 v², r² is continued by its
-tangent below 0. (The simulator draws more than 50 electrons per plane from a normal distribution,
-with the third moment 3/N²; its darkest level should stay below.)
-
-**Spurious and missed spikes.** An interval below 0.6 of the usual one was split by a spurious
-spike, and so were two that add up to less than 1.4; it is joined with the neighbour that gives the
-usual length. An interval above 1.5 contains missed spikes. Both numbers, divided by the planes and
-spikes in which they can be recognised, are the rates. A spurious spike cannot be recognised in the
-plane of a true spike, within half an interval of a missed one (which cannot be recognised either),
-and more than half an interval before the first and after the last spike. The intervals beside such
-a pair differ by up to 0.4 from the usual one; their expected contribution is subtracted from v. The
-variance of the numbers of spurious spikes over the pixels gives the deviation of their gaps: it is
-that of a renewal process with normal, positive gaps.
-
-**Dark charge.** The rate of the dark recording without spurious and with missed spikes is the mean.
-A pixel with x expected spikes has floor(x) or floor(x) + 1, so that the histogram of the counts has
-a likelihood for each deviation of the log-normal distribution; the largest one is taken.
-
-**Gain and threshold.** The difference of the brightest and the darkest level is proportional to
-gain / threshold, without the dark charge. Its variance over the pixels is the covariance of the
-first and the second half of the recordings, in which temporal noise cancels; both halves share the
-rounding at the plane between them, -1/12 of a squared spike, which is added. Illumination is a
-polynomial of degree 4 plus the mean of the rest over 15 x 15 pixels behind the same filter; the
-difference is divided by it. The dark rate is also divided by the threshold, so that the relative
-covariance of this difference with the dark rate is the variance of the thresholds; the rest is that
-of the gain. This needs a dark charge and about 100,000 pixels; otherwise ``threshold_deviation`` is
-undetermined, and ``gain_deviation`` has both.
-
-**Intervals** are those of a jackknife over 40 groups of pixels, with a systematic error of 0.2 % of
-v and 0.1 % of the rate of spurious spikes. If two terms are reported together, the interval is that
-of both.
-"""
+"""Estimates of the parameters of :class:`CameraNoise`; experiments/NOTES.md derives them."""
 
 from __future__ import annotations
 
@@ -144,7 +94,7 @@ def grouped_sums(
 
 
 class NoiseEstimator:
-    """Estimates from sums over pixels."""
+    """Estimates from sums over pixels; experiments/NOTES.md derives the equations."""
 
     def __init__(self, black: UniformLight, grey: UniformLight, white: UniformLight) -> None:
         self.dark_planes = 2 * black.half
