@@ -151,7 +151,6 @@ to_pillow(side_by_side([*(p[0] for p in images.values()), truth], [*images, "the
 # After sixty steps the loss has fallen, but the image is still poor. On the command line:
 #
 # ```
-# python -m spike_zoo fit --config stir_demo --data.init_args.archive data/scenes.h5 \
-#   --run_dir runs/demo_stir
+# python -m spike_zoo fit --config stir_demo --data.archive data/scenes.h5 --run_dir runs/demo_stir
 # python -m spike_zoo compare runs/demo_stir
 # ```
