@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LIST: Final = Path(__file__).parents[1] / "gpu" / "training_photographs.tsv"
+POOL: Final = 1600  # scenes, of which the first ones of a fixed permutation are used
 RATE, WARMUP, DECAY = 1e-3, 100, 0.4  # learning rate; updates of its rise; share of its decay
 AVERAGE: Final = 0.998  # share of the earlier mean of the weights that an update keeps
 CLIP_NORM: Final = 1.0
@@ -98,12 +99,11 @@ def prepare(folder: Path, source: str, count: int) -> Stored:
     done_file = folder / "done"
     done = int(done_file.read_text()) if done_file.exists() else 0
     if done < count:
-        specs = scenes.training_scenes(photographs(source), count)
+        specs = scenes.training_scenes(photographs(source), POOL)
         stored = Stored.open(folder, count, "r+" if done else "w+")
         for index in range(done, count):
             rows = slice(scenes.IMAGES * index, scenes.IMAGES * (index + 1))
-            own = index * 769 % count  # mixes the kinds of scenes
-            scene = scenes.training_scene(own, specs)
+            scene = scenes.training_scene(index * 769 % POOL, specs)  # other photographs each time
             stored.inputs[rows], stored.images[rows] = scenes.samples(scene, varied=True)
             if index % 10 == 9 or index + 1 == count:
                 done_file.write_text(str(index + 1))
@@ -191,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="of the stored inputs: 5.7 MB a scene")
     parser.add_argument("--photographs", default="default")
-    parser.add_argument("--scenes", type=int, default=1000)
+    parser.add_argument("--scenes", type=int, default=1000, help=f"at most {POOL}")
     parser.add_argument("--out", type=Path, default=Path("runs/fused"))
     parser.add_argument("--updates", type=int, default=10_000)
     parser.add_argument("--batch", type=int, default=4)
@@ -199,14 +199,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
+    if options.scenes > POOL:
+        parser.error(f"--scenes {options.scenes}: expected at most {POOL}")
     stored = prepare(options.folder, options.photographs, options.scenes)
     run = Run(options.updates)
     run.restore(options.out)
     saved = time.monotonic()
+    start, first = saved, run.step
     while run.step < run.updates:
         run.update(*stored.batch(run.step, options.batch, options.side))
         if run.step % VALIDATE_EVERY == 0 or run.step == run.updates:
-            progress = f"{run.step} of {run.updates} updates, loss {run.loss:.2f}"
+            pace = (time.monotonic() - start) / (run.step - first)
+            progress = f"{run.step} of {run.updates} updates, {pace:.2f} s each, {run.loss:.2f} dB"
             print(f"{progress}; {run.validation(options.folder)}", flush=True)
         if time.monotonic() - saved > SAVE_EVERY:
             saved = time.monotonic()

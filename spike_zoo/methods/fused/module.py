@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spike_zoo.methods.classical.aligned import AlignedTFI
 from spike_zoo.methods.classical.aligned_input import CLIP_PLANES
+from spike_zoo.methods.classical.alignment import WINDOW
 from spike_zoo.methods.classical.flow import FLOW_SOURCE
 from spike_zoo.methods.fused.inputs import FusedInputs
 from spike_zoo.methods.fused.network import Fused
@@ -48,6 +49,7 @@ class FusedModule(ReconstructionModule):
     """
 
     clip_length = CLIP_PLANES
+    margin = WINDOW // 2  #: planes on either side that an image uses
     applies_maps = True
     estimates_flow = True
     flow_source = FLOW_SOURCE
