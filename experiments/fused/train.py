@@ -17,16 +17,21 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional as F
 
 from experiments.fused import scenes
-from spike_zoo.checkpoints.loading import save_weights
-from spike_zoo.methods.fused import FusedModule, psnr_loss
-from spike_zoo.methods.fused.inputs import INPUTS
+from spike_zoo.checkpoints.loading import load, save_weights
+from spike_zoo.methods.classical.alignment import WINDOW
+from spike_zoo.methods.fused import Fused, FusedModule, psnr_loss
+from spike_zoo.methods.fused.inputs import IMAGES, INPUTS, MEAN_OF_NINE, shares_of
+from spike_zoo.methods.fused.network import GAIN
+from spike_zoo.methods.plain import PlainModule
+from spike_zoo.methods.plain.network import RATE_PLANES
 from spike_zoo.simulation.scenes.photograph_sets import PhotographSet, shipped_photographs
 
 if TYPE_CHECKING:
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
 
 LIST: Final = Path(__file__).parents[1] / "gpu" / "training_photographs.tsv"
 POOL: Final = 1600  # scenes, of which the first ones of a fixed permutation are used
-RATE, WARMUP, DECAY = 1e-3, 100, 0.4  # learning rate; updates of its rise; share of its decay
+RATE, WARMUP, DECAY = 4e-4, 100, 0.4  # learning rate; updates of its rise; share of its decay
 AVERAGE: Final = 0.998  # share of the earlier mean of the weights that an update keeps
 CLIP_NORM: Final = 1.0
 SAVE_EVERY, VALIDATE_EVERY = 60.0, 500  # seconds; updates
@@ -115,6 +120,29 @@ def prepare(folder: Path, source: str, count: int) -> Stored:
     return Stored.open(folder, count, "r")
 
 
+@torch.no_grad()
+def start_from_plain(network: Fused) -> None:
+    """Initialise a network so that its output is the mean of `tfi-aligned` and nearly of `plain`.
+
+    The averages over time that `plain` has learned are approximated by those of the inputs.
+    """
+    plain = cast("PlainModule", load("plain")).network
+    windows = shares_of(WINDOW // 2, WINDOW)[1]
+    learned = F.pad(plain.averages.weight[:, :, 0, 0], [(WINDOW - RATE_PLANES) // 2] * 2)
+    mixed = (
+        torch.linalg.pinv(windows.T.double()) @ learned.T.double()
+    ).float()  # windows, averages
+    kernels = plain.first.weight.unflatten(1, (-1, 4))
+    kernels = torch.einsum("na,oaphw->onphw", mixed, kernels)
+    first = network.first.weight.zero_().unflatten(1, (INPUTS, 4))
+    first[:, IMAGES - len(windows) : IMAGES] = kernels / GAIN
+    first[:, 0] = kernels.sum(dim=1)  # of the image from which others are subtracted
+    network.first.bias.copy_(plain.first.bias)
+    network.hidden.load_state_dict(plain.hidden.state_dict())
+    network.residual.load_state_dict(plain.last.state_dict())
+    network.weights.bias.unflatten(0, (IMAGES, 4))[MEAN_OF_NINE] = 0.5
+
+
 class Run:
     """A training, with the mean of its weights over the last updates.
 
@@ -127,6 +155,7 @@ class Run:
         torch.manual_seed(seed)
         self.updates, self.step, self.loss = updates, 0, 0.0
         self.module, self.mean = FusedModule(lpips="off"), FusedModule(lpips="off")
+        start_from_plain(self.module.network)
         self.mean.load_state_dict(self.module.state_dict())
         self.optimizer = torch.optim.Adam(self.module.parameters(), RATE)
 

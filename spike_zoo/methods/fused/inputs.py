@@ -35,6 +35,8 @@ _WINDOWS: Final = (
 )
 IMAGES: Final = 2 + GROUPS + len(_WINDOWS)
 """Images among the inputs; the first is the deblurred mean along the flow."""
+MEAN_OF_NINE: Final = 2 + GROUPS + 2
+"""Index of the mean of nine planes at a fixed pixel."""
 INPUTS: Final = IMAGES + 3
 """The images, the speeds before and after the image, and the logarithm of the rate scale."""
 _BRIGHTEST: Final = 2.0  # largest input; white is 1
@@ -72,7 +74,7 @@ class FusedInputs(AlignedTFI):
         deblurred_image.copy_(deblurred(mean, intervals, alignment, weights))
         numbers = torch.arange(GROUPS) - GROUPS // 2 - alignment.offsets[0] // GROUP
         inputs[2 : 2 + GROUPS] = means[numbers.clamp(0, len(means) - 1)]  # repeats the outer groups
-        planes, shares = _shares(alignment.middle, len(intervals.rates))
+        planes, shares = shares_of(alignment.middle, len(intervals.rates))
         fixed = inputs[2 + GROUPS : IMAGES].flatten(1)
         torch.mm(shares, intervals.rates[planes].flatten(1), out=fixed)
         inputs[:IMAGES].div_(self.rate_scale).clamp_(0, _BRIGHTEST)
@@ -81,7 +83,7 @@ class FusedInputs(AlignedTFI):
         return inputs
 
 
-def _shares(center: int, count: int) -> tuple[slice, Tensor]:
+def shares_of(center: int, count: int) -> tuple[slice, Tensor]:
     """Return the planes around one of ``count`` planes, and their shares in the 16 averages."""
     first, stop = max(center - WINDOW // 2, 0), min(center + WINDOW // 2 + 1, count)
     shares = torch.zeros(len(_WINDOWS), stop - first)

@@ -57,7 +57,7 @@ class FusedModule(ReconstructionModule):
 
     def __init__(
         self,
-        channels: int = 48,
+        channels: int = 64,
         depth: int = 4,
         learning_rate: float = 1e-3,
         schedule: ScheduleKind = "cosine",

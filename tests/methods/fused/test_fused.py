@@ -33,8 +33,8 @@ def _with_noise(module: FusedModule) -> FusedModule:
     return module
 
 
-def test_the_network_has_148012_parameters() -> None:
-    assert sum(parameter.numel() for parameter in Fused().parameters()) == 148_012
+def test_the_network_has_236480_parameters() -> None:
+    assert sum(parameter.numel() for parameter in Fused().parameters()) == 236_480
 
 
 @pytest.mark.parametrize("center", [0, 75, 150])
