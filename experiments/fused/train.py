@@ -1,6 +1,6 @@
 """Train `fused` on a CPU: simulate scenes, store the inputs of the network once, then update it.
 
-    python -m experiments.fused.train runs/fused/data --scenes 1000 --updates 10000 --out runs/fused
+    python -m experiments.fused.train runs/fused/data --scenes 1000 --updates 6600 --out runs/fused
 
 An interrupted or finished command continues with the same arguments. With `--photographs FOLDER`,
 the training photographs are those of the list in experiments/gpu in that folder, otherwise those of
@@ -222,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--photographs", default="default")
     parser.add_argument("--scenes", type=int, default=1000, help=f"at most {POOL}")
     parser.add_argument("--out", type=Path, default=Path("runs/fused"))
-    parser.add_argument("--updates", type=int, default=10_000)
+    parser.add_argument("--updates", type=int, default=6600)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--side", type=int, default=96)
     options = parser.parse_args(arguments)

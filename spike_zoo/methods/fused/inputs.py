@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -41,8 +42,11 @@ INPUTS: Final = IMAGES + 3
 """The images, the speeds before and after the image, and the logarithm of the rate scale."""
 _BRIGHTEST: Final = 2.0  # largest input; white is 1
 _TESTED_PLANES: Final = 256  # planes in which defective pixels are detected
+_MAX_LOST: Final = 0.4  # share of planes without spikes, above which they are no lost planes
+_DOUBLED: Final = 0.7  # rate relative to the nearest others, below which a spike is missing
+_SAMPLED: Final = 7  # one of as many pixels is tested for spikes
 _MIN_PLANES: Final = 48  # fewer planes do not show whether a pixel is defective
-_MIN_SPIKES: Final = 10  # of the neighbours of a dead pixel
+_MIN_SPIKES: Final = 10  # of the neighbours of a dead pixel, or in planes that are not lost
 _MAX_ALIKE: Final = 2  # neighbours that may be defective too
 
 
@@ -64,6 +68,9 @@ class FusedInputs(AlignedTFI):
         """
         for mean in self._means(with_detected_defects(recording), centers):
             yield mean.rate
+
+    def _read(self, recording: SpikeRecording, start: int, stop: int) -> Intervals:
+        return without_lost_planes(super()._read(recording, start, stop))
 
     def _image(
         self, intervals: Intervals, alignment: PlaneAlignment, weights: Tensor, means: Tensor
@@ -91,6 +98,36 @@ def shares_of(center: int, count: int) -> tuple[slice, Tensor]:
         low, high = (min(max(center + edge, first), stop - 1) for edge in window)
         row[low - first : high + 1 - first] = 1 / (high + 1 - low)
     return slice(first, stop), shares
+
+
+def without_lost_planes(intervals: Intervals) -> Intervals:
+    """Replace intervals in which a spike is missing because a plane was lost.
+
+    A plane is lost if no pixel fires, although at most 40 % of the planes are like this. Intervals
+    across lost planes that are much longer than the pixel's others within 10 planes get their mean
+    rate.
+    """
+    rates, since, until = intervals.rates, intervals.since, intervals.until
+    counts = (since.flatten(1)[:, ::_SAMPLED] == 0).sum(dim=1)
+    lost = counts == 0
+    if not 0 < lost.float().mean() <= _MAX_LOST or counts[~lost].median() < _MIN_SPIKES:
+        return intervals
+    earlier = F.pad(lost.long().cumsum(dim=0), (1, 0))  # lost planes before each plane
+    count, is_whole = len(rates), torch.empty_like(rates)
+    for plane in range(count):
+        first = (plane + 1 - since[plane].long()).clamp(min=0)  # after the last spike
+        last = (plane + until[plane].long()).clamp(max=count)  # the next spike
+        is_whole[plane] = earlier[last] == earlier[first]
+    rate, share = (_mean_over_planes(each) for each in (rates * is_whole, is_whole))
+    others = torch.where(share > 0, rate / share, rates.amax(dim=0))
+    is_doubled = (is_whole == 0) & (rates < _DOUBLED * others)
+    rates = torch.where(is_doubled, others, rates)
+    return replace(intervals, rates=rates, until=until.masked_fill(is_doubled, 255))
+
+
+def _mean_over_planes(values: Tensor) -> Tensor:
+    """Return the mean over 21 planes around each plane, ``(T, H, W)``."""
+    return F.avg_pool3d(values[None], (21, 1, 1), 1, (10, 0, 0))[0]
 
 
 def with_detected_defects(recording: SpikeRecording) -> SpikeRecording:

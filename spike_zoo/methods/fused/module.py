@@ -31,10 +31,8 @@ class FusedModule(ReconstructionModule):
 
     Args:
         channels: Channels of the hidden layers, as in :class:`Fused`.
-        depth: Number of hidden layers after the first.
         learning_rate: Learning rate of Adam, betas 0.9 and 0.999.
         schedule: Schedule of the learning rate, see :func:`schedule_factor`.
-        warmup: Fraction of the run in which the learning rate rises.
         lpips: See :class:`ReconstructionModule`.
         protocols: See :class:`ReconstructionModule`.
 
@@ -50,6 +48,7 @@ class FusedModule(ReconstructionModule):
 
     clip_length = CLIP_PLANES
     margin = WINDOW // 2  #: planes on either side that an image uses
+    warmup = 0.02
     applies_maps = True
     estimates_flow = True
     flow_source = FLOW_SOURCE
@@ -58,17 +57,15 @@ class FusedModule(ReconstructionModule):
     def __init__(
         self,
         channels: int = 64,
-        depth: int = 4,
         learning_rate: float = 1e-3,
         schedule: ScheduleKind = "cosine",
-        warmup: float = 0.02,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
     ) -> None:
         super().__init__(lpips=lpips, protocols=protocols)
         self.save_hyperparameters()
-        check_schedule(schedule, learning_rate, warmup)
-        self.network = Fused(channels, depth)
+        check_schedule(schedule, learning_rate, self.warmup)
+        self.network = Fused(channels)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # true
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from spike_zoo.methods.classical import AlignedTFI, tfi_video
+from spike_zoo.methods.classical.intervals import Intervals
 from spike_zoo.methods.fused import Fused, FusedModule
 from spike_zoo.methods.fused.inputs import (
     GROUPS,
@@ -13,6 +14,7 @@ from spike_zoo.methods.fused.inputs import (
     FusedInputs,
     defective_pixels,
     with_detected_defects,
+    without_lost_planes,
 )
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.testing import MethodTester, ReconstructionTester, pattern_take
@@ -90,7 +92,24 @@ def test_defective_pixels_are_replaced_unless_a_camera_has_maps() -> None:
     assert with_detected_defects(corrected) is corrected
 
 
-@pytest.mark.parametrize("option", ["channels", "depth"])
-def test_impossible_sizes_are_rejected(option: str) -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        FusedModule(**{option: 0}, lpips="off")
+def test_lost_planes_are_bridged() -> None:
+    rng = np.random.default_rng(0)
+    planes = random_spikes(151, 20, 22, rate=0.4)
+    lost = rng.permutation(151)[:15]
+    planes[lost] = False
+    for period in (2, 3, 5):  # constant light; a lost spike doubles an interval
+        planes[:, period] = (np.arange(151)[:, None] + np.arange(22)) % period == 0
+    planes[lost] = False
+    recording = SpikeRecording.from_planes(planes, rate_scale=1.0)
+    image = FusedModule(channels=8, lpips="off").reconstruct(recording, [75])[0, 0]
+    for period in (2, 3, 5):
+        assert float(image[period].mean()) == pytest.approx(1 / period, rel=0.03)
+    intervals = Intervals.of(torch.from_numpy(planes[:, :4]).byte())
+    assert without_lost_planes(intervals) is not intervals
+    rare = Intervals.of(torch.zeros(151, 20, 22, dtype=torch.uint8))
+    assert without_lost_planes(rare) is rare
+
+
+def test_a_network_without_channels_is_rejected() -> None:
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        FusedModule(channels=0, lpips="off")
