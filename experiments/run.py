@@ -40,8 +40,7 @@ DEMO: Final = EXPERIMENTS / "demo.yaml"
 REPRODUCED: Final = "reproduce"
 ZOO: Final = (sys.executable, "-m", "spike_zoo")
 DEFAULT_ARCHIVE: Final = "data/scenes.h5"
-TESTED: Final = "data/motion.h5"  # archive of the records of weights that train_on_gpu trains
-MINUTES_OF_A_WEEK: Final = 10_080
+TESTED: Final = "data/motion.h5"  # archive of the records of weights that modules train
 SMOKE: Final = "smoke"  # profile of tiny runs
 ONLY: Final = "seed_everything=0"  # the runs of that profile
 SMOKE_OPTIONS: Final = ("--profile", SMOKE, "--only", ONLY, "--jobs", "0")
@@ -157,7 +156,7 @@ class Jobs:
     def reproduce(self, name: str, options: Sequence[str] = ()) -> None:
         """Train the recipe of shipped weights and compare the result with the committed record.
 
-        A recipe is a configuration, or the arguments of ``experiments.train_on_gpu``.
+        A recipe is a configuration, or a module of this repository with its arguments.
         """
         records = recipes("records")
         if name not in records:
@@ -166,17 +165,16 @@ class Jobs:
         if recipe.endswith(".yaml"):
             self.fit(recipe, run_dir, *options)
         else:
-            self.train_on_gpu(name, recipe.split(), run_dir)
+            self.run_module(name, recipe.split(), run_dir)
         self.run(sys.executable, "-m", "benchmarks.reproduced", records[name], run_dir)
 
-    def train_on_gpu(self, name: str, arguments: Sequence[str], run_dir: Path) -> None:
-        """Train weights by steps that are CUDA graphs, and test them on ``data/motion.h5``."""
-        archive, *_ = arguments
-        for path in (archive, TESTED):
-            self.file(path)
+    def run_module(self, name: str, recipe: Sequence[str], run_dir: Path) -> None:
+        """Train weights by a module with its arguments, and test them on ``data/motion.h5``."""
+        for path in (*recipe, TESTED):
+            if path.endswith(".h5"):
+                self.file(path)
         training = run_dir / "training"
-        module = (sys.executable, "-m", "experiments.train_on_gpu")
-        self.run(*module, *arguments, "--out", training, "--minutes", MINUTES_OF_A_WEEK)
+        self.run(sys.executable, "-m", *recipe, "--out", training)
         weights = f"--model.init_args.weights={training}/{name}-0.safetensors"
         test = ("test", "--config", EXPERIMENTS / "robustness" / "variants" / f"{name}.yaml")
         self.run(*ZOO, *test, weights, f"--data.init_args.archive={TESTED}", "--run_dir", run_dir)

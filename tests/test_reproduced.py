@@ -29,8 +29,11 @@ def test_all_shipped_weights_have_a_recipe_and_a_record() -> None:
         paths = {name: path for recipes in RECIPES for name, path in recipes.get(part, {}).items()}
         assert paths.keys() == shipped
         archives = {archive for recipes in RECIPES for archive in recipes.get("archives", {})}
-        for path in paths.values():  # or the arguments of train_on_gpu, first the archive
-            assert (ROOT / path).is_file() or path.split()[0] in archives
+        for path in paths.values():
+            if not (ROOT / path).is_file():  # a module with its arguments
+                module, *arguments = path.split()
+                assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file()
+                assert archives.issuperset(word for word in arguments if word.endswith(".h5"))
     for recipes in RECIPES:
         for path in recipes.get("records", {}).values():
             record = RunResult.read(ROOT / path)

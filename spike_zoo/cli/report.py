@@ -41,8 +41,8 @@ def report(
             or a folder of runs.
         out: The report, X.html. Default: the name of the source with .html, in the working folder.
         methods: Methods to compare: names, checkpoints or export folders, with settings such as
-            tfi:average=9. Default: tfp, tfi:average=9, plain, tfi-aligned and stir-aligned, which
-            reconstructs one plane only, because it takes about a second per image.
+            tfi:average=9. Default: tfp, tfi:average=9, plain, tfi-aligned, fused and stir-aligned;
+            the last reconstructs one plane only, because it takes about a second per image.
         center: Plane of the first image, counted from 0. Default: the middle of the planes from
             start to stop.
         images: Number of planes to reconstruct, spread over the recording.

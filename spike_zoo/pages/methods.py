@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Methods that a report compares by default, by increasing quality.
-DEFAULTS: Final = ("tfp", "tfi:average=9", "plain", "tfi-aligned", "stir-aligned")
+DEFAULTS: Final = ("tfp", "tfi:average=9", "plain", "tfi-aligned", "fused", "stir-aligned")
 #: Shipped network -> explanation, as :attr:`Weightless.explanation`.
 NETWORKS: Final = {
     "plain": "plain corrects TFI by a small network without motion, fast enough for a live view.",
+    "fused": "fused combines averages along the motion and at fixed pixels by a small network.",
     "stir-aligned": "stir-aligned corrects tfi-aligned by a network.",
     "stir": "stir is the network of the STIR paper at half its width.",
     "sci": "sci is the network of the SCI paper, here without compression.",

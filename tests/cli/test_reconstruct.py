@@ -88,8 +88,8 @@ def test_the_default_method_is_the_best_that_takes_at_most_a_minute(
     zoo: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for budget, options, message in (
-        (60.0, "tfi-aligned", "method: tfi-aligned\n"),
-        (1e-4, "tfi --average 9", "method: tfi, mean of 9 planes: tfi-aligned would"),
+        (60.0, "fused", "method: fused\n"),
+        (1e-4, "tfi --average 9", "method: tfi, mean of 9 planes: fused would"),
     ):
         monkeypatch.setattr("spike_zoo.cli.reconstruct._BUDGET", budget)
         assert message in zoo("reconstruct street.npz --out a.png --overwrite").err
@@ -199,8 +199,8 @@ def test_an_unknown_rate_scale_is_estimated_and_reported_on_one_line(zoo: Zoo) -
         ("a.png --method tfi --window 9", "no setting 'window' to change; its settings: average"),
         ("a.png --method tfp --average 9", "--method tfp: there is no setting 'average' to"),
         ("a.png --device toaster", "--device toaster"),
-        ("a.png --tile 256", "--tile 256: method tfi-aligned has no such option"),
-        ("a.png --precision bf16", "--precision bf16: method tfi-aligned has no such option"),
+        ("a.png --tile 256", "--tile 256: method fused has no such option"),
+        ("a.png --precision bf16", "--precision bf16: method fused has no such option"),
     ],
 )
 def test_options_that_a_method_does_not_have_are_rejected(

@@ -29,7 +29,8 @@ def test_slow_default_methods_come_last_and_have_one_image() -> None:
     by_default = load_methods([], device="cpu", trust=False)
     *fast, slow = by_default
     assert (slow.name, slow.has_one_image) == ("stir-aligned", True)
-    assert [method.name for method in fast] == ["tfp", "tfi:average=9", "plain", "tfi-aligned"]
+    names = ["tfp", "tfi:average=9", "plain", "tfi-aligned", "fused"]
+    assert [method.name for method in fast] == names
     assert not any(method.has_one_image for method in fast)
     names = ["stir-aligned", "tfp"]
     chosen = load_methods(names, device="cpu", trust=False)
