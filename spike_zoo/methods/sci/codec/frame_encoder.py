@@ -31,7 +31,7 @@ from spike_zoo.methods.sci.features.motion_estimation import (
 from spike_zoo.nn.padding import crop_padding
 from spike_zoo.nn.precision import fast_precision
 
-BLOCK, LEAST_GAIN = 8, 64.0
+BLOCK, LEAST_GAIN = 8, 56.0
 """Side of a block of pixels, and the least gain of a block, in bits, for which an encoder compares
 costs: its square error after interpolation of the uncoded features, times the weight. The P-frames
 of a local event need several hundred bits, and an event may lie in four blocks."""
