@@ -119,7 +119,7 @@ def without_lost_planes(intervals: Intervals) -> Intervals:
         last = (plane + until[plane].long()).clamp(max=count)  # the next spike
         is_whole[plane] = earlier[last] == earlier[first]
     rate, share = (_mean_over_planes(each) for each in (rates * is_whole, is_whole))
-    others = torch.where(share > 0, rate / share, rates.amax(dim=0))
+    others = torch.where(share > 0, rate / share, rates)
     is_doubled = (is_whole == 0) & (rates < _DOUBLED * others)
     rates = torch.where(is_doubled, others, rates)
     return replace(intervals, rates=rates, until=until.masked_fill(is_doubled, 255))
