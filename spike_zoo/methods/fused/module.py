@@ -38,12 +38,6 @@ class FusedModule(ReconstructionModule):
 
     Raises:
         ValueError: If an argument is outside its range.
-
-    Example:
-        >>> from spike_zoo.testing import pattern_take
-        >>> module = FusedModule(channels=8, lpips="off").eval()
-        >>> module.reconstruct(pattern_take(0).recording, [40]).shape
-        torch.Size([1, 1, 40, 48])
     """
 
     clip_length = CLIP_PLANES
