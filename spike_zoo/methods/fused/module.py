@@ -74,7 +74,7 @@ class FusedModule(ReconstructionModule):
 
     def _images(self, spikes: Tensor, rate_scale: Tensor | None) -> Tensor:
         scales = [1.0] * len(spikes) if rate_scale is None else rate_scale.tolist()
-        inputs = []
+        inputs: list[Tensor] = []
         for clip, scale in zip((spikes != 0).cpu().numpy(), scales, strict=True):
             recording = SpikeRecording.from_planes(clip)
             inputs += FusedInputs(scale).of(recording, [len(clip) // 2])
