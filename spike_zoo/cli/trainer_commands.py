@@ -24,8 +24,8 @@ USUAL_OPTIONS = {
     "repeated, later ones override earlier ones ('spike-zoo configs' lists names)",
     "--run_dir FOLDER": "folder of the run, by default runs/<configuration>-<UTC time>",
     "--ckpt_path FILE": "fit: last, or a checkpoint to resume; else the checkpoint to evaluate",
-    "--init_from FILE": "fit: initial weights of a new run, with a new optimiser and schedule: a "
-    "shipped name, a .ckpt or a .safetensors",
+    "--init_from FILE": "weights to evaluate, or with which a new fit starts (new optimiser and "
+    "schedule): a shipped name, a .ckpt or a .safetensors",
     "--init_strict false": "fit: use the initial weights that fit the model, and list the others",
     "--seed_everything N": "seed of weights, order of samples and crops, by default 0",
     "--test_after_fit false": "fit: do not test the best checkpoint at the end",

@@ -31,8 +31,8 @@ _SENTENCE = re.compile(r"(?<=[.?!])\s|\s\s")
 _RUN_OPTIONS = {
     "run_dir": "Folder of the run. {variant}, {profile}, {seed} and {hash} (of the settings that "
     "change the result) are replaced. Default: runs/<configuration>-<UTC time>.",
-    "init_from": "Weights that a new fit starts from, with a new optimiser and schedule: a shipped "
-    "name, a checkpoint or an export.",
+    "init_from": "Weights that a new fit starts from, with a new optimiser and schedule, or that "
+    "are evaluated: a shipped name, a checkpoint or an export.",
     "init_strict": "Whether all initial weights must fit the model; false skips those that do not.",
     "test_after_fit": "Whether a fit ends by testing its best checkpoint on one device.",
     "compile": "Whether to compile the networks with torch.compile, or the name of its backend.",

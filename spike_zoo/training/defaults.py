@@ -59,17 +59,23 @@ class NoRandomWeights(Callback):
 
     The check runs when evaluation starts, so other errors are reported first. A module that loads
     its own weights sets the attribute ``has_own_weights``.
+
+    Args:
+        is_initialised: Whether the module was initialised from weights.
     """
+
+    def __init__(self, *, is_initialised: bool) -> None:
+        self.is_initialised = is_initialised
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Raise ConfigError for random weights and WeightsError for weights that are not finite."""
         method = type(pl_module).__name__
         learns = any(parameter.requires_grad for parameter in pl_module.parameters())
-        has_own = getattr(pl_module, "has_own_weights", False)
+        has_own = self.is_initialised or getattr(pl_module, "has_own_weights", False)
         if learns and not trainer.ckpt_path and not has_own:
             raise ConfigError(
-                f"{method} has random weights: name a checkpoint with --ckpt_path FILE, or "
-                "--ckpt_path best and the --run_dir of a fit"
+                f"{method} has random weights: name a checkpoint with --ckpt_path FILE, "
+                "weights with --init_from FILE, or --ckpt_path best and the --run_dir of a fit"
             )
         if (name := first_invalid(pl_module)) is not None:
             raise WeightsError(
@@ -80,11 +86,12 @@ class NoRandomWeights(Callback):
     on_test_start = on_predict_start = on_validation_start
 
 
-def evaluation_callbacks(verb: str | None, out: Path) -> list[Callback]:
+def evaluation_callbacks(verb: str | None, out: Path, is_initialised: bool) -> list[Callback]:
     """Return the callbacks of ``validate``, ``test`` or ``predict``, which write into ``out``."""
+    check = NoRandomWeights(is_initialised=is_initialised)
     if verb == "predict":
-        return [NoRandomWeights(), PredictionFiles(out)]
-    return [NoRandomWeights(), WarnOfConstantImages(), *measuring_callbacks(out)]
+        return [check, PredictionFiles(out)]
+    return [check, WarnOfConstantImages(), *measuring_callbacks(out)]
 
 
 def measuring_callbacks(out: Path) -> list[Callback]:

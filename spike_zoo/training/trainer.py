@@ -33,7 +33,7 @@ from spike_zoo.training.divergence import StopAtDivergence, WarnOfConstantImages
 from spike_zoo.training.evaluation import PerImageMetrics
 from spike_zoo.training.folders import FOLDER, LAST, is_child
 from spike_zoo.training.images import SampleImages
-from spike_zoo.training.initial_weights import CKPT_PATH
+from spike_zoo.training.initial_weights import CKPT_PATH, INIT_FROM
 from spike_zoo.training.planning import VERBS, defaults_of, dumped, fill_in, plan_of
 from spike_zoo.training.problems import check_options_known
 from spike_zoo.training.progress import progress_callbacks
@@ -108,10 +108,9 @@ class ZooCLI(LightningCLI):
             raise
         verb = self.config.subcommand
         config, parser = self.config[verb], self._parser(verb)
-        if verb != "fit":
-            if any(argument.partition("=")[0] == "--init_from" for argument in sys.argv):
-                raise UsageError("--init_from is an option of fit; evaluation takes --ckpt_path")
-            config.init_from = None  # it may come from the configuration of a fit
+        named = any(argument.partition("=")[0] == "--init_from" for argument in sys.argv)
+        if verb != "fit" and not named:
+            config.init_from = None  # that of a fit's configuration
         elif config.init_from is not None:
             config.init_from = str(fetch_weights(config.init_from))
         self.plan = plan_of(verb, config, parser)
@@ -147,8 +146,7 @@ class ZooCLI(LightningCLI):
             self.is_longer = resuming.check_unchanged(self.run_dir, *_settings(parser, config))
         elif config.init_from is not None:
             raise UsageError(
-                "--init_from starts with a new optimiser, --ckpt_path resumes an old one; give one "
-                "of them"
+                "--init_from names weights alone, --ckpt_path a checkpoint; give one of them"
             )
         elif resuming.copy_model_arguments(
             config.model, checkpoint, resuming.explicit_arguments(sys.argv)
@@ -358,7 +356,8 @@ class ZooCLI(LightningCLI):
         """Return the callbacks of the verb that no configuration has to name."""
         self.clock, self.stopper = checkpoints.WallClock(self.begin), StopBetweenBatches()
         if self.subcommand != "fit":
-            return defaults.evaluation_callbacks(self.subcommand, self.out)
+            is_initialised = self._get(self.config, INIT_FROM) is not None
+            return defaults.evaluation_callbacks(self.subcommand, self.out, is_initialised)
         monitored = self.model if trainer["limit_val_batches"] != 0 else None
         checkpointing = checkpoints.checkpoints_of(
             self.run_dir,

@@ -87,8 +87,21 @@ def test_a_run_starts_from_shipped_weights_and_resumes_only_with_the_same_option
     assert "give one of them" in capsys.readouterr().err
     config = ["--config", str(tmp_path / "run" / "config.yaml"), "--ckpt_path", last]
     assert main(["validate", *config, "--init_from", last]) == 2
-    assert "--init_from is an option of fit" in capsys.readouterr().err
+    assert "give one of them" in capsys.readouterr().err
     assert main(["validate", *config]) == 0
+
+
+def test_weights_are_tested_without_a_checkpoint(fit: Fit, tmp_path: Path) -> None:
+    file = write_checkpoint(tmp_path / "weights.ckpt", seed=3)
+    assert fit(*QUARTER, "--init_from", str(file)) == 0  # the learning rate is 1e-12
+    config = ["--config", str(tmp_path / "run" / "config.yaml"), "--run_dir"]
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    psnr = []
+    for option in ("--ckpt_path", "--init_from"):
+        folder = tmp_path / option
+        assert main(["test", *config, str(folder), option, str(last)]) == 0
+        psnr.append(RunResult.read(folder / "test").metrics["test/psnr"])
+    assert psnr[0] == psnr[1]
 
 
 def test_weights_that_fit_in_part_are_used_and_the_rest_is_listed(
