@@ -103,14 +103,17 @@ def shares_of(center: int, count: int) -> tuple[slice, Tensor]:
 def without_lost_planes(intervals: Intervals) -> Intervals:
     """Replace intervals in which a spike is missing because a plane was lost.
 
-    A plane is lost if no pixel fires, although at most 40 % of the planes are like this. Intervals
-    across lost planes that are much longer than the pixel's others within 10 planes get their mean
-    rate.
+    A plane is lost if no pixel fires, although at most 40 % of the 21 planes around are like this.
+    Intervals across lost planes that are much longer than the pixel's others within 10 planes get
+    their mean rate.
     """
     rates, since, until = intervals.rates, intervals.since, intervals.until
-    counts = (since.flatten(1)[:, ::_SAMPLED] == 0).sum(dim=1)
-    lost = counts == 0
-    if not 0 < lost.float().mean() <= _MAX_LOST or counts[~lost].median() < _MIN_SPIKES:
+    counts = (since.flatten(1)[:, ::_SAMPLED] == 0).sum(dim=1).float()
+    near, empty = (
+        _mean_over_planes(x[:, None, None]).flatten() for x in (counts, 1.0 * (counts == 0))
+    )
+    lost = (counts == 0) & (empty <= _MAX_LOST) & (near >= _MIN_SPIKES)
+    if not lost.any():
         return intervals
     earlier = F.pad(lost.long().cumsum(dim=0), (1, 0))  # lost planes before each plane
     count, is_whole = len(rates), torch.empty_like(rates)
@@ -119,7 +122,7 @@ def without_lost_planes(intervals: Intervals) -> Intervals:
         last = (plane + until[plane].long()).clamp(max=count)  # the next spike
         is_whole[plane] = earlier[last] == earlier[first]
     rate, share = (_mean_over_planes(each) for each in (rates * is_whole, is_whole))
-    others = torch.where(share > 0, rate / share, rates.amax(dim=0))
+    others = torch.where(share > 0, rate / share, rates)
     is_doubled = (is_whole == 0) & (rates < _DOUBLED * others)
     rates = torch.where(is_doubled, others, rates)
     return replace(intervals, rates=rates, until=until.masked_fill(is_doubled, 255))
@@ -127,7 +130,7 @@ def without_lost_planes(intervals: Intervals) -> Intervals:
 
 def _mean_over_planes(values: Tensor) -> Tensor:
     """Return the mean over 21 planes around each plane, ``(T, H, W)``."""
-    return F.avg_pool3d(values[None], (21, 1, 1), 1, (10, 0, 0))[0]
+    return F.avg_pool3d(values[None], (21, 1, 1), 1, (10, 0, 0), count_include_pad=False)[0]
 
 
 def with_detected_defects(recording: SpikeRecording) -> SpikeRecording:
@@ -146,11 +149,7 @@ def with_detected_defects(recording: SpikeRecording) -> SpikeRecording:
 def defective_pixels(planes: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Detect isolated pixels that fire in every plane, or never although their neighbours fire.
 
-    Args:
-        planes: ``(T, H, W)``.
-
-    Returns:
-        ``(H, W)``; False everywhere for fewer than 48 planes.
+    From planes ``(T, H, W)`` the result is ``(H, W)``; False everywhere for fewer than 48 planes.
     """
     if len(planes) < _MIN_PLANES:
         return np.zeros(planes.shape[1:], np.bool_)

@@ -38,12 +38,6 @@ class FusedModule(ReconstructionModule):
 
     Raises:
         ValueError: If an argument is outside its range.
-
-    Example:
-        >>> from spike_zoo.testing import pattern_take
-        >>> module = FusedModule(channels=8, lpips="off").eval()
-        >>> module.reconstruct(pattern_take(0).recording, [40]).shape
-        torch.Size([1, 1, 40, 48])
     """
 
     clip_length = CLIP_PLANES
@@ -80,7 +74,7 @@ class FusedModule(ReconstructionModule):
 
     def _images(self, spikes: Tensor, rate_scale: Tensor | None) -> Tensor:
         scales = [1.0] * len(spikes) if rate_scale is None else rate_scale.tolist()
-        inputs = []
+        inputs: list[Tensor] = []
         for clip, scale in zip((spikes != 0).cpu().numpy(), scales, strict=True):
             recording = SpikeRecording.from_planes(clip)
             inputs += FusedInputs(scale).of(recording, [len(clip) // 2])

@@ -45,9 +45,8 @@ class Fused(nn.Module):
         )
         self.residual = nn.Conv2d(channels, 4, 3, padding=1)
         self.weights = nn.Conv2d(channels, 4 * IMAGES, 1)
-        for layer in (self.residual, self.weights):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # there is a bias
+        for parameter in (*self.residual.parameters(), *self.weights.parameters()):
+            nn.init.zeros_(parameter)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return images ``(B, 1, H, W)``, not clamped, from ``(B, 34, H, W)``."""
