@@ -64,7 +64,7 @@ class NoRandomWeights(Callback):
         is_initialised: Whether the module was initialised from weights.
     """
 
-    def __init__(self, *, is_initialised: bool) -> None:
+    def __init__(self, *, is_initialised: bool = False) -> None:
         self.is_initialised = is_initialised
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

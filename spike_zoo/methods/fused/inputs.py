@@ -142,7 +142,8 @@ def with_detected_defects(recording: SpikeRecording) -> SpikeRecording:
     if not defective.any():
         return recording
     recording = copy.copy(recording)
-    recording.maps = PixelMaps(np.ones(defective.shape), np.zeros(defective.shape), defective)
+    gain = np.ones(defective.shape, np.float32)
+    recording.maps = PixelMaps(gain, np.zeros_like(gain), defective)
     return recording
 
 
