@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from spike_zoo.methods.fused.inputs import FusedInputs
+from spike_zoo.methods.fused.network import FusedInputs
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
 from spike_zoo.simulation.defaults import default_scenes
 from spike_zoo.simulation.kinds.conditions import scaled_noise

@@ -28,8 +28,7 @@ from experiments.fused import scenes
 from spike_zoo.checkpoints.loading import load, save_weights
 from spike_zoo.methods.classical.alignment import WINDOW
 from spike_zoo.methods.fused import Fused, FusedModule, psnr_loss
-from spike_zoo.methods.fused.inputs import IMAGES, INPUTS, MEAN_OF_NINE, shares_of
-from spike_zoo.methods.fused.network import GAIN
+from spike_zoo.methods.fused.network import GAIN, IMAGES, INPUTS, MEAN_OF_NINE, shares_of
 from spike_zoo.methods.plain import PlainModule
 from spike_zoo.methods.plain.network import RATE_PLANES
 from spike_zoo.simulation.scenes.photograph_sets import PhotographSet, shipped_photographs

@@ -12,8 +12,7 @@ from spike_zoo.methods.classical.aligned import AlignedTFI
 from spike_zoo.methods.classical.aligned_input import CLIP_PLANES
 from spike_zoo.methods.classical.alignment import WINDOW
 from spike_zoo.methods.classical.flow import FLOW_SOURCE
-from spike_zoo.methods.fused.inputs import FusedInputs
-from spike_zoo.methods.fused.network import Fused
+from spike_zoo.methods.fused.network import Fused, FusedInputs
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes.recording import SpikeRecording

@@ -1,17 +1,169 @@
-"""The fusion network: from averages of rates to the image at the middle plane."""
+"""The fusion network, and its inputs: averages along optical flow and at fixed pixels."""
 
 from __future__ import annotations
 
-from typing import Final
+import copy
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.methods.fused.inputs import IMAGES, INPUTS, MEAN_OF_NINE
+from spike_zoo.methods.classical.aligned import AlignedTFI
+from spike_zoo.methods.classical.alignment import GROUP, WINDOW
+from spike_zoo.methods.classical.deblurring import deblurred, weighted_sum
+from spike_zoo.methods.classical.intervals import large_array
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
+from spike_zoo.spikes.pixel_maps import PixelMaps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.methods.classical.alignment import PlaneAlignment
+    from spike_zoo.methods.classical.intervals import Intervals
+    from spike_zoo.spikes.recording import SpikeRecording
 
 GAIN: Final = 8.0
 """Factor of differences between images, which are small and determine the weights."""
+GROUPS: Final = WINDOW // GROUP
+# first and last plane of the averages at fixed pixels, relative to the image
+_WINDOWS: Final = (
+    *((0, 0), (-2, 2), (-4, 4), (-10, 10), (-20, 20), (-32, 32)),
+    *((-28, -20), (-20, -12), (-12, -4), (4, 12), (12, 20), (20, 28)),
+    *((-20, -1), (1, 20), (-1, -1), (1, 1)),
+)
+IMAGES: Final = 2 + GROUPS + len(_WINDOWS)
+"""Images among the inputs; the first is the deblurred mean along the flow."""
+MEAN_OF_NINE: Final = 2 + GROUPS + 2
+"""Index of the mean of nine planes at a fixed pixel."""
+INPUTS: Final = IMAGES + 3
+"""The images, the speeds before and after the image, and the logarithm of the rate scale."""
+_BRIGHTEST: Final = 2.0  # largest input; white is 1
+_TESTED_PLANES: Final = 256  # planes in which defective pixels are detected
+_MAX_LOST: Final = 0.4  # share of planes without spikes, above which they are no lost planes
+_DOUBLED: Final = 0.7  # rate relative to the nearest others, below which a spike is missing
+_SAMPLED: Final = 7  # one of as many pixels is tested for spikes
+_MIN_PLANES: Final = 48  # fewer planes do not show whether a pixel is defective
+_MIN_SPIKES: Final = 10  # of the neighbours of a dead pixel, or in planes that are not lost
+_MAX_ALIKE: Final = 2  # neighbours that may be defective too
+
+
+class FusedInputs(AlignedTFI):
+    """The averages of :class:`AlignedTFI`, and averages of rates at fixed pixels.
+
+    Args:
+        rate_scale: Spikes per plane at white.
+    """
+
+    def __init__(self, rate_scale: float) -> None:
+        super().__init__()
+        self.rate_scale = rate_scale
+
+    def of(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
+        """Yield the input of the network at each plane of a recording, ``(34, H, W)``.
+
+        Images are divided by the rate scale. Dead and hot pixels are replaced by their neighbours.
+        """
+        for mean in self._means(with_detected_defects(recording), centers):
+            yield mean.rate
+
+    def _read(self, recording: SpikeRecording, start: int, stop: int) -> Intervals:
+        return without_lost_planes(super()._read(recording, start, stop))
+
+    def _image(
+        self, intervals: Intervals, alignment: PlaneAlignment, weights: Tensor, means: Tensor
+    ) -> Tensor:
+        inputs = torch.from_numpy(large_array(INPUTS, *means.shape[1:]))
+        mean, deblurred_image = inputs[1], inputs[0]
+        mean.copy_(weighted_sum(weights, means))
+        deblurred_image.copy_(deblurred(mean, intervals, alignment, weights))
+        numbers = torch.arange(GROUPS) - GROUPS // 2 - alignment.offsets[0] // GROUP
+        inputs[2 : 2 + GROUPS] = means[numbers.clamp(0, len(means) - 1)]  # repeats the outer groups
+        planes, shares = shares_of(alignment.middle, len(intervals.rates))
+        fixed = inputs[2 + GROUPS : IMAGES].flatten(1)
+        torch.mm(shares, intervals.rates[planes].flatten(1), out=fixed)
+        inputs[:IMAGES].div_(self.rate_scale).clamp_(0, _BRIGHTEST)
+        inputs[IMAGES:-1] = alignment.velocity.norm(dim=1).clamp_(max=_BRIGHTEST)
+        inputs[-1] = math.log2(self.rate_scale) / 4
+        return inputs
+
+
+def shares_of(center: int, count: int) -> tuple[slice, Tensor]:
+    """Return the planes around one of ``count`` planes, and their shares in the 16 averages."""
+    first, stop = max(center - WINDOW // 2, 0), min(center + WINDOW // 2 + 1, count)
+    shares = torch.zeros(len(_WINDOWS), stop - first)
+    for row, window in zip(shares, _WINDOWS, strict=True):
+        low, high = (min(max(center + edge, first), stop - 1) for edge in window)
+        row[low - first : high + 1 - first] = 1 / (high + 1 - low)
+    return slice(first, stop), shares
+
+
+def without_lost_planes(intervals: Intervals) -> Intervals:
+    """Replace intervals in which a spike is missing because a plane was lost.
+
+    A plane is lost if no pixel fires, although at most 40 % of the 21 planes around are like this.
+    Intervals across lost planes that are much longer than the pixel's others within 10 planes get
+    their mean rate.
+    """
+    rates, since, until = intervals.rates, intervals.since, intervals.until
+    counts = (since.flatten(1)[:, ::_SAMPLED] == 0).sum(dim=1).float()
+    near, empty = (
+        _mean_over_planes(x[:, None, None]).flatten() for x in (counts, 1.0 * (counts == 0))
+    )
+    lost = (counts == 0) & (empty <= _MAX_LOST) & (near >= _MIN_SPIKES)
+    if not lost.any():
+        return intervals
+    earlier = F.pad(lost.long().cumsum(dim=0), (1, 0))  # lost planes before each plane
+    count, is_whole = len(rates), torch.empty_like(rates)
+    for plane in range(count):
+        first = (plane + 1 - since[plane].long()).clamp(min=0)  # after the last spike
+        last = (plane + until[plane].long()).clamp(max=count)  # the next spike
+        is_whole[plane] = earlier[last] == earlier[first]
+    rate, share = (_mean_over_planes(each) for each in (rates * is_whole, is_whole))
+    others = torch.where(share > 0, rate / share, rates)
+    is_doubled = (is_whole == 0) & (rates < _DOUBLED * others)
+    rates = torch.where(is_doubled, others, rates)
+    return replace(intervals, rates=rates, until=until.masked_fill(is_doubled, 255))
+
+
+def _mean_over_planes(values: Tensor) -> Tensor:
+    """Return the mean over 21 planes around each plane, ``(T, H, W)``."""
+    return F.avg_pool3d(values[None], (21, 1, 1), 1, (10, 0, 0), count_include_pad=False)[0]
+
+
+def with_detected_defects(recording: SpikeRecording) -> SpikeRecording:
+    """Return a recording without maps of its camera with a map of dead and hot pixels."""
+    if recording.maps is not None or recording.cfa is not None:
+        return recording
+    first = max((len(recording) - _TESTED_PLANES) // 2, 0)
+    defective = defective_pixels(recording.read(first, min(first + _TESTED_PLANES, len(recording))))
+    if not defective.any():
+        return recording
+    recording = copy.copy(recording)
+    gain = np.ones(defective.shape, np.float32)
+    recording.maps = PixelMaps(gain, np.zeros_like(gain), defective)
+    return recording
+
+
+def defective_pixels(planes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Detect isolated pixels that fire in every plane, or never although their neighbours fire.
+
+    From planes ``(T, H, W)`` the result is ``(H, W)``; False everywhere for fewer than 48 planes.
+    """
+    if len(planes) < _MIN_PLANES:
+        return np.zeros(planes.shape[1:], np.bool_)
+    counts = torch.from_numpy(planes.sum(axis=0, dtype=np.float32))[None, None]
+    hot, dead, dark = counts == len(planes), counts == 0, counts < _MIN_SPIKES
+    alike = [
+        F.avg_pool2d(F.pad(each.float(), (1, 1, 1, 1)), 3, 1) * 9 < _MAX_ALIKE + 1.5
+        for each in (hot, dark)
+    ]
+    return ((hot & alike[0]) | (dead & alike[1]))[0, 0].numpy()
 
 
 class Fused(nn.Module):

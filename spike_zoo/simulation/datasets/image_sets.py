@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.simulation.datasets.labelled_sets import (
+    even_part,
     find_caltech,
     find_cifar,
     find_class_folders,
     find_mnist,
 )
-from spike_zoo.simulation.datasets.sampling import even_part
 from spike_zoo.simulation.datasets.septuplets import SEPTUPLET_SIMULATOR, Septuplet, find_septuplets
 from spike_zoo.simulation.kinds.labelled import LabelledImage, labelled_drifts
 from spike_zoo.simulation.kinds.recipes import ArchiveRequest

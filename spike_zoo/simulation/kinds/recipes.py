@@ -19,9 +19,11 @@ from spike_zoo.simulation.defaults import SHIPPED_PLAN, default_scenes
 from spike_zoo.simulation.kinds.conditions import (
     CONDITION_PLANES,
     CONDITIONS_SIMULATOR,
+    PARALLAX_SIMULATOR,
     SOFTNESS,
     SOFTNESS_SIMULATOR,
     conditioned_scenes,
+    parallax_scenes,
 )
 from spike_zoo.simulation.kinds.deblurring import (
     DEBLUR_SIMULATOR,
@@ -30,7 +32,6 @@ from spike_zoo.simulation.kinds.deblurring import (
 )
 from spike_zoo.simulation.kinds.digits import DIGIT_NAMES, DIGIT_SPLITS, digit_drifts
 from spike_zoo.simulation.kinds.footage import FOOTAGE_SIMULATOR, footage_takes
-from spike_zoo.simulation.kinds.parallax import PARALLAX_SIMULATOR, parallax_scenes
 from spike_zoo.simulation.kinds.sequences import (
     SEQUENCE_MARGIN,
     SEQUENCE_PLANES,

@@ -7,7 +7,7 @@ import torch
 from spike_zoo.methods.classical import AlignedTFI, tfi_video
 from spike_zoo.methods.classical.intervals import Intervals
 from spike_zoo.methods.fused import Fused, FusedModule
-from spike_zoo.methods.fused.inputs import (
+from spike_zoo.methods.fused.network import (
     GROUPS,
     IMAGES,
     INPUTS,

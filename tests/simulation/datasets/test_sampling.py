@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from spike_zoo.simulation.datasets.sampling import draw, even_part, part
+from spike_zoo.simulation.datasets.labelled_sets import draw, even_part, part
 
 
 class Item(NamedTuple):

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import map_coordinates
 
 from spike_zoo.simulation import Scene, SceneSpec
-from spike_zoo.simulation.kinds.parallax import parallax_scenes
+from spike_zoo.simulation.kinds.conditions import parallax_scenes
 from spike_zoo.simulation.scenes.photograph_sets import shipped_photographs
 
 STATIC = SceneSpec(
