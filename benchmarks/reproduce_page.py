@@ -53,8 +53,8 @@ def pages_of(tables: Mapping[Path, Sequence[FilledTable]]) -> dict[Path, str]:
         lines[path.parent.name] += _section(path, tables[path])
     pages = {}
     for path in (PAGES / f"{name}.md" for name in lines if lines[name]):
-        text = "\n".join(["", *lines[path.stem], ""])
-        pages[path] = TABLES.sub(lambda _, text=text: text, path.read_text(encoding="utf-8"))
+        text = "\n".join(["", *lines[path.stem], ""]).replace("\\", r"\\")
+        pages[path] = TABLES.sub(text, path.read_text(encoding="utf-8"))
     return pages
 
 
@@ -134,22 +134,23 @@ def _grids(table: FilledTable) -> Iterator[str]:
 
 def _measured(values: Sequence[Value]) -> Iterator[str]:
     """Yield a table of published values beside ours, without empty columns."""
-    rows, metrics = (dict.fromkeys(value[n] for value in values) for n in (0, 1))
+    rows = dict.fromkeys(value.row for value in values)
+    metrics = dict.fromkeys(value.metric for value in values)
     head = ["published", *(text for metric in metrics for text in (metric, "ours"))]
-    lines = []
+    lines: list[list[str]] = []
     for row in rows:
         own = {value.metric: value for value in values if value.row == row}
-        pairs = (own[one][2:4] if one in own else ("", "") for one in metrics)
+        pairs = ((own[one].published, own[one].ours) if one in own else ("", "") for one in metrics)
         lines.append([row, *(text for pair in pairs for text in pair), *_counts(own.values())])
     if len(metrics) > MOST_METRICS:
         head = ["published", "metric", "value", "ours"]
-        lines = [[*value[:4], *_counts([value])] for value in values]
+        lines = [[*map(str, value[:4]), *_counts([value])] for value in values]
     head += ["seeds", "photographs"]
     shared = [n for n in (-2, -1) if len({line[n] for line in lines}) == 1]
     note = ", ".join(f"{head[n]}: {lines[0][n]}" for n in shared if lines[0][n])
     shown = [n for n in range(-len(head), 0) if n not in shared and any(line[n] for line in lines)]
-    head, *lines = ([line[n] for n in shown] for line in (head, *lines))
-    yield from (*markdown_grid(head, lines), "")
+    cells = [[line[n] for n in shown] for line in (head, *lines)]
+    yield from (*markdown_grid(cells[0], cells[1:]), "")
     yield from (f"{note.capitalize()}.", "") if note else ()
 
 
