@@ -171,7 +171,7 @@ class Fused(nn.Module):
 
     The output of a pixel is the first image, the deblurred mean along the flow, plus the weighted
     differences of the other images from it, plus a residual. The mean of nine planes at a fixed
-    pixel has a residual of its own before it is weighted. Weights and residuals are computed at
+    pixel has a separate residual before it is weighted. Weights and residuals are computed at
     half resolution. With 64 channels it has 236,480 parameters.
 
     Args:
