@@ -237,7 +237,7 @@ class PlainReconstruction(ClipReconstruction):
         channels: int,
         depth: int,
         averages: int,
-        branched: bool,  # noqa: FBT001  (an argument of weights files)
+        branched: bool,
         smallest_rate_scale: float,
     ) -> None:
         super().__init__()
