@@ -1,9 +1,9 @@
 """Measure ``reconstruct --sharpen`` on the sample clips and on simulated recordings behind a lens.
 
 ``python -m benchmarks.sharpness FOLDER`` reads Spike-Zoo's clips (FOLDER/{test,train}/{spike,gt})
-and prints the PSNR and SSIM of images of `stir-aligned` at plane 150: as they are, after
-``--sharpen``, and after a 5 x 5 kernel that was fitted on another scene. ``python -m
-benchmarks.sharpness X.h5`` prints the PSNR of three methods on an archive of ``simulate --kind
+and prints the PSNR and SSIM of images of `stir-aligned` and `fused` at plane 150: as they are,
+after ``--sharpen``, and after a 5 x 5 kernel that was fitted on another scene. ``python -m
+benchmarks.sharpness X.h5`` prints the PSNR of four methods on an archive of ``simulate --kind
 softness``, as they are and after ``--sharpen`` with the blur of the lens.
 """
 
@@ -25,20 +25,21 @@ import spike_zoo
 from spike_zoo.media import sharpened
 
 CLIPS: Final = ("200_part1", "203_part1", "203_part2")
-METHODS: Final = ("tfi-aligned", "plain", "stir-aligned")
+METHODS: Final = ("tfi-aligned", "plain", "stir-aligned", "fused")
+ON_CLIPS: Final = ("stir-aligned", "fused")
 PLANE, RATE_SCALE = 150, 0.6
 SOFTNESS: Final = 0.45  # pixels; chosen on these clips
 SIDE: Final = 5  # of the kernel
 Pixels = NDArray[np.float64]
 
 
-def clip_of(folder: Path, name: str) -> tuple[Pixels, Pixels]:
-    """Return the image of `stir-aligned` and the ground truth of a clip, in [0, 1]."""
+def clip_of(folder: Path, name: str, method: str) -> tuple[Pixels, Pixels]:
+    """Return the image of a method and the ground truth of a clip, in [0, 1]."""
     (spikes,) = folder.glob(f"*/spike/{name}*.dat")
     (truth,) = folder.glob(f"*/gt/{name}*.png")
     recording = spike_zoo.read_recording(spikes, height=250, width=400, flip=True)
-    method: Any = spike_zoo.load("stir-aligned")
-    image = method.reconstruct(recording, [PLANE], rate_scale=RATE_SCALE)[0, 0]
+    network: Any = spike_zoo.load(method)
+    image = network.reconstruct(recording, [PLANE], rate_scale=RATE_SCALE)[0, 0]
     return image.double().numpy(), np.asarray(Image.open(truth).convert("L"), float) / 255
 
 
@@ -68,19 +69,21 @@ def scores(image: Pixels, truth: Pixels) -> str:
 
 
 def print_clips(folder: Path) -> None:
-    """Print a line for each clip."""
-    clips = {name: clip_of(folder, name) for name in CLIPS}
-    kernels = {name: fitted_kernel(*clip) for name, clip in clips.items()}
-    print(f"| clip | `stir-aligned` | `--sharpen {SOFTNESS}` | kernel of another scene |")
-    print("|---|---:|---:|---:|")
-    for name, (image, truth) in clips.items():
-        other = next(one for one in CLIPS if one[:3] != name[:3])  # scenes 200 and 203
-        images = (
-            image,
-            sharpened(torch.from_numpy(image), SOFTNESS).numpy(),
-            filtered(image, kernels[other]),
-        )
-        print(f"| `{name}` | {' | '.join(scores(one, truth) for one in images)} |")
+    """Print a line for each method and clip."""
+    print(f"| clip | method | its image | `--sharpen {SOFTNESS}` | kernel of another scene |")
+    print("|---|---|---:|---:|---:|")
+    for method in ON_CLIPS:
+        clips = {name: clip_of(folder, name, method) for name in CLIPS}
+        kernels = {name: fitted_kernel(*clip) for name, clip in clips.items()}
+        for name, (image, truth) in clips.items():
+            other = next(one for one in CLIPS if one[:3] != name[:3])  # scenes 200 and 203
+            images = (
+                image,
+                sharpened(torch.from_numpy(image), SOFTNESS).numpy(),
+                filtered(image, kernels[other]),
+            )
+            cells = " | ".join(scores(one, truth) for one in images)
+            print(f"| `{name}` | `{method}` | {cells} |", flush=True)
 
 
 def print_archive(path: Path) -> None:
