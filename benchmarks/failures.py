@@ -1,7 +1,8 @@
 """Images of shipped methods where they fail: ``python -m benchmarks.failures``.
 
-Writes docs/pictures/failures.png, failures_student.jpg and failures_sci.jpg (of data/deblur.h5 and
-data/sequence.h5), and prints PSNR beside that of the same scene without the cause.
+Writes docs/pictures/conditions.jpg (of data/conditions.h5), failures.png, failures_student.jpg and
+failures_sci.jpg (of data/deblur.h5 and data/sequence.h5), and prints PSNR beside that of the same
+scene without the cause.
 """
 
 from __future__ import annotations
@@ -32,6 +33,14 @@ METHODS: Final = {
     "tfi-aligned": "tfi-aligned",
     "plain": "plain",
     "stir-aligned": "stir-aligned",
+    "fused": "fused",
+}
+#: Recordings of data/conditions.h5 -> caption.
+CONDITIONS: Final = {
+    "flower.light-0.05": "light 0.05",
+    "flower.noise-4": "noise x 4",
+    "flower.hot-0.03": "3 % hot",
+    "flower.lost-0.1": "10 % lost",
 }
 
 
@@ -102,10 +111,26 @@ def coding() -> None:
     save_image(contact_sheet(images, captions, 5), FOLDER / "failures_sci.jpg", overwrite=True)
 
 
-def main() -> None:
-    """Write the images and print the table."""
-    student()
-    coding()
+def conditions() -> None:
+    """Write images in low light, with noise, hot pixels and lost planes."""
+    images, captions = [], []
+    methods = {name: load(name) for name in ("tfi-aligned", "plain", "fused")}
+    with SpikeArchive("data/conditions.h5") as archive:
+        for name, caption in CONDITIONS.items():
+            plane, truth = archive.image_index(name).tolist(), archive.images(name)[None] / 255
+            for label, method in methods.items():
+                image = method.reconstruct(archive[name], plane)  # type: ignore[operator]
+                value = float(psnr(image, torch.from_numpy(truth)))
+                captions.append(f"{caption}, {label}: {value:.1f} dB")
+                images.append(image[0])
+            captions.append("ground truth")
+            images.append(torch.from_numpy(truth[0]))
+    sheet = contact_sheet(images, captions, len(methods) + 1)
+    save_image(sheet, FOLDER / "conditions.jpg", overwrite=True)
+
+
+def reconstruction() -> None:
+    """Write images after a scene cut, in flicker and in fast motion, and print their PSNR."""
     methods = {name: load(method) for name, method in METHODS.items()}
     methods["tfi, mean of 9"] = methods["tfi, mean of 9"].adjusted(average=9)  # type: ignore[operator]
     images, captions = [], []
@@ -123,6 +148,14 @@ def main() -> None:
         captions.append(condition)
     sheet = contact_sheet(images, captions, len(methods) + 1)
     save_image(sheet, FOLDER / "failures.png", overwrite=True)
+
+
+def main() -> None:
+    """Write the images."""
+    student()
+    coding()
+    conditions()
+    reconstruction()
 
 
 if __name__ == "__main__":

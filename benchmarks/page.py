@@ -286,7 +286,11 @@ scene, five planes after a scene cut, flicker by a factor of 3 with a period of 
 3 pixels per plane. Where `stir-aligned` corrects `tfi-aligned` by more than 0.5, it shows
 `tfi-aligned`.
 
-![four methods and the ground truth in four conditions](pictures/failures.png)
+![five methods and the ground truth in four conditions](pictures/failures.png)
+
+Low light, noise, hot pixels and lost planes (10 % of them, without spikes):
+
+![three methods and the ground truth in four conditions](pictures/conditions.jpg)
 
 `ssdm-student` in a slow and in a fast exposure. In the fast one, details are lost:
 
