@@ -42,8 +42,9 @@ def load(
 ) -> nn.Module:
     """Load a module with its weights, in evaluation mode.
 
-    Of a training module with an ``inference_part``, :func:`save_weights` stores the class and the
-    arguments of this part. The part is then returned, without the training module and Lightning.
+    Weights files can name a plain module for inference, such as ``PlainReconstruction`` for
+    ``"plain"``. This module is then returned, without importing Lightning. Checkpoints return the
+    module that was trained.
 
     Args:
         name_or_path: A shipped name (``"tfi"``, ``"stir-aligned"``), a checkpoint (``.ckpt``), a

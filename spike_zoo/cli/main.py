@@ -132,7 +132,7 @@ Train, compare, reproduce and use methods for spike cameras.
 {text}
 
 Options of all commands: --help, --quiet (print only results, warnings and errors),
---debug (print the traceback of an error), --safe (refuse methods that run code of other
+--debug (print the traceback of an error), --safe (reject methods that run code of other
 repositories). Without a command: --version."""
 
 

@@ -115,7 +115,7 @@ class TrainingLoader(DataLoader[Any]):
 
 
 def outlive_signals(worker: int) -> None:
-    """Ignore Ctrl-C and SIGHUP in a worker, and on Linux SIGTERM of processes but its parent.
+    """Ignore Ctrl-C and SIGHUP in a worker, and on Linux SIGTERM unless its parent sends it.
 
     A terminal and SLURM send signals to all processes; the training process then saves and stops.
     """

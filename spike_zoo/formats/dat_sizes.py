@@ -114,7 +114,7 @@ def fitting_sizes(path: Path, *, names_image: bool = False) -> str:
 
 
 def incomplete_planes(path: Path, height: int, width: int, offset: int, left: int) -> str:
-    """Return the likely reason of ``left`` bytes over at a stated size, and what to do.
+    """Return the likely reason why ``left`` bytes remain at a stated size, and the remedy.
 
     ``offset`` is the stated number of bytes before the first plane.
     """

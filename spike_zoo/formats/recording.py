@@ -139,7 +139,7 @@ def _has_user_block(stream: BinaryIO) -> bool:
 
 @dataclass(frozen=True)
 class RecordingSource:
-    """Planes ``[start, stop)`` of a recording as a user names it; other processes can open it."""
+    """Planes ``[start, stop)`` of a recording by its path, so that other processes can open it."""
 
     path: str | Path  #: file, or its address
     name: str | None = None  #: recording in an archive, or array in a file
@@ -321,7 +321,7 @@ def complete(
     user_settings: RecordingSettings,
     settings: RecordingSettings,
 ) -> None:
-    """Set what is stated, and those of all settings that the file does not state itself."""
+    """Set attributes to the user's settings, and missing ones to those of the sidecars."""
     label, meta = recording.meta.get("label"), dict(settings.meta)
     if label is not None and meta.get("label", label) != label:
         meta.pop("label_name", None)  # the name of another class than that of the file

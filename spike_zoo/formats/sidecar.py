@@ -39,10 +39,10 @@ _SYNONYMS = {
 
 @dataclass(frozen=True)
 class RecordingSettings:
-    """Settings of a recording: stated by the user, by a sidecar or by a layout. None: not stated.
+    """Settings of a recording by the user, a sidecar or a layout of a data set; None if not stated.
 
-    Stated settings override those of the file, which override those of its sidecars, which override
-    usual ones.
+    The user's settings override those of the file, which override its sidecars, which override
+    defaults.
     """
 
     height: int | None = None  #: rows of the stored planes (``spike_h``)

@@ -32,7 +32,7 @@ Scale = Literal["spikes", "rate", "playback"]
 class ExternalModule(ReconstructionModule):
     """Run a network whose code and weights are in a folder of the user.
 
-    The code is imported and executed in this process; the option ``--safe`` refuses it. Weights are
+    The code is imported and executed in this process; the option ``--safe`` rejects it. Weights are
     read without executing code. The network gets clips ``(B, T, H, W)`` of T frames, in the stated
     layout, and returns an image for each.
 

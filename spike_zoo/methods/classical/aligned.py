@@ -55,8 +55,8 @@ class AlignedTFI(ClassicalMethod):
     constant. Groups of planes that differ from the middle planes get less weight. The motion blur
     of the intervals is removed last, see :func:`deblurred`.
 
-    TFI is black if the recording begins or ends within an interval. The nearest interval of the
-    pixel is used instead, see :meth:`Intervals.fill_ends`.
+    If the recording begins or ends within an interval, the nearest interval of the pixel replaces
+    it, see :meth:`Intervals.fill_ends`; TFI is black there.
 
     Args:
         window: Planes to average over, cut to the clip; 5 or more.

@@ -154,7 +154,7 @@ def sample_whole(
     """Write 1 if the interval at the nearest pixel along the flow is inside the clip, else 0.
 
     ``ends`` are the planes since the last spike and until the next one, ``(T, H, W)`` each;
-    ``clip`` is the first plane and past the last one. The other arguments are those of
+    ``clip`` is the half-open range of planes. The other arguments are those of
     :func:`sample_along`.
     """
     height, width = velocity.shape[2:]

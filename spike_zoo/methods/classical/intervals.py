@@ -127,7 +127,7 @@ def _inverse(intervals: Tensor, limit: float) -> Tensor:
 
 
 def large_array(*shape: int) -> NDArray[np.float32]:
-    """Return an empty numpy array, whose large pages are four times as fast to fill."""
+    """Return an empty numpy array, which has large memory pages: filling is four times as fast."""
     return np.empty(shape, np.float32)
 
 

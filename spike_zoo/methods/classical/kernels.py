@@ -34,7 +34,7 @@ def over_rows(kernel: Callable[..., None], height: int, work: int, *arguments: o
     """Run ``kernel(*arguments, top, bottom)`` on bands of rows, one band per thread of torch.
 
     ``top`` is the first row and ``bottom`` the row past the last one; ``work`` is the number of
-    pixels times planes that the call touches.
+    pixels times planes that the call processes.
     """
     bands = min(torch.get_num_threads(), height) if work >= MIN_PARALLEL_PIXELS else 1
     if bands == 1:

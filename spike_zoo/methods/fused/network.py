@@ -111,8 +111,8 @@ def shares_of(center: int, count: int) -> tuple[slice, Tensor]:
 def without_lost_planes(intervals: Intervals) -> Intervals:
     """Replace intervals in which a spike is missing because a plane was lost.
 
-    A plane is lost if no pixel fires, although at most 40 % of the 21 planes around are like this.
-    Intervals across lost planes that are much longer than the pixel's others within 10 planes get
+    A plane is lost if no pixel fires in it, but in at least 60 % of the 21 planes around it. An
+    interval across a lost plane that is much longer than the pixel's others within 10 planes gets
     their mean rate.
     """
     rates, since, until = intervals.rates, intervals.since, intervals.until
@@ -142,7 +142,7 @@ def _mean_over_planes(values: Tensor) -> Tensor:
 
 
 def with_detected_defects(recording: SpikeRecording) -> SpikeRecording:
-    """Return a recording without maps of its camera with a map of dead and hot pixels."""
+    """Add a map of dead and hot pixels to a recording without maps of its camera."""
     if recording.maps is not None or recording.cfa is not None:
         return recording
     first = max((len(recording) - _TESTED_PLANES) // 2, 0)

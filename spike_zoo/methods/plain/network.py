@@ -58,10 +58,11 @@ def interval_rates(spikes: Tensor) -> Tensor:
 
 
 def limit_silent(rates: Tensor, rate_scale: Tensor, smallest: float) -> Tensor:
-    """Return rates that are smaller at pixels without a spike if the light is dimmer than usual.
+    """Limit the rates of pixels without a spike in the clip.
 
-    Their rate is the largest possible one, which is white if there is little light. With a rate
-    scale below ``smallest``, they become as bright as with ``smallest``.
+    Their rate is the largest possible one, which is white at a low rate scale. Below ``smallest``
+    it is multiplied by the rate scale over ``smallest``: they are then as bright as at
+    ``smallest``.
 
     Args:
         rates: ``(B, 57, H, W)``, result of :func:`interval_rates`.

@@ -209,7 +209,7 @@ class Inter(nn.Module):
         return frame
 
     def with_pyramid(self, before: ReferenceFrame) -> ReferenceFrame:
-        """Return a reference frame that holds what the contexts of all its P-frames share."""
+        """Return a reference frame with the features that the contexts of its P-frames share."""
         if before.pyramid is not None or self.context == "residual":
             return before
         return before._replace(pyramid=self.contexts.pyramid(before.feature))

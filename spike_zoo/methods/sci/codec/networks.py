@@ -108,7 +108,7 @@ class SCINetworks(nn.Module):
 
     @property
     def reach(self) -> int:
-        """Features on either side of a feature from which an encoder computes what it codes."""
+        """Number of features before and after a feature that an encoder needs to code it."""
         is_image = self.analysis == "encoder" and self.fam is not None
         return NEIGHBOURS_PER_SIDE if is_image else 0
 
