@@ -29,8 +29,7 @@ from spike_zoo.checkpoints.loading import load, save_weights
 from spike_zoo.methods.classical.alignment import WINDOW
 from spike_zoo.methods.fused import Fused, FusedModule, psnr_loss
 from spike_zoo.methods.fused.network import GAIN, IMAGES, INPUTS, MEAN_OF_NINE, shares_of
-from spike_zoo.methods.plain import PlainModule
-from spike_zoo.methods.plain.network import RATE_PLANES
+from spike_zoo.methods.plain.network import RATE_PLANES, PlainReconstruction
 from spike_zoo.simulation.scenes.photograph_sets import PhotographSet, shipped_photographs
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def start_from_plain(network: Fused) -> None:
 
     The averages over time that `plain` has learned are approximated by those of the inputs.
     """
-    plain = cast("PlainModule", load("plain")).network
+    plain = cast("PlainReconstruction", load("plain")).network
     windows = shares_of(WINDOW // 2, WINDOW)[1]
     learned = F.pad(plain.averages.weight[:, :, 0, 0], [(WINDOW - RATE_PLANES) // 2] * 2)
     mixed = (
