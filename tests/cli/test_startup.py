@@ -219,6 +219,8 @@ def test_a_light_command_loads_no_large_library(
             {"torch", "kornia", "numba", "scipy"},
         ),
         ("reconstruct clip.npz --method sci --out made-sci.png", {"torch", "kornia"}),
+        ("reconstruct clip.npz --method plain --out made-plain.png", {"torch", "numba", "scipy"}),
+        ("reconstruct clip.npz --method fused --out made-fused.png", {"torch", "numba", "scipy"}),
         ("compress street.npz --out made.spl", {"numba", "scipy"}),
         ("decompress street.spl --out made.npz", {"numba", "scipy"}),
         ("doctor", {"torch"}),

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.methods.plain.network import CLIP_PLANES, Plain, interval_rates, limit_silent
-from spike_zoo.nn.cuda_graphs import replayed
-from spike_zoo.nn.eval_mode import eval_mode
+from spike_zoo.methods.plain.network import CLIP_PLANES, Plain, PlainReconstruction
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
-from spike_zoo.tasks.clips import read_clip
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
-    from spike_zoo.spikes.recording import SpikeRecording
     from spike_zoo.tasks.batch import ReconstructionBatch
+
+# arguments of PlainReconstruction
+_ARCHITECTURE: Final = "channels", "depth", "averages", "branched", "smallest_rate_scale"
 
 
 class PlainModule(ReconstructionModule):
@@ -49,6 +48,9 @@ class PlainModule(ReconstructionModule):
 
     clip_length = CLIP_PLANES
     applies_maps = True
+    forward = PlainReconstruction.forward
+    _images = PlainReconstruction._images
+    _stream = PlainReconstruction._stream
 
     def __init__(
         self,
@@ -69,9 +71,9 @@ class PlainModule(ReconstructionModule):
         self.network = Plain(channels, depth, averages, branched=branched)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # true
 
-    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
-        """Reconstruct plane 40: ``(B, 81, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
-        return self._images(spikes, rate_scale).clamp(0, 1)
+    def inference_part(self) -> tuple[str, type[PlainReconstruction], dict[str, Any]]:
+        """Return ``""`` for all weights, and class and arguments of the module for inference."""
+        return "", PlainReconstruction, {name: self.hparams[name] for name in _ARCHITECTURE}
 
     def merged(self) -> Self:
         """Return an equivalent module with one convolution for each hidden layer."""
@@ -82,31 +84,7 @@ class PlainModule(ReconstructionModule):
     def training_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
         """Return the L1 distance to the ground truth."""
         self.check_clip(batch["spikes"].shape[1])
-        images = self._images(batch["spikes"], batch["rate_scale"])
+        images: Tensor = self._images(batch["spikes"], batch["rate_scale"])
         loss = F.l1_loss(images, batch["image"])
         self.log("train/total", loss, batch_size=len(images))
         return loss
-
-    def _images(self, spikes: Tensor, rate_scale: Tensor | None) -> Tensor:
-        rates = interval_rates(spikes)
-        if rate_scale is not None:
-            rate_scale = rate_scale.to(rates)
-            rates = self._limited(rates, rate_scale)
-        images: Tensor = self.network(rates, rate_scale)
-        return images
-
-    def _limited(self, rates: Tensor, rate_scale: Tensor) -> Tensor:
-        return limit_silent(rates, rate_scale, self.hparams["smallest_rate_scale"])
-
-    def _stream(
-        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
-    ) -> Iterator[Tensor]:
-        scale = torch.full((1,), rate_scale, device=self.device)
-        with eval_mode(self):
-            for center in centers:
-                spikes = read_clip(recording, center, CLIP_PLANES, self.device)[None]  # uint8
-                with torch.inference_mode():
-                    rates = self._limited(replayed(self, interval_rates, spikes), scale)
-                    rates = recording.corrected(rates)
-                    image = replayed(self, self.network.forward, rates, scale)
-                yield image.clamp(0, 1)[0].float().cpu()

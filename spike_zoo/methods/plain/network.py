@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spike_zoo.methods.classical.functional import tfi_video
+from spike_zoo.nn.cuda_graphs import replayed
+from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
+from spike_zoo.tasks.clips import ClipReconstruction, read_clip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from spike_zoo.spikes.recording import SpikeRecording
 
 CLIP_PLANES: Final = 81
 """Planes of a clip; intervals may end up to 12 planes outside of the planes with a rate."""
@@ -210,3 +215,61 @@ class Plain(nn.Module):
                     state[f"hidden.{index}.{name}"] = value.detach().float()
         merged.load_state_dict(state)
         return merged
+
+
+class PlainReconstruction(ClipReconstruction):
+    """Reconstruct with :class:`Plain`, without training; :class:`PlainModule` does it the same way.
+
+    Args:
+        channels: Channels of the hidden layers; this and the next three as in :class:`Plain`.
+        depth: Number of hidden layers after the first.
+        averages: Number of averages of the rates over time.
+        branched: Whether hidden layers are trained as several branches.
+        smallest_rate_scale: Smallest rate scale of the training recordings, see
+            :func:`limit_silent`.
+    """
+
+    clip_length = CLIP_PLANES
+    applies_maps = True
+
+    def __init__(
+        self,
+        channels: int,
+        depth: int,
+        averages: int,
+        branched: bool,  # noqa: FBT001  (an argument of weights files)
+        smallest_rate_scale: float,
+    ) -> None:
+        super().__init__()
+        self.hparams: dict[str, Any] = {"channels": channels, "depth": depth, "averages": averages}
+        self.hparams |= {"branched": branched, "smallest_rate_scale": smallest_rate_scale}
+        self.network = Plain(channels, depth, averages, branched=branched)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # true
+
+    def forward(self: Any, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+        """Reconstruct plane 40: ``(B, 81, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
+        images: Tensor = self._images(spikes, rate_scale)
+        return images.clamp(0, 1)
+
+    def _images(self: Any, spikes: Tensor, rate_scale: Tensor | None) -> Tensor:
+        rates = interval_rates(spikes)
+        if rate_scale is not None:
+            rate_scale = rate_scale.to(rates)
+            rates = limit_silent(rates, rate_scale, self.hparams["smallest_rate_scale"])
+        images: Tensor = self.network(rates, rate_scale)
+        return images
+
+    def _stream(
+        self: Any, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
+    ) -> Iterator[Tensor]:
+        device = self.network.last.weight.device
+        scale = torch.full((1,), rate_scale, device=device)
+        with eval_mode(self):
+            for center in centers:
+                spikes = read_clip(recording, center, CLIP_PLANES, device)[None]  # uint8
+                with torch.inference_mode():
+                    rates = replayed(self, interval_rates, spikes)
+                    rates = limit_silent(rates, scale, self.hparams["smallest_rate_scale"])
+                    rates = recording.corrected(rates)
+                    image = replayed(self, self.network.forward, rates, scale)
+                yield image.clamp(0, 1)[0].float().cpu()

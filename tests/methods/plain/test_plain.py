@@ -12,6 +12,7 @@ import spike_zoo
 from spike_zoo.checkpoints.graphs import write_graph
 from spike_zoo.methods.classical import TFI
 from spike_zoo.methods.plain import Plain, PlainModule, interval_rates
+from spike_zoo.methods.plain.network import PlainReconstruction
 from spike_zoo.simulation import SpikeCamera
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.testing import MethodTester, ReconstructionTester, pattern_take
@@ -114,7 +115,7 @@ def test_an_exported_merged_module_gives_the_same_images(tmp_path: Path) -> None
     merged = module.merged()
     export(merged, tmp_path / "plain.safetensors")
     loaded = spike_zoo.load(tmp_path / "plain.safetensors")
-    assert isinstance(loaded, PlainModule)
+    assert type(loaded) is PlainReconstruction
     recording = pattern_take(0).recording
     torch.testing.assert_close(
         loaded.reconstruct(recording, [40]), module.reconstruct(recording, [40]), atol=1e-4, rtol=0

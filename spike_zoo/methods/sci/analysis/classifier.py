@@ -44,13 +44,16 @@ class ClassifierOptions:
     """Architecture of :class:`ImageClassifier`, and of FEM.
 
     Attributes:
-        channels: Channels at half the size; twice as many at a quarter, four times at an eighth.
+        channels: Channels after the first convolution; twice as many at half of its size, four
+            times at a quarter.
+        stride: Stride of the first convolution, even; 4 for images of more than 100 pixels.
         blocks: Residual blocks at each size.
         dropout: Probability that an input of the last layer is zero in training.
         fem_width: Width of :class:`FEM`, equal to that of the weights it is read from.
     """
 
     channels: int = 32
+    stride: int = 2
     blocks: int = 1
     dropout: float = 0.0
     fem_width: float = 0.5
@@ -61,6 +64,8 @@ class ClassifierOptions:
                 f"channels and blocks must be at least 1 and dropout in [0, 1), got "
                 f"{self.channels}, {self.blocks} and {self.dropout}"
             )
+        if self.stride < 2 or self.stride % 2:
+            raise ValueError(f"stride must be even and at least 2, got {self.stride}")
 
 
 CLASSIFIER = ClassifierOptions()
@@ -104,9 +109,10 @@ class ImageClassifier(nn.Module):
     def __init__(self, classes: int, inputs: int, options: ClassifierOptions = CLASSIFIER) -> None:
         super().__init__()
         widths = [options.channels, 2 * options.channels, 4 * options.channels]
+        first = 2 * options.stride, options.stride, options.stride // 2
         layers: list[nn.Module] = []
         for before, width in zip([inputs, *widths], widths, strict=False):
-            entry = conv3(before, width, stride=2) if layers else nn.Conv2d(inputs, width, 4, 2, 1)
+            entry = conv3(before, width, stride=2) if layers else nn.Conv2d(inputs, width, *first)
             layers += [entry, nn.BatchNorm2d(width), nn.ReLU()]
             layers += [NormalisedBlock(width) for _ in range(options.blocks)]
         self.layers = nn.Sequential(*layers)

@@ -31,6 +31,7 @@ AFFINE_BYTES = 24  # slope and offset of three channels, float32
 WHITE = 255
 THRESHOLD = 128  # least value of a decoded pixel that is a spike
 QPS = (42, 37, 32, 27)
+PLAYBACK = f"tfp:window={WINDOW}"
 DEFAULT_WEIGHTS = "sci"  # shipped weights of SCI with FEM, motion estimation and FAM
 
 
@@ -93,7 +94,7 @@ class ReconstructingModule(CodedVideoModule):
         self,
         codec: str = "x265",
         qps: Sequence[int] = QPS,
-        reconstructor: str = f"tfp:window={WINDOW}",
+        reconstructor: str = PLAYBACK,
     ) -> None:
         super().__init__(codec, qps)
         self.save_hyperparameters()

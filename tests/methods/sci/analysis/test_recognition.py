@@ -184,7 +184,7 @@ def test_options_that_do_not_fit_are_rejected() -> None:
         SCIRecognitionModule(2, input="images", weights=None)
     with pytest.raises(SpikeZooError, match="sci-mnist does not reconstruct images"):
         _ = SpikeClassifier(input="images", weights="sci-mnist").method
-    with pytest.raises(SpikeZooError, match="weights: plain: PlainModule does not compress"):
+    with pytest.raises(SpikeZooError, match="weights: plain: PlainReconstruction does not compress"):
         SpikeClassifier(weights="plain").classify_bitstream(b"")
     with pytest.raises(ValueError, match=r"mixup must be from 0 to 0\.5, got 1"):
         SCIRecognitionModule(2, augmentation={"mixup": 1})  # type: ignore[arg-type]
