@@ -1,8 +1,9 @@
 """Methods and networks of other repositories in the public protocol of Spike-Zoo's table.
 
 ``python -m experiments.reds --data FOLDER``, with the download of REDS as it is (``test/spike`` and
-``test/gt`` in it). Networks of ``configs/external`` whose folder is missing are left out. Images
-that are measured already are kept, so the command can be repeated.
+``test/gt`` in it). Networks of ``configs/external`` whose folder is missing are left out, and
+weights whose file is missing. Images that are measured already are kept, so the command can be
+repeated.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ COLUMNS = ("method", "images", "PSNR (dB)", "SSIM", "seconds", "published", "pub
 
 
 def is_available(name: str) -> bool:
-    """Return whether the code that a specification names is in its folder."""
+    """Return whether the code or the weights that a name states are here."""
     path, _ = split_settings(name)
     if not path.endswith(".yaml"):
-        return True
+        return not path.endswith(".safetensors") or Path(path).is_file()
     return Path(read_yaml(Path(path))["init_args"]["repository"]).expanduser().is_dir()
 
 
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for title, entry in read_yaml(METHODS)["methods"].items():
         measured: dict[str, list[float]] = {}
         if is_available(entry["name"]):
-            method = load_adjusted(entry["name"], "methods", device="auto")
+            method = load_adjusted(entry["name"], "methods", device="auto", trust=True)
             digest = state_digest(method.state_dict())[:12]
             file = parsed.out / f"{re.sub('[^a-z0-9]+', '-', title.lower())}-{digest}.json"
             measured = json.loads(file.read_text("utf-8")) if file.is_file() else {}
