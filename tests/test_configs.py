@@ -29,8 +29,8 @@ METHODS = sorted(
     and path.parent.parent.name != "profiles"  # stacked on a profile, not methods
     and not path.stem.startswith(("table", "sweep", "needs", "stages", "recipes", "demo", "smoke"))
     and path.stem != "finetune"  # tests/training/test_without_truth.py
-    # ssdm and sci have their own test_configs.py
-    and not re.search(r"/(ssdm|sci)[/_.]", path.relative_to(ROOT).as_posix())
+    # ssdm and sci have their own test_configs.py, base test_base.py
+    and not re.search(r"/(ssdm|sci|base)[/_.]", path.relative_to(ROOT).as_posix())
 )
 VARIANTS = [path for path in METHODS if path.parent.name == "variants"]
 #: The other variants are built here and run by ``make smoke-tables``.
