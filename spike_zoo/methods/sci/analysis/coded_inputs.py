@@ -84,17 +84,21 @@ class CodedClips(NamedTuple):
 def coded_clips(codec: SCICodec, features: Tensor, quality: int) -> CodedClips:
     """Encode and decode features ``(B, n, 3, H, W)``, those of a clip as one group of pictures.
 
-    The encoder's closed loop yields the decoded features, so the bitstreams are not read.
+    Each clip is encoded by itself, because an encoder chooses the parts of a frame for its whole
+    batch. The encoder's closed loop yields the decoded features, so the bitstreams are not read.
     """
     coding = codec_networks_of(codec)
     check_exact(codec)
-    encoders = [rans.GroupEncoder() for _ in features]
+    clips = []
     with exact_context(features.device):
         options: Any = {"estimation": codec.motion, "weight": codec.rd_weights[quality]}
-        symbols = SymbolEncoder(*encoders)
-        frames = encode_frames(coding, symbols, features.unbind(1), quality, **options)
-        decoded, motion = stack_frames(coding, list(frames))
-    return CodedClips(decoded, motion, [file_bytes([coder.finish()]) for coder in encoders])
+        for clip in features.split(1):
+            encoder = rans.GroupEncoder()
+            symbols = SymbolEncoder(encoder)
+            frames = encode_frames(coding, symbols, clip.unbind(1), quality, **options)
+            clips.append((*stack_frames(coding, list(frames)), file_bytes([encoder.finish()])))
+    decoded, motion, n_bytes = zip(*clips, strict=True)
+    return CodedClips(torch.cat(decoded), torch.cat(motion), list(n_bytes))
 
 
 @torch.no_grad()
