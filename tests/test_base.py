@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def test_a_grey_scene_is_reconstructed_at_its_level(rate_scale: float) -> None:
     light = np.full((61, 30, 40), 0.5, np.float32)
     camera = SpikeCamera(gain=rate_scale, generator=np.random.default_rng(0))
     recording = SpikeRecording.from_planes(camera.expose(light), rate_scale=rate_scale)
-    method = load(ROOT / "experiments/base/weights/base.safetensors", trust=True)
+    method: Any = load(ROOT / "experiments/base/weights/base.safetensors", trust=True)
 
     image = method.reconstruct(recording, [30])
 

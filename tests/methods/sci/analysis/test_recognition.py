@@ -216,8 +216,12 @@ def test_clips_are_changed_in_training_and_not_in_prediction(augmentation: Any) 
 def test_clips_of_a_batch_are_coded_like_single_recordings(codec: SCICodec) -> None:
     takes = [recording(41, seed) for seed in (3, 4)]
     spikes = torch.stack([torch.from_numpy(take[0:41]) for take in takes])
-    coded = coded_clips(codec, encoder_features(codec, spikes, torch.tensor([0.6, 0.6])), 1)
+    features = encoder_features(codec, spikes, torch.tensor([0.6, 0.6]))
+    coded = coded_clips(codec, features, 1)
     for number, take in enumerate(takes):
+        alone = coded_clips(codec, features[number : number + 1], 1)
+        assert alone.n_bytes == [coded.n_bytes[number]]
+        assert torch.equal(alone.features[0], coded.features[number])
         data = codec.compress(take, quality=1, gop=5)
         # Float rounding differs in a batch: a symbol can round differently, and so can all symbols
         # that depend on it.
