@@ -42,9 +42,8 @@ def load(
 ) -> nn.Module:
     """Load a module with its weights, in evaluation mode.
 
-    Weights files can name a plain module for inference, such as ``PlainReconstruction`` for
-    ``"plain"``. This module is then returned, without importing Lightning. Checkpoints return the
-    module that was trained.
+    Weights files can name a module for inference, which is returned without importing Lightning:
+    ``PlainReconstruction`` for ``"plain"``. Checkpoints return the module that was trained.
 
     Args:
         name_or_path: A shipped name (``"tfi"``, ``"stir-aligned"``), a checkpoint (``.ckpt``), a

@@ -61,8 +61,7 @@ def limit_silent(rates: Tensor, rate_scale: Tensor, smallest: float) -> Tensor:
     """Limit the rates of pixels without a spike in the clip.
 
     Their rate is the largest possible one, which is white at a low rate scale. Below ``smallest``
-    it is multiplied by the rate scale over ``smallest``: they are then as bright as at
-    ``smallest``.
+    it is multiplied by the rate scale over ``smallest``: brightness stays that at ``smallest``.
 
     Args:
         rates: ``(B, 57, H, W)``, result of :func:`interval_rates`.
