@@ -110,6 +110,12 @@ def test_a_record_is_the_same_after_writing_and_reading_and_its_costs_are_stored
     assert content["seconds_per_image"] == result.seconds_per_image == 0.161799341000005
 
 
+def largest_record(content: dict[str, Any]) -> int:
+    """Return the bytes that a record may have: a classifier's has three scores and a name for each class."""
+    names = content["config"].get("model", {}).get("init_args", {}).get("label_names") or []
+    return 10_000 + 100 * len(names)
+
+
 def test_committed_records_are_read_back_identically_and_are_small() -> None:
     assert len(COMMITTED) > 5
     for path in COMMITTED:
@@ -117,13 +123,18 @@ def test_committed_records_are_read_back_identically_and_are_small() -> None:
         for line in path.read_text().splitlines():
             content = json.loads(line)
             assert stored[content["name"]].as_line(content["name"]) == line
-            assert len(json.dumps(content["result"], indent=2)) < 10_000
+            assert len(json.dumps(content["result"], indent=2)) < largest_record(content["result"])
             checkpoint = content["result"]["checkpoint"]
             assert checkpoint is None or not checkpoint.startswith(("/", "~")), "personal folder"
 
 
 def test_the_record_of_a_codec_has_less_than_ten_kilobytes(tmp_path: Path) -> None:
-    stored = [record.result for path in COMMITTED for record in read_records(path).values()]
+    stored = [
+        record.result
+        for path in COMMITTED
+        for record in read_records(path).values()
+        if "label_names" not in str(record.result.config)
+    ]
     largest = max(stored, key=lambda record: len(json.dumps(record.content())))
     replace(largest, costs=COSTS, curves=CURVES).write(tmp_path / "result.json")
     assert (tmp_path / "result.json").stat().st_size < 10_000
