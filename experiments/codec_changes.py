@@ -1,6 +1,6 @@
-"""Measure changes of the codec of `sci` that need no training, on the test scenes of an archive.
+"""Measure changes of the codec of `sci` that need no training, on the scenes of an archive.
 
-    python -m experiments.codec_changes data/sequence.h5
+    python -m experiments.codec_changes data/sequence.h5 --split val
 
 prints rates (bits per pixel and plane, without headers), PSNR, and the BD-rate of each change
 against the shipped weights, by speed.
@@ -22,7 +22,7 @@ from torch.nn import functional as F
 import spike_zoo
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.methods.sci.analysis.fam import FAM, gather_analysis_input
-from spike_zoo.methods.sci.codec import frames, inter
+from spike_zoo.methods.sci.codec import frame_encoder, frames, inter
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames, stack_frames
 from spike_zoo.methods.sci.codec.networks import FeatureStream
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
@@ -49,6 +49,7 @@ class Change(NamedTuple):
     analysis: str = "encoder"
     by_network: bool = False  # motion estimation by the network
     patch: Callable[[], AbstractContextManager[object]] = nullcontext  # of its code
+    weight: float = 1.0  # factor of the weight of the error in the encoder's choices
 
 
 def warp_bicubic(features: Tensor, motion: Tensor) -> Tensor:
@@ -77,6 +78,13 @@ CHANGES: Final[Mapping[str, Change]] = {
     "no affine motion": Change(patch=patching(inter, "refine_affine", zero_affine)),
     "affine motion not refined": Change(patch=patching(inter, "refine_affine", unrefined)),
     "gaps of at most 3 frames": Change(patch=patching(frames, "MAX_LOOKAHEAD", 4)),
+    "weight of the error x 0.7": Change(weight=0.7),
+    "weight of the error x 1.5": Change(weight=1.5),
+    "least gain of 28 bits instead of 56": Change(
+        patch=patching(frame_encoder, "LEAST_GAIN", 28.0)
+    ),
+    "least gain of 112 bits": Change(patch=patching(frame_encoder, "LEAST_GAIN", 112.0)),
+    "one quality of I-frames": Change(patch=patching(frames, "SHORT_GROUP", 0)),
     "motion by the network": Change(by_network=True),
     "bicubic warp": Change(patch=patching(inter, "warp_features", warp_bicubic)),
     "analysis in the decoder": Change("decoder"),
@@ -88,7 +96,7 @@ def coded(codec: SCICodec, change: Change, features: Tensor, quality: int) -> tu
     """Return the bits of features ``(N, 3, H, W)``, and the decoded images."""
     symbols, coding = RateEstimator(is_exact=True), cast("CodecNetworks", codec.codec_networks)
     with change.patch():
-        options: Any = {"estimation": codec.motion, "weight": codec.rd_weights[quality]}
+        options: Any = {"estimation": codec.motion, "weight": change.weight * codec.rd_weights[quality]}
         encoded = list(encode_frames(coding, symbols, features[:, None], quality, **options))
     decoded, motion = stack_frames(coding, encoded)
     if change.analysis == "encoder":
@@ -99,11 +107,13 @@ def coded(codec: SCICodec, change: Change, features: Tensor, quality: int) -> tu
     return float(symbols.bits), images
 
 
-def points_of(codec: SCICodec, network: nn.Module, archive: Path) -> dict[tuple[str, str], Any]:
+def points_of(
+    codec: SCICodec, network: nn.Module, archive: Path, split: str
+) -> dict[tuple[str, str], Any]:
     """Return the points of all qualities by change and scene."""
     points, dis = {}, codec.motion
     with SpikeArchive(archive) as opened:
-        for name in opened.names("test"):
+        for name in opened.names(split):
             recording, index = opened[name], opened.image_index(name).tolist()
             truth = torch.from_numpy(opened.images(name))[:, None] / 255
             for label, change in CHANGES.items():
@@ -130,11 +140,12 @@ def main() -> None:
     """Print the curves and BD-rates."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archive", type=Path)
-    archive = parser.parse_args().archive
+    parser.add_argument("--split", default="test")
+    arguments = parser.parse_args()
     codec, other = (
         cast("SCICodec", spike_zoo.load(name).codec).eval() for name in ("sci", NETWORK)
     )
-    points = points_of(codec, cast("nn.Module", other.motion), archive)
+    points = points_of(codec, cast("nn.Module", other.motion), arguments.archive, arguments.split)
     print("| change | speed | bits and PSNR (dB) at each quality | BD-rate |\n|---|---|---|---:|")
     for speed in SPEEDS:
         groups: dict[str, list[Any]] = defaultdict(list)

@@ -99,9 +99,10 @@ class SceneOptions(TypedDict, total=False):
     """Options of the simulated scenes. Each kind of archive supports some of them.
 
     Attributes:
-        train: Number of training scenes; for "labelled" the number of images of each split.
-        val: Number of validation scenes.
-        test: Number of test scenes.
+        train: Number of training scenes; for "labelled" the number of images of each split; with
+            --images the largest number of training images, evenly from all classes.
+        val: Number of validation scenes, or largest number of validation images.
+        test: Number of test scenes, or largest number of test images.
         height: Rows of a plane.
         width: Columns of a plane.
         planes: Planes of a scene.
@@ -134,7 +135,6 @@ class SceneOptions(TypedDict, total=False):
         motions: Number of motions of each training image. Default: 4 for digits, 1 with --images.
         clutter: Pieces of other digits behind each digit of "labelled", which is then rotated by up
             to 45 degrees. Default: 0.
-        limit: Largest number of images of each split, evenly from all classes.
         softness: Blur of the lens: the light is blurred by a Gaussian of this standard deviation
             in pixels before it is integrated, and the images stay sharp. A range such as 0:0.6
             gives each scene another value. Default: 0.
@@ -158,7 +158,6 @@ class SceneOptions(TypedDict, total=False):
     threshold: Literal[2, 4, 8] | None
     motions: PositiveInt | None
     clutter: NonNegativeInt | None
-    limit: PositiveInt | None
     softness: str | None
 
 

@@ -73,8 +73,8 @@ def simulate(
     given: dict[str, Any] = {name: value for name, value in scene.items() if value is not None}
     if video is None and (interpolation, inserted) != ("flow", 7):
         raise UsageError("--interpolation and --inserted go with --video")
-    if video is not None and (images is not None or "limit" in given):
-        raise UsageError("--images and --limit do not go with --video; leave them out")
+    if video is not None and images is not None:
+        raise UsageError("--images does not go with --video; leave it out")
     noise = given.get("noise", "")
     camera = noise if noise.endswith(".yaml") else None
     files = ("video", video, "video or folder"), ("images", images, "folder")
@@ -106,14 +106,12 @@ def _of_kind(
     from spike_zoo.simulation.kinds.recipes import RECIPES
 
     if images is None and kind in RECIPES:
-        if "limit" in given:
-            raise UsageError("--limit goes with --images")
         return RECIPES[kind].request(size, seed, given), RECIPES[kind].out
     if kind not in IMAGE_SETS:
         raise UsageError(f"--images goes with --kind {', '.join(IMAGE_SETS)}, not with {kind}")
     if size != "default":
         raise UsageError(
-            f"--size {size} is for simulated scenes; set the number of images with --limit"
+            f"--size {size} is for simulated scenes; limit images by --train, --val and --test"
         )
     request = image_request(kind, images, seed, given)
     return request, IMAGE_SETS[kind].out(Path(images or ""))

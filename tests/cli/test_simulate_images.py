@@ -32,7 +32,7 @@ def test_a_folder_of_classes_becomes_a_labelled_archive(zoo: Zoo) -> None:
     write_image(image, 1)
     assert zoo(line).code == 2  # another image of the same name
     image.write_bytes(content)
-    assert "not made with these options" in zoo(f"{line} --limit 2").err
+    assert "not made with these options" in zoo(f"{line} --train 2").err
 
 
 def test_each_data_set_of_the_papers_is_built_verified_and_exported(zoo: Zoo) -> None:
@@ -41,7 +41,7 @@ def test_each_data_set_of_the_papers_is_built_verified_and_exported(zoo: Zoo) ->
     write_classes(Path("caltech"), {"ant": 3, "bass": 3})
     write_septuplets(Path("vimeo"), ["00001/0001", "00002/0001"], ["00003/0004"])
     for name, classes in (("mnist", 10), ("cifar", 10), ("caltech", 2), ("vimeo", 0)):
-        assert zoo(f"{BUILD} --kind s-{name} --images {name} --limit 2").code == 0
+        assert zoo(f"{BUILD} --kind s-{name} --images {name} --train 2 --val 2 --test 2").code == 0
         path = f"data/s-{name}.h5"
         assert zoo(f"archive verify {path}").code == 0
         assert zoo(f"archive export {path} out-{name} --format npz").code == 0

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from spike_zoo.simulation.scenes.photographs import Split
 
 _MIN_PLANES: Final = 2  # of a motion
+ALL_IMAGES: Final[dict[str, Any]] = dict.fromkeys(SPLITS)
+"""Options that limit the images of a split, unset."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def _drifting(
         motion = {name: values[name] for name in ("height", "width", "planes", "noise")}
         DriftSpec("", mirrored=mirrored, **motion)  # rejects invalid options before files are read
         images = find(folder, seed)
-        splits = _limited(images.splits, values["limit"])
+        splits = _limited(images.splits, values)
 
         def takes() -> TakesBySplit:
             times = {split: values["motions"] if split == "train" else 1 for split in splits}
@@ -78,13 +80,13 @@ def _drifting(
         return ArchiveRequest(metadata, takes, images.label_names)
 
     size = {"height": side, "width": side, "planes": DRIFT_PLANES}
-    options = size | {"noise": "none", "motions": 1, "limit": None}
+    options = size | {"noise": "none", "motions": 1} | ALL_IMAGES
     return ImageSet(name, options, request)
 
 
 def _septuplets(folder: Path, seed: int, values: Options) -> ArchiveRequest:
     """Return the archive request for spikes of septuplets, with five frames as ground truth."""
-    splits = _limited(find_septuplets(folder, seed, values["noise"]), values["limit"])
+    splits = _limited(find_septuplets(folder, seed, values["noise"]), values)
     return ArchiveRequest(
         _metadata(SEPTUPLET_SIMULATOR, folder, seed, values, splits),
         lambda: {split: {clip.name: clip.take for clip in some} for split, some in splits.items()},
@@ -97,7 +99,7 @@ IMAGE_SETS: Final[Mapping[str, ImageSet]] = MappingProxyType(
         "s-mnist": _drifting("s-mnist", find_mnist, 64, mirrored=False),
         "s-cifar": _drifting("s-cifar", find_cifar, 64, mirrored=True),
         "s-caltech": _drifting("s-caltech", find_caltech, 128, mirrored=True),
-        "s-vimeo": ImageSet("s-vimeo", {"noise": "none", "limit": None}, _septuplets),
+        "s-vimeo": ImageSet("s-vimeo", {"noise": "none"} | ALL_IMAGES, _septuplets),
     }
 )
 
@@ -126,12 +128,14 @@ def image_request(kind: str, images: str | None, seed: int, given: Options) -> A
     return request._replace(options={"kind": kind} | request.options)
 
 
-def _limited(splits: Mapping[Split, list[Any]], limit: int | None) -> dict[Split, list[Any]]:
-    """Return the splits that are not empty, each with at most ``limit`` items."""
-    limited = {split: splits.get(split, []) for split in SPLITS}
-    if limit is not None:
-        limited = {split: even_part(items, limit) for split, items in limited.items()}
-    return {split: items for split, items in limited.items() if items}
+def _limited(splits: Mapping[Split, list[Any]], values: Options) -> dict[Split, list[Any]]:
+    """Return the splits that are not empty, each with at most the items that its option allows."""
+    limited = {}
+    for split in SPLITS:
+        items, limit = splits.get(split, []), values[split]
+        if items := items if limit is None else even_part(items, limit):
+            limited[split] = items
+    return limited
 
 
 def _metadata(

@@ -61,11 +61,11 @@ def test_training_images_have_the_requested_number_of_motions(tmp_path: Path) ->
 
 def test_a_limit_selects_evenly_from_all_classes_without_changing_takes(tmp_path: Path) -> None:
     write_mnist(tmp_path, [*range(10)] * 6, [*range(10)] * 3)
-    request = image_request("s-mnist", str(tmp_path), 0, {"limit": 20})
+    request = image_request("s-mnist", str(tmp_path), 0, {"train": 20, "test": 10})
     takes = request.takes()
-    assert split_sizes(takes) == {"train": 20, "val": 10, "test": 20}
+    assert split_sizes(takes) == {"train": 20, "val": 10, "test": 10}
     labels = Counter(name.split("-")[3] for name in takes["test"])
-    assert labels == Counter({str(digit): 2 for digit in range(10)})
+    assert labels == Counter({str(digit): 1 for digit in range(10)})
     all_takes = image_request("s-mnist", str(tmp_path), 0, {}).takes()
     name, make = next(iter(takes["test"].items()))
     unlimited = all_takes["test"][name]().recording
@@ -74,15 +74,15 @@ def test_a_limit_selects_evenly_from_all_classes_without_changing_takes(tmp_path
 
 def test_a_request_records_its_options_and_the_available_images(tmp_path: Path) -> None:
     write_classes(tmp_path / "fruit", {"a": 10, "b": 10})
-    options = image_request("labelled", str(tmp_path / "fruit"), 2, {"limit": 5}).options
+    options = image_request("labelled", str(tmp_path / "fruit"), 2, {"train": 5}).options
     listed = options.pop("listed")
     assert options == {
         "kind": "labelled", "simulator": "spike_zoo.simulation drifting v1", "images": "fruit",
         "seed": 2, "height": 64, "width": 64, "planes": 41, "noise": "none", "motions": 1,
-        "limit": 5, "pictures": {"train": 5, "val": 2, "test": 2},
+        "train": 5, "pictures": {"train": 5, "val": 2, "test": 2},
     }  # fmt: skip
     write_image(tmp_path / "fruit" / "a" / "image.png")  # the first image of its class
-    repeated = image_request("labelled", str(tmp_path / "fruit"), 2, {"limit": 5}).options
+    repeated = image_request("labelled", str(tmp_path / "fruit"), 2, {"train": 5}).options
     assert repeated["listed"] != listed
 
 
@@ -153,7 +153,7 @@ def test_an_archive_has_the_same_content_for_a_seed(tmp_path: Path, kind: str, d
         "s-vimeo": lambda: write_septuplets(tmp_path, ["00001/0001", "00002/0001"], ["00003/0004"]),
     }
     write[kind]()
-    request = image_request(kind, str(tmp_path), 3, {"limit": 2})
+    request = image_request(kind, str(tmp_path), 3, dict.fromkeys(("train", "val", "test"), 2))
     takes = request.takes()
     jobs = {name: job for split in takes.values() for name, job in split.items()}
     splits = {split: list(names) for split, names in takes.items()}

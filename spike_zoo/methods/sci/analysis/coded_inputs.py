@@ -44,7 +44,8 @@ class CodedInputOptions:
     Attributes:
         coder: SCI's codec, or another coder of the images that SCI's encoder codes. None codes
             nothing.
-        training: Fraction of the clips of training and validation that are coded, each at one rate.
+        training: Fraction of the clips of training and validation that are coded, each at one rate,
+            the middle window as an I-frame: coding five windows takes ten times as long.
         test: Fraction of the test clips whose accuracy and bits are measured at four rates.
     """
 
@@ -102,19 +103,22 @@ def coded_clips(codec: SCICodec, features: Tensor, quality: int) -> CodedClips:
 
 
 @torch.no_grad()
-def encoder_features(codec: SCICodec, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+def encoder_features(
+    codec: SCICodec, spikes: Tensor, rate_scale: Tensor, window: int | None = None
+) -> Tensor:
     """Return what an encoder codes of clips ``(B, T, H, W)``: ``(B, n, 3, H, W)``.
 
-    With the analysis in the encoder these are images, in all channels.
+    With the analysis in the encoder these are images, in all channels. With a window, n = 1.
     """
     with exact_context(spikes.device), fast_precision(spikes.device):
         features = codec.features(spikes, rate_scale)
+        windows = range(features.shape[1]) if window is None else [window]
         if codec.analysis == "decoder" or codec.fam is None:
-            return features.float()
+            return features[:, windows].float()
         motion = codec.backward_flow(features)
-        parts = (gather_analysis_input(features, motion, n) for n in range(features.shape[1]))
+        parts = (gather_analysis_input(features, motion, n) for n in windows)
         images = torch.stack([codec.fam(*part) for part in parts], dim=1)
-    return images.float().clamp(0.0, 1.0).expand_as(features)
+    return images.float().clamp(0.0, 1.0).expand(-1, -1, features.shape[2], -1, -1)
 
 
 def coded_inputs(

@@ -115,7 +115,8 @@ class SCIRecognitionModule(ClassificationModule):
 
     def on_fit_start(self) -> None:
         """Compute the inputs of training and validation that are not stored yet."""
-        for split in ("train", "val"):
+        splits: list[Split] = ["train", "val"] if self.trainer.limit_val_batches else ["train"]
+        for split in splits:
             self._use_store(split, self._middle)
             if self.coding_options.training:  # others come from the first store
                 self._use_store(split, self._coded_middle, self.coding_options)
@@ -175,17 +176,17 @@ class SCIRecognitionModule(ClassificationModule):
         coded = self.coding_options.rows_of(batch["name"], self.coding_options.training)
         for point in range(QUALITIES):
             if rows := [row for row, own in coded if own == point]:
-                decoded, _ = self._coder(batch, rows)(point)
-                inputs[rows] = decoded[:, MIDDLE : MIDDLE + 1]
+                inputs[rows], _ = self._coder(batch, rows, MIDDLE)(point)
         return inputs
 
     def _coder(
-        self, batch: LabelledBatch, rows: Sequence[int]
+        self, batch: LabelledBatch, rows: Sequence[int], window: int | None = None
     ) -> Callable[[int], tuple[Tensor, list[int]]]:
-        """Return a function that codes some clips of a batch at a rate point."""
+        """Return a function that codes some clips of a batch, or a window, at a rate point."""
         assert self.coding_options.coder is not None
         codec, coder = self.classifier.codec, self.coding_options.coder
-        features = encoder_features(codec, batch["spikes"][rows], batch["rate_scale"][rows])
+        spikes, rate_scale = batch["spikes"][rows], batch["rate_scale"][rows]
+        features = encoder_features(codec, spikes, rate_scale, window)
         return lambda point: coded_inputs(codec, coder, features, point)
 
     def _inputs(self, batch: LabelledBatch) -> Tensor:
