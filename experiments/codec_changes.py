@@ -96,7 +96,8 @@ def coded(codec: SCICodec, change: Change, features: Tensor, quality: int) -> tu
     """Return the bits of features ``(N, 3, H, W)``, and the decoded images."""
     symbols, coding = RateEstimator(is_exact=True), cast("CodecNetworks", codec.codec_networks)
     with change.patch():
-        options: Any = {"estimation": codec.motion, "weight": change.weight * codec.rd_weights[quality]}
+        weight = change.weight * codec.rd_weights[quality]
+        options: Any = {"estimation": codec.motion, "weight": weight}
         encoded = list(encode_frames(coding, symbols, features[:, None], quality, **options))
     decoded, motion = stack_frames(coding, encoded)
     if change.analysis == "encoder":
