@@ -65,7 +65,7 @@ def test_workers_use_the_current_folder_of_each_call(
         np.testing.assert_array_equal(SpikeArchive("out.h5")["a"][:], expected)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_failed_job_leaves_no_file(tmp_path: Path, n_jobs: int) -> None:
     with pytest.raises(FormatError, match="no such photograph") as caught:
         build_archive(tmp_path / "a.h5", {**JOBS, "bad": failing_take}, n_jobs=n_jobs)

@@ -89,6 +89,7 @@ def test_a_dry_run_shows_every_command_and_starts_none(project: Path, zoo: Zoo) 
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_stores_no_records_and_the_next_call_does(
     project: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -208,6 +208,7 @@ def test_flops_equal_a_convolution_forwards_and_backwards(device: str) -> None:
     assert counts == [(forward, 2 * forward)] * 2
 
 
+@pytest.mark.slow
 def test_convolution_can_be_exported() -> None:
     class Layer(torch.nn.Module):
         def forward(self, *case: Tensor) -> Tensor:

@@ -84,6 +84,7 @@ def pair(archive: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_dir
 
 
+@pytest.mark.slow
 def test_two_processes_train_and_validate_like_one_with_twice_the_batch_size(
     archive: str, pair: Path, tmp_path: Path
 ) -> None:

@@ -76,7 +76,11 @@ def fail_beside(path: Path, signal_number: int) -> None:
 
 @pytest.mark.parametrize(
     ("signal_number", "error"),
-    [(0, ZeroDivisionError), (signal.SIGKILL, SpikeZooError), (signal.SIGTERM, SpikeZooError)],
+    [
+        (signal.SIGKILL, SpikeZooError),
+        pytest.param(0, ZeroDivisionError, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, SpikeZooError, marks=pytest.mark.slow),
+    ],
 )
 def test_workers_remove_unfinished_files_when_another_task_fails(
     signal_number: int, error: type[Exception], tmp_path: Path
