@@ -55,7 +55,9 @@ def load_fam(path: str) -> Any:
     return module.codec.fam
 
 
-@pytest.mark.parametrize(("gop", "effort"), [(1, 0), (3, 0), pytest.param(3, 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("gop", "effort"), [(1, 0), (3, 0), pytest.param(3, 1, marks=pytest.mark.slow)]
+)
 def test_bytes_and_images_equal_those_of_compress_and_decompress(
     weights: str, gop: int, effort: int, scene: CodedScene
 ) -> None:
