@@ -177,7 +177,7 @@ class SpikeClassifier(nn.Module):
             self.fem = FEM(options.fem_width).requires_grad_(False)
             set_memory_format(self.fem, torch.channels_last)
         self.network = ImageClassifier(classes, channels, options)
-        self._method: Any = None  # not a submodule: checkpoints do not contain it
+        self._method: Any = None
 
     @property
     def method(self) -> Any:  # noqa: ANN401  (any module)
@@ -186,7 +186,8 @@ class SpikeClassifier(nn.Module):
             module = load_adjusted(str(self.weights), "weights:")
             if self.input == "images" and not isinstance(module, Reconstructs):
                 raise ConfigError(f"weights: {self.weights} does not reconstruct images")
-            self._method = module.requires_grad_(False).eval()
+            # not a submodule, so that checkpoints do not contain it
+            object.__setattr__(self, "_method", module.requires_grad_(False).eval())
         return self._method.to(self.network.head.weight.device)
 
     @property

@@ -145,6 +145,7 @@ def test_a_share_of_the_training_clips_is_coded_each_at_one_rate(joint_file: str
     assert all(not torch.equal(*pair) for pair in zip(inputs[0], inputs[2], strict=True))
     coded = {row.numpy().tobytes() for row in inputs[2]}
     assert len(coded) == 4  # of the same clip
+    assert not [name for name in module.state_dict() if "codec" in name], "checkpoints lack it"
 
 
 def test_stored_inputs_replace_those_of_batches_and_are_computed_once(
