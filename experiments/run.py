@@ -95,8 +95,8 @@ class Jobs:
                 self.weights(path)
             else:
                 command = command_of(path)
-                if "small" in self.simulate:  # the size has a number of training scenes
-                    command = re.sub(r" --train [1-9]\d+", "", command)
+                if "small" in self.simulate:  # the size has numbers of scenes
+                    command = re.sub(r" --(?:train|test) [1-9]\d+", "", command)
                 self.run(*ZOO, *command.split(), *self.simulate, "--out", path)
         self.done.add(path)
 
