@@ -15,7 +15,7 @@ import hashlib
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
@@ -100,7 +100,12 @@ def prepare(folder: Path, source: str, count: int) -> Stored:
     """Return the stored inputs of the training scenes, after computing those that are missing."""
     folder.mkdir(parents=True, exist_ok=True)
     done_file = folder / "done"
-    done = int(done_file.read_text()) if done_file.exists() else 0
+    done, before = 0, source
+    if done_file.exists():
+        number, before = done_file.read_text().split("\n")
+        done = int(number)
+    if before != source:
+        sys.exit(f"{folder}: made of the photographs {before}, not {source}; choose another folder")
     if done < count:
         specs = scenes.training_scenes(photographs(source), POOL)
         stored = Stored.open(folder, count, "r+" if done else "w+")
@@ -109,7 +114,7 @@ def prepare(folder: Path, source: str, count: int) -> Stored:
             scene = scenes.training_scene(index * 769 % POOL, specs)  # other photographs each time
             stored.inputs[rows], stored.images[rows] = scenes.samples(scene, varied=True)
             if index % 10 == 9 or index + 1 == count:
-                done_file.write_text(str(index + 1))
+                done_file.write_text(f"{index + 1}\n{source}")
                 print(f"{index + 1} of {count} scenes", flush=True)
     if not (folder / "val.npz").exists():
         pairs = [scenes.samples(scene, varied=False) for scene in scenes.validation_scenes()]
@@ -146,11 +151,15 @@ class Run:
 
     Args:
         updates: Updates of the whole run.
+        settings: Further settings, which must be the same when the run continues.
         seed: Seed of the weights.
     """
 
-    def __init__(self, updates: int, seed: int = 0) -> None:
+    def __init__(
+        self, updates: int, settings: Mapping[str, int | str] | None = None, seed: int = 0
+    ) -> None:
         torch.manual_seed(seed)
+        self.settings = {"updates": updates, **(settings or {})}
         self.updates, self.step, self.loss = updates, 0, 0.0
         self.module, self.mean = FusedModule(lpips="off"), FusedModule(lpips="off")
         start_from_plain(self.module.network)
@@ -198,15 +207,20 @@ class Run:
         file = folder / "fused-0.ckpt"
         parts = {"module": self.module, "mean": self.mean, "optimizer": self.optimizer}
         state = {name: part.state_dict() for name, part in parts.items()}
-        torch.save(state | {"step": self.step}, file.with_suffix(".partial"))
+        torch.save(
+            state | {"step": self.step, "settings": self.settings}, file.with_suffix(".partial")
+        )
         file.with_suffix(".partial").replace(file)
         config = f"# experiments/fused/train.py\nupdates: {self.updates}\nstep: {self.step}\n"
         save_weights(self.mean, file.with_suffix(".safetensors"), half=True, config=config)
 
     def restore(self, folder: Path) -> None:
-        """Continue from the state in a folder, if there is one."""
+        """Continue from the state in a folder, if there is one; exit if it has other settings."""
         if (file := folder / "fused-0.ckpt").exists():
             state = torch.load(file, weights_only=True)
+            for name, now in self.settings.items():
+                if (before := state["settings"][name]) != now:
+                    sys.exit(f"{file}: its {name} is {before}, not {now}; choose another --out")
             self.module.load_state_dict(state["module"])
             self.mean.load_state_dict(state["mean"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -229,7 +243,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.scenes > POOL:
         parser.error(f"--scenes {options.scenes}: expected at most {POOL}")
     stored = prepare(options.folder, options.photographs, options.scenes)
-    run = Run(options.updates)
+    names = ("scenes", "photographs", "batch", "side")
+    run = Run(options.updates, {name: getattr(options, name) for name in names})
     run.restore(options.out)
     saved = time.monotonic()
     start, first = saved, run.step

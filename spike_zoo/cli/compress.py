@@ -196,7 +196,7 @@ def _code_features(
     """Write the bitstream of a method; return a line with its path and size."""
     recording, prepare = _opened(work.part, method, device, trust=trust)
     module = prepare()
-    scale = chosen_rate_scale(recording, module)
+    scale = chosen_rate_scale(work.source.open(), module)  # of all planes, as in reconstruct
     coder = codec_from(module, f"--method {method}")
     header = coder.header(recording, quality=quality, gop=gop, rate_scale=scale)
     payloads = coder.compress_stream(recording, header, effort=effort)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -69,6 +70,12 @@ def attach_maps(recording: SpikeRecording, camera: str | Path | None, source: Pa
         raise MissingFileError.at(path, f"there is no such file; it has the maps of {camera}")
     maps = _read(path, file_version(path))
     sensor, facts = _sensor(content, camera), sensor_facts(recording)
+    if sensor.keys() - facts.keys() >= set(_ORIENTATION):
+        warnings.warn(
+            f"{source}: does not state how its planes were turned; the maps of {camera} are right "
+            "if recording and calibration have the same flip, mirror and rotate",
+            stacklevel=2,
+        )
     _check_filters(maps.gain.shape, sensor, facts, camera, source)
     maps = PixelMaps(**{name: _turned(getattr(maps, name), sensor, facts) for name in MAPS})
     try:

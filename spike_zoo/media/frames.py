@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -54,6 +55,22 @@ class FolderFrames:
                 f"{self.path}: the folder contains no image ({', '.join(IMAGE_SUFFIXES)})"
             )
 
+    def check_even(self) -> None:
+        """Raise MediaError if the last numbers in the names are not equally far apart."""
+        numbers = [re.findall(r"\d+", file.stem)[-1:] for file in self.files]
+        if not all(numbers):
+            return
+        times = np.array(numbers, np.float64)[:, 0]
+        if (np.diff(times) <= 0).any():  # not the numbers of frames
+            return
+        rounding = 1.0 if times[-1] - times[0] > 10 * len(times) else 0.0  # numbers of milliseconds
+        if _is_uneven(times, rounding):
+            raise MediaError(
+                f"{self.path}: the numbers in the names of its images are not equally far apart, "
+                "but its images would be used as frames that are. Add the missing images, or "
+                "number images that are equally far apart in time one after the other"
+            )
+
     def __len__(self) -> int:
         return len(self.files)
 
@@ -94,17 +111,12 @@ class VideoFrames:
 
     def check_even(self) -> None:
         """Raise MediaError if the frames are not equally far apart in time."""
-        length = min(_TIMED, len(self))
-        if length < 3:
-            return
         seconds = self.tick * (np.asarray(self.times) - self.times[0])
-        times = np.lib.stride_tricks.sliding_window_view(seconds, length)
-        even = np.linspace(times[:, 0], times[:, -1], length, axis=1)
-        intervals = np.diff(seconds)
         # many programs round times to milliseconds
         is_rounded = np.allclose(1000 * seconds, np.rint(1000 * seconds), rtol=0, atol=1e-3)
         rounding = 0.001 if is_rounded else self.tick
-        if np.abs(times - even).max() > _MAX_SHIFT * np.median(intervals) + rounding:
+        if _is_uneven(seconds, rounding):
+            intervals = np.diff(seconds)
             ratio = intervals.max() / intervals.min()
             raise MediaError(
                 f"{self.path}: a video of variable frame rate (the longest interval between two "
@@ -144,16 +156,17 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
 
     Raises:
         MissingFileError: If there is no such file or folder.
-        MediaError: If a video cannot be read or has a variable frame rate, or the folder is empty.
+        MediaError: If a video cannot be read or has a variable frame rate, the numbers of images
+            have gaps, or the folder is empty.
         UsageError: If two sources would have one name.
     """
     root = Path(path)
     if root.is_file():
-        return {root.stem: _even_video(root)}
+        return {root.stem: _even(VideoFrames(root))}
     if not root.is_dir():
         raise MissingFileError.at(root, "there is no such video or folder")
     if images_in(root):
-        return {root.resolve().name: FolderFrames(root)}
+        return {root.resolve().name: _even(FolderFrames(root))}
     sources: dict[str, FrameSource] = {}
     for entry in entries_below(root):
         is_folder = entry.is_dir() and bool(images_in(entry))
@@ -165,16 +178,26 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
             raise UsageError(
                 f"{sources[name].path} and {entry} would both be named {name}; rename or move one"
             )
-        sources[name] = FolderFrames(entry) if is_folder else _even_video(entry)
+        sources[name] = _even((FolderFrames if is_folder else VideoFrames)(entry))
     if not sources:
         raise MediaError(f"{root}: the folder contains no video and no folder of images")
     return sources
 
 
-def _even_video(path: Path) -> VideoFrames:
-    video = VideoFrames(path)
-    video.check_even()
-    return video
+def _even(source: FolderFrames | VideoFrames) -> FolderFrames | VideoFrames:
+    source.check_even()
+    return source
+
+
+def _is_uneven(times: NDArray[np.float64], rounding: float) -> bool:
+    """Return whether some frames are not equally far apart, apart from a rounding of times."""
+    length = min(_TIMED, len(times))
+    if length < 3:
+        return False
+    windows = np.lib.stride_tricks.sliding_window_view(times, length)
+    even = np.linspace(windows[:, 0], windows[:, -1], length, axis=1)
+    limit = _MAX_SHIFT * np.median(np.diff(times)) + rounding
+    return bool(np.abs(windows - even).max() > limit)
 
 
 def footage_files(path: str | Path) -> list[Path]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from spike_zoo.errors import UsageError
 from spike_zoo.utils.files import new_file
+from spike_zoo.utils.locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,23 +45,24 @@ def filled_store(
     """
     done_file, size = path.with_name(f"{path.name}.rows"), math.prod(shape[1:])
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or done_file.exists():
-        done = int(done_file.read_text() or 0) if path.exists() else 0
-        done_file.touch()
-        with path.open("r+b" if done else "wb") as file:
-            file.seek(done * size)
-            for start in range(done, shape[0], _CHUNK):
-                rows = range(start, min(start + _CHUNK, shape[0]))
-                values = compute(rows)
-                if values.shape != (len(rows), *shape[1:]) or values.dtype != np.uint8:
-                    raise ValueError(f"rows must be uint8 {shape[1:]}, got {values.shape[1:]}")
-                file.write(values.tobytes())
-                file.flush()
-                with new_file(done_file, overwrite=True) as temporary:
-                    temporary.write_text(str(rows.stop))
-                if progress is not None:
-                    progress(rows.stop, shape[0])
-        done_file.unlink()
+    with locked(path):  # another run that computes the same file is awaited
+        if not path.exists() or done_file.exists():
+            done = int(done_file.read_text() or 0) if path.exists() else 0
+            done_file.touch()
+            with path.open("r+b" if done else "wb") as file:
+                file.seek(done * size)
+                for start in range(done, shape[0], _CHUNK):
+                    rows = range(start, min(start + _CHUNK, shape[0]))
+                    values = compute(rows)
+                    if values.shape != (len(rows), *shape[1:]) or values.dtype != np.uint8:
+                        raise ValueError(f"rows must be uint8 {shape[1:]}, got {values.shape[1:]}")
+                    file.write(values.tobytes())
+                    file.flush()
+                    with new_file(done_file, overwrite=True) as temporary:
+                        temporary.write_text(str(rows.stop))
+                    if progress is not None:
+                        progress(rows.stop, shape[0])
+            done_file.unlink()
     if path.stat().st_size != shape[0] * size:
         raise UsageError(
             f"{path}: {path.stat().st_size} bytes, but the data have {shape[0] * size}; delete the "

@@ -148,10 +148,11 @@ def _sides(names: Sequence[str], qualities: Mapping[str, Quality | None]) -> tup
 def _images(
     method: LabelledMethod, scene: ReportScene, planes: Sequence[int], choices: Choices
 ) -> dict[int, Tensor]:
-    scale = scene.rate_scale.value
+    scale, own = scene.rate_scale, getattr(method.module, "own_rate_scale", None)
+    value = own if own and scale.is_estimated else scale.value
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the report states missing facts
-        stream = method.module.reconstruct_stream(scene.recording, planes, rate_scale=scale)
+        stream = method.module.reconstruct_stream(scene.recording, planes, rate_scale=value)
         images = list(with_progress(stream, len(planes), method.name))
     return dict(zip(planes, images, strict=True))
 

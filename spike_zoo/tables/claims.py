@@ -19,6 +19,7 @@ LEVEL: Final = 0.05
 RELEVANT_PSNR: Final = 0.1
 """Smallest relevant difference of PSNR in decibels, as accepted by ``make reproduce``."""
 _OUTLIER_LEVEL: Final = 0.01  # ISO 5725-2
+_ROUNDING: Final = 1e-6  # relative, of results in single precision
 MIN_PHOTOGRAPHS: Final = 6
 """Smallest number of photographs of a paired test; results on fewer ones are undecided."""
 NOISE_RULE: Final = (
@@ -122,6 +123,14 @@ def outliers(groups: Mapping[Any, tuple[int, float]]) -> set[Any]:
             break
         del rest[largest]
     return groups.keys() - rest.keys()
+
+
+def varies(mean: float, deviation: float) -> bool:
+    """Return whether the results of seeds differ by more than rounding in single precision.
+
+    Equal results of all seeds do not show the noise.
+    """
+    return deviation > _ROUNDING * abs(mean)
 
 
 def pool(groups: Iterable[tuple[int, float]]) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from spike_zoo.media.charts import (
 )
 from spike_zoo.metrics.rate import Interpolation, bd_rate
 from spike_zoo.metrics.speeds import photograph_of
-from spike_zoo.tables.claims import Sample, pool
+from spike_zoo.tables.claims import Sample, pool, varies
 from spike_zoo.tables.columns import Column
 from spike_zoo.tables.runs import RecordedRun
 from spike_zoo.tables.spec import Claim, CurveSpec, TableSpec, missing_result
@@ -158,8 +158,9 @@ class FilledCurve:
             for other in self.lines
             if other.row in trained and not other.is_published
         ]
-        # equal seeds have unknown noise
-        spread = pool((len(r.values), r.deviation) for r in rates if r.deviation)
+        # a BD-rate is a difference in percent, so its rounding is that of 100
+        known = ((len(rate.values), rate.deviation) for rate in rates if rate.deviation)
+        spread = pool(group for group in known if varies(100.0, group[1]))
         noise = {
             row: spread if row in trained else (0.0, math.inf) for row in (line.row, anchor.row)
         }

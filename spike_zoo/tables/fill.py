@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from spike_zoo.metrics.speeds import photograph_of
@@ -20,8 +21,9 @@ from spike_zoo.tables.claims import (
     outliers,
     paired_differences,
     pool,
+    varies,
 )
-from spike_zoo.tables.columns import COSTS, Column
+from spike_zoo.tables.columns import COSTS, Column, plain_column
 from spike_zoo.tables.curves import BD_RATE, METHODS, NAMES, FilledCurve, fill_curves
 from spike_zoo.tables.notes import differences_of, notes_of, warnings_of
 from spike_zoo.tables.runs import RecordedRun, configurations_of, newest_configuration
@@ -209,18 +211,16 @@ def _claim_results(table: FilledTable, tables: Sequence[FilledTable]) -> tuple[C
         spreads = _pooled(tables, columns[column], data)
         return table.sample(row, columns[column], spreads)
 
-    results = []
-    for claim in table.spec.claims:
+    def tested(claim: Claim) -> ClaimResult:
         if claim.anchor is not None:
-            results.append(_unless(_incomparable(claim, table), _bd_rate_result(claim, table)))
-            continue
+            return _bd_rate_result(claim, table)
         than = claim.than or claim.by
         other = None if claim.limit is not None else claim.other or claim.row
         compared = [*table.runs[claim.row], *(table.runs[other] if other else ())]
         data = {run.result.data_sha256 for run in compared}
         first = _by_recording(table.runs[claim.row], columns[claim.by])
         second = _by_recording(table.runs[other], columns[than]) if other else claim.limit or 0.0
-        result = evaluate_claim(
+        return evaluate_claim(
             claim,
             columns[claim.by],
             sample(claim.row, claim.by, data),
@@ -230,34 +230,78 @@ def _claim_results(table: FilledTable, tables: Sequence[FilledTable]) -> tuple[C
             paired=paired_differences(first, second),
             photographs=_photographs(compared, columns[claim.by]),
         )
-        reason = "" if columns[claim.by].is_cost else _incomparable(claim, table)
-        if result.result is not Result.NOT_APPLICABLE:
-            reason = reason or _unpaired(claim, first, second)
-        results.append(_unless(reason, result))
-    return tuple(results)
+
+    results = map(tested, table.spec.claims)
+    return tuple(_unless(_incomparable(result, table), result) for result in results)
 
 
-def _incomparable(claim: Claim, table: FilledTable) -> str:
+def _incomparable(tested: ClaimResult, table: FilledTable) -> str:
     """Return why the rows of a claim cannot be compared; empty if they can."""
+    claim = tested.claim
     names = filter(None, (claim.row, claim.other, claim.anchor, claim.above))
     runs = {name: table.runs[name] for name in names}
+    columns = [one for one in table.spec.columns if one.name in (claim.by, claim.than)]
+    if columns and columns[0].is_cost:
+        return _of_other_sizes(runs, columns[0])
     differences = differences_of(table.spec, runs, of_claim=True)
-    return "; ".join(f"{what}: {groups}" for what, groups in differences)
+    reason = "; ".join(f"{what}: {groups}" for what, groups in differences)
+    if reason or tested.result is Result.NOT_APPLICABLE:
+        return reason
+    curve = next((one for one in table.curves if claim.anchor and one.spec.name == claim.by), None)
+    columns = _points_of(claim, curve) if curve else columns
+    return next(_unpaired(runs, columns, curve), "")
 
 
-def _unpaired(claim: Claim, first: Mapping[str, float], second: Mapping[str, float] | float) -> str:
-    """Return why two rows with values of recordings cannot be paired; empty if they can."""
-    others = {} if isinstance(second, int | float) else second
-    if claim.other and first and others and first.keys() != others.keys():
-        return "measured on different recordings"
-    named = {claim.row: first, claim.other or claim.row: others}
-    lost = [
-        f"{name} of {row}"
-        for row, values in named.items()
-        for name, value in values.items()
-        if not math.isfinite(value)
+def _of_other_sizes(runs: Mapping[str, Sequence[RecordedRun]], column: Column) -> str:
+    """Return that a cost was measured on images of different sizes; empty if it was not."""
+    job, number = column.cost or ("", "")
+    costs = [run.result.costs.get(job) for own in runs.values() for run in own]
+    sizes = sorted({cost.size for cost in costs if cost and cost.size})
+    if number == "macs_per_pixel" or len(sizes) < 2:
+        return ""
+    texts = ", ".join(f"{height} x {width}" for height, width in sizes)
+    return f"measured on images of different sizes: {texts}"
+
+
+def _points_of(claim: Claim, curve: FilledCurve) -> list[Column]:
+    """Return the columns of the bit rates and qualities of a claim about a BD-rate."""
+    measured = [line for line in curve.lines if not line.is_published]
+    count = max((len(line.points) for line in measured), default=0)
+    measures = ("bpp", claim.by.rpartition("/")[2])
+    return [plain_column(f"test/{name}_q{n}") for n in range(count) for name in measures]
+
+
+def _unpaired(
+    runs: Mapping[str, Sequence[RecordedRun]], columns: Sequence[Column], curve: FilledCurve | None
+) -> Iterator[str]:
+    """Yield why the values of runs in columns, or their curves, cannot be averaged or paired."""
+    wanted = [(one.heading, partial(RecordedRun.value, column=one)) for one in columns]
+    if curve:
+        wanted = [(curve.title, lambda run: run.curve(curve.spec) or None)]
+    for heading, value in wanted:
+        for name, own in runs.items():
+            lost = [value(run) for run in own].count(None)
+            if 0 < lost < len(own):
+                yield f"{lost} of {len(own)} runs of {name} have no {heading}"
+    images = [
+        (name, column.by_recording(run.images))
+        for name, own in runs.items()
+        for run in own
+        for column in columns
     ]
-    return f"images without a finite value: {', '.join(lost)}" if lost else ""
+    counts = [{key: len(own) for key, own in values.items()} for _, values in images]
+    if any(one != counts[0] for one in counts):
+        lacking = dict.fromkeys(name for name, values in images if not values)
+        without = f"no results of single images: {', '.join(lacking)}"
+        yield without if lacking else "measured on different recordings"
+    not_finite = {
+        f"{recording} of {name}": None
+        for name, values in images
+        for recording, own in values.items()
+        if not all(map(math.isfinite, own))
+    }
+    if not_finite:
+        yield f"images without a finite value: {', '.join(not_finite)}"
 
 
 def _unless(reason: str, tested: ClaimResult) -> ClaimResult:
@@ -294,8 +338,7 @@ def _pooled(tables: Sequence[FilledTable], column: Column, data: set[str | None]
                 if not {run.result.data_sha256 for run in runs} <= data:
                     continue
                 cell = table.cells.loc[(row, other.name), :]
-                # equal results of all seeds do not show the noise
-                if cell["deviation"] > 0 and not table.is_exact(row, other):
+                if varies(cell["mean"], cell["deviation"]) and not table.is_exact(row, other):
                     groups[table.key(row)] = int(cell["count"]), cell["deviation"]
     own = {key: groups.pop(key) for key in outliers(groups)}
     return {(): pool(groups.values())} | {key: pool([group]) for key, group in own.items()}

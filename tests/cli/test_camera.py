@@ -181,6 +181,10 @@ def test_maps_are_turned_as_the_recording_is(
     stored = write_recording(turned, "turned.h5", overwrite=True)  # orientation is kept
     again: Any = read_recording(stored, camera="c.yaml")
     np.testing.assert_array_equal(again.maps.defective, turned[0])
+    if (rotate - of_camera[2]) % 180 == 0:  # a file without orientation
+        other = write_recording(turned, "turned.spl", overwrite=True)
+        with pytest.warns(UserWarning, match="spl: does not state how its planes were turned"):
+            read_recording(other, camera="c.yaml")
 
 
 def test_other_filters_than_those_of_the_camera_are_rejected(maps: PixelMaps) -> None:

@@ -75,6 +75,8 @@ def test_the_rate_scale_is_that_of_the_option_else_an_estimate_only_for_a_method
     result = zoo(f"compress raw.npy --out a.sci {MINE}")
     assert BitstreamReader("a.sci").header.rate_scale == pytest.approx(1.1 * 11 / 50, abs=0.001)
     assert result.err.startswith("rate scale: 0.242 spikes per plane at white")
+    assert zoo(f"compress raw.npy --start 30 --out part.sci {MINE}").code == 0
+    assert BitstreamReader("part.sci").header.rate_scale == pytest.approx(0.242, abs=0.001)
     assert zoo("compress raw.npy --out a.spl").err == ""
     assert read_recording("a.spl").rate_scale is None
     assert zoo(f"compress raw.npy --out b.sci {MINE} --rate-scale 0.25").err == ""

@@ -311,6 +311,7 @@ def test_all_images_of_a_recording_shorter_than_a_window_are_made_and_named(zoo:
         ("tfi-aligned", 32),
         ("plain", 40),
         ("stir", 30),
+        ("sci", 20),
     ],
 )
 def test_margins_are_half_the_planes_that_a_method_uses(method: str, margin: int) -> None:

@@ -144,6 +144,30 @@ def test_footage_of_variable_frame_rate_is_rejected(tmp_path: Path, times: list[
             find_footage(place)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "is_even"),
+    [
+        ((1, 2, 3, 5, 6, 7), False),  # one image is missing
+        ((0, 33, 67, 133, 167), False),
+        ((4, 5, 6, 7), True),
+        ((0, 20, 40, 60), True),
+        ((7, 7, 7), True),
+        ((0, 33, 67, 100, 133, 167), True),  # milliseconds
+    ],
+)
+def test_images_with_gaps_in_their_numbers_are_rejected(
+    tmp_path: Path, numbers: tuple[int, ...], is_even: bool
+) -> None:
+    for letter, number in zip("abcdef", numbers, strict=False):
+        save_image(np.zeros((4, 6)), tmp_path / "clip" / f"{letter}_{number:04d}_rgb.png")
+    if is_even:
+        assert len(find_footage(tmp_path)["clip"]) == len(numbers)
+        return
+    for place in (tmp_path, tmp_path / "clip"):
+        with pytest.raises(MediaError, match=r"clip: the numbers .* are not equally far apart"):
+            find_footage(place)
+
+
 @pytest.mark.parametrize("name", ["even.mp4", "even.mkv"])
 def test_times_rounded_to_milliseconds_are_equally_far_apart(tmp_path: Path, name: str) -> None:
     times = [round(1000 * n / 240) for n in range(60)]

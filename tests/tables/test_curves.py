@@ -133,6 +133,30 @@ def test_claims_are_compared_with_the_noise_of_the_seeds(rates: FilledTable) -> 
     assert [first.result, second.result] == [Result.UNDECIDED, Result.NOT_MEASURED]
 
 
+def test_curves_of_other_recordings_or_of_some_seeds_are_not_compared(tmp_path: Path) -> None:
+    def images(name: str) -> tuple[dict[str, object], ...]:
+        points = {
+            f"{key}_q{n}": p
+            for n, pair in enumerate(ANCHOR)
+            for key, p in zip(("bpp", "psnr"), pair, strict=True)
+        }
+        return ({"name": name, **points},)
+
+    full, half = codec_run("full", 0.8, parameters=0), codec_run("half", 1.0, parameters=0)
+    other = [
+        dataclasses.replace(full, images=images("a")),
+        dataclasses.replace(half, images=images("b")),
+    ]
+    lacking = [codec_run("full", 0.8 + n / 9, n) for n in range(2)]
+    lacking += [make_run("full", 30.0, 2), codec_run("half", 1.0), codec_run("half", 1.01, 1)]
+    for runs, reason in (
+        (other, "measured on different recordings"),
+        (lacking, "1 of 3 runs of full have no PSNR (dB) against bpp"),
+    ):
+        tested = filled(tmp_path, runs, RATES).claims[0]
+        assert (tested.result, tested.detail) == (Result.NOT_APPLICABLE, reason)
+
+
 @pytest.mark.parametrize("factor", [0.8, 1.25, 1.0])
 def test_one_trained_run_each_gives_the_result_one_seed(tmp_path: Path, factor: float) -> None:
     runs = [codec_run("full", factor), codec_run("half", 1.0)]

@@ -75,9 +75,14 @@ def test_a_seed_of_initial_weights_is_counted_once(tmp_path: Path) -> None:
     assert cell(filled(tmp_path, tests))["count"] == 2
 
 
-def test_seeds_with_equal_results_do_not_show_the_noise(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounding", [0.0, 2e-6])  # of single precision
+def test_seeds_with_equal_results_do_not_show_the_noise(tmp_path: Path, rounding: float) -> None:
     results = {"full": 30.0, "half": 29.9}
-    runs = [make_run(row, psnr, seed) for row, psnr in results.items() for seed in (0, 1)]
+    runs = [
+        make_run(row, psnr + seed * rounding, seed)
+        for row, psnr in results.items()
+        for seed in (0, 1)
+    ]
     (claim,) = filled(tmp_path, runs).claims
     assert claim.result is Result.NOT_APPLICABLE
     assert "the noise is unknown" in claim.detail
@@ -120,23 +125,65 @@ def test_rows_trained_on_several_data_are_compared_on_the_same_images(tmp_path: 
     assert (same.result, different.result) == (Result.SUPPORTED, Result.NOT_APPLICABLE)
 
 
+def _run_of_images(row: str, psnr: float, names: str, values: tuple[float, ...]) -> RecordedRun:
+    images = [{"name": name, "psnr": v} for name, v in zip(names, values, strict=True)]
+    return replace(make_run(row, psnr, parameters=0), images=tuple(images))
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "{row: full, better_than: half, by: test/psnr}",
+        "{row: full, within: 9.0, of: half, by: test/psnr}",
+        "{row: full, better_than: never run, by: test/psnr, above: half}",
+    ],
+)
 @pytest.mark.parametrize(
     ("names", "values", "reason"),
     [
         ("ac", (1.0, 1.0), "measured on different recordings"),
+        ("aba", (1.0, 1.0, 1.0), "measured on different recordings"),
+        ("", (), "no results of single images: half"),
         ("ab", (1.0, math.nan), "images without a finite value: b of half"),
     ],
 )
 def test_recordings_that_cannot_be_paired_are_a_reason(
-    tmp_path: Path, names: str, values: tuple[float, ...], reason: str
+    tmp_path: Path, names: str, values: tuple[float, ...], reason: str, claim: str
 ) -> None:
-    def run(row: str, names: str, values: tuple[float, ...]) -> RecordedRun:
-        images = [{"name": name, "psnr": v} for name, v in zip(names, values, strict=True)]
-        return replace(make_run(row, 30.0, parameters=0), images=tuple(images))
+    runs = [
+        _run_of_images("full", 30.0, "ab", (2.0, 2.5)),
+        _run_of_images("half", 29.0, names, values),
+        _run_of_images("never", 29.5, "ab", (1.0, 1.0)),
+    ]
+    text = SPEC.replace("{row: full, better_than: half, by: test/psnr}", claim)
+    (tested,) = filled(tmp_path, runs, text).claims
+    assert (tested.result, tested.detail) == (Result.NOT_APPLICABLE, reason)
 
-    runs = [run("full", "ab", (2.0, 2.5)), run("half", names, values)]
-    (claim,) = filled(tmp_path, runs).claims
-    assert (claim.result, claim.detail) == (Result.NOT_APPLICABLE, reason)
+
+def test_a_limit_is_not_compared_if_runs_lack_a_value_or_an_image_has_none(tmp_path: Path) -> None:
+    text = SPEC.replace("better_than: half", "at_least: 20.0")
+    not_finite = _run_of_images("full", 30.0, "ab", (1.0, math.nan))
+    lacking = [make_run("full", 30.0, n, metrics={"test/psnr": 30.0 + n}) for n in range(2)]
+    lacking.append(make_run("full", 30.0, 2, metrics={"train/total": 1.0}))
+    for runs, reason in (
+        ([not_finite], "images without a finite value: b of full"),
+        (lacking, "1 of 3 runs of full have no PSNR (dB)"),
+    ):
+        (tested,) = filled(tmp_path, runs, text).claims
+        assert (tested.result, tested.detail) == (Result.NOT_APPLICABLE, reason)
+
+
+def test_costs_of_images_of_other_sizes_are_not_compared(tmp_path: Path) -> None:
+    text = SPEC.replace("parameters]", "macs, macs_per_pixel]").replace(
+        "  - {row: full, better_than: half, by: test/psnr}",
+        "  - {row: full, better_than: half, by: macs}\n"
+        "  - {row: half, better_than: full, by: macs_per_pixel}",
+    )
+    costs = {"full": Cost(6400, size=(8, 8)), "half": Cost(12800, size=(16, 16))}
+    runs = [make_run(row, 30.0, costs={"forward": cost}) for row, cost in costs.items()]
+    macs, per_pixel = filled(tmp_path, runs, text).claims
+    assert macs.detail == "measured on images of different sizes: 8 x 8, 16 x 16"
+    assert [macs.result, per_pixel.result] == [Result.NOT_APPLICABLE, Result.SUPPORTED]
 
 
 def test_a_metric_that_no_result_has_is_rejected_with_suggestions(tmp_path: Path) -> None:

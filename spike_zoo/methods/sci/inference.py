@@ -25,6 +25,8 @@ class SCI(ClipReconstruction):
         coding: Options of the coder.
     """
 
+    margin = 20  #: planes on either side that the intervals of an image reach at common rates
+
     def __init__(
         self,
         networks: NetworkOptions | Mapping[str, Any],

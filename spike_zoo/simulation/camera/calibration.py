@@ -119,7 +119,7 @@ def calibrate(dark: SpikeRecording, flats: Sequence[SpikeRecording]) -> Calibrat
     local = illumination(white.rate, np.ones(white.rate.shape, bool), white.step)
     hottest = max(0.5 * grey.mean, _HOT * float(np.median(black.rate)))
     defective = (white.rate < 0.5 * local) | (black.rate > hottest)
-    for level in levels[1:]:
+    for level in levels:
         check_uniform(level, ~defective)
     check_same_pixels(levels, ~defective)
     intervals = grey.intervals()

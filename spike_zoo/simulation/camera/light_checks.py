@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from scipy.stats import gamma
 
 from spike_zoo.errors import FormatError, GeometryError
 from spike_zoo.formats.camera import sensor_facts
@@ -27,7 +28,7 @@ MIN_DARKEST: Final = 0.005
 MAX_RATE: Final = 0.9
 MIN_RATIO: Final = 1.5  # of the rates of the brightest and the darkest grey
 _MAX_CHANGE: Final = 0.01  # of the light with time
-_RARE: Final = 16  # times the power of independent groups of pixels: less than once in 10^7
+_RARE: Final = 1e-7  # probability of a common power of independent groups of pixels
 _RARE_DEVIATIONS: Final = 10
 _SHUFFLES: Final = 40
 _MAX_FILTERS: Final = 0.03  # difference of the rates of the pixels of 2 x 2 blocks
@@ -123,12 +124,14 @@ def _check_regular(level: UniformLight) -> None:
 
 def _check_constant(level: UniformLight) -> None:
     """Raise if the light changes with time."""
-    first, second = level.series[:, : level.half], level.series[:, level.half : 2 * level.half]
-    changes = (second.mean(axis=1) - first.mean(axis=1)) / max(level.series.mean(), 1e-9)
+    blocks = level.series.sum(axis=1)
+    first, second = blocks[:, : level.half], blocks[:, level.half : 2 * level.half]
+    changes = (second.mean(axis=1) - first.mean(axis=1)) / max(blocks.mean(), 1e-9)
     drift = abs(float(changes.mean()))
     if drift < 5 * changes.std() / math.sqrt(len(changes)):
         drift = 0.0
-    flicker = _flicker(level.series)
+    # of the whole image, and of blocks: behind a scanned screen, their phases differ
+    flicker = max(_flicker(blocks[None]), _flicker(level.series))
     if max(flicker, drift) > _MAX_CHANGE:
         what = "drifts" if drift > flicker else "flickers"
         raise FormatError.at(
@@ -145,24 +148,28 @@ def _flicker(series: NDArray[np.float64]) -> float:
     independent groups is the sum of their powers, times an exponentially distributed number.
 
     Args:
-        series: Spikes of each plane in groups of pixels.
+        series: Spikes of each plane in groups of pixels of parts of the image, ``(parts, groups,
+            planes)``. The changes of different parts may differ.
     """
-    groups, planes = series.shape
+    parts, groups, planes = series.shape
     if not series.any():
         return 0.0
-    spectra = np.fft.rfft(series - series.mean(axis=1, keepdims=True), axis=1)[:, 1:]
-    spectra /= series.mean() * planes * groups
-    both = np.full(spectra.shape[1], 2.0)  # positive and negative frequencies
+    spectra = np.fft.rfft(series - series.mean(axis=-1, keepdims=True))[..., 1:]
+    spectra /= series.mean() * planes * groups * math.sqrt(parts)
+    both = np.full(spectra.shape[-1], 2.0)  # positive and negative frequencies
     if planes % 2 == 0:
         both[-1] = 1.0
-    own = both * (np.abs(spectra) ** 2).sum(axis=0)
-    common = both * np.abs(spectra.sum(axis=0)) ** 2
-    power = float((common - own)[common > _RARE * own].sum())
+    own = both * (np.abs(spectra) ** 2).sum(axis=(0, 1))
+    common = both * (np.abs(spectra.sum(axis=1)) ** 2).sum(axis=0)
+    rare = gamma.isf(_RARE, parts) / parts
+    power = float((common - own)[common > rare * own].sum())
+    if parts > 1:
+        return math.sqrt(power)
     # changes at many frequencies; groups that are shifted in time have none in common
     generator = np.random.default_rng(0)
     frequencies = -2j * np.pi * np.arange(1, len(own) + 1) / planes
     chance = [
-        (both * np.abs((spectra * np.exp(shifts * frequencies)).sum(axis=0)) ** 2).sum()
+        (both * np.abs((spectra[0] * np.exp(shifts * frequencies)).sum(axis=0)) ** 2).sum()
         for shifts in generator.integers(planes, size=(_SHUFFLES, groups, 1))
     ]
     if common.sum() > np.mean(chance) + _RARE_DEVIATIONS * np.std(chance):
@@ -180,8 +187,8 @@ def check_uniform(level: UniformLight, valid: NDArray[np.bool_]) -> None:
     if similar > max(_MAX_NEIGHBOURS, 4 / math.sqrt(pixels)):
         raise FormatError.at(
             level.name,
-            "shows a scene, not uniform light; defocus the lens on a bright white area, or put a "
-            "diffuser in front of it",
+            "shows a scene, not uniform light; for the dark level cover the lens, for others "
+            "defocus it on a bright white area, or put a diffuser in front of it",
         )
     if level.step == 1:
         _check_filters(level)

@@ -28,7 +28,7 @@ WINDOW: Final = 15  # pixels; fixed patterns are differences from the mean of su
 _DEGREE: Final = 4  # of the polynomial of the illumination, for example of a vignette
 _ROWS: Final = 4  # unpacked at once
 _MAX_SUMMED: Final = 64  # intervals
-_COLUMNS: Final = 16  # groups of columns of a series
+_BLOCKS: Final = 8  # in a row or column of the image
 
 
 class UniformLight:
@@ -38,7 +38,8 @@ class UniformLight:
         rate: Spikes per plane of each pixel ``(H, W)``.
         halves: The same of the first and of the second half.
         mean: Mean rate.
-        series: Spikes of each plane in 64 groups of pixels.
+        series: Spikes of each plane in blocks of the image and four groups of pixels of each block,
+            ``(64, 4, planes)``.
         step: Distance of pixels with the same filter: 2 for a Bayer sensor, else 1.
     """
 
@@ -49,17 +50,22 @@ class UniformLight:
         self.step = 1 if recording.cfa is None else 2
         self.half = self.planes // 2
         counts = np.zeros((2, self.height, self.width))
-        series = np.zeros((_ROWS, _COLUMNS, self.planes))
+        series = np.zeros((_BLOCKS, 2, 2 * _BLOCKS, self.planes))
+        columns = np.arange(self.width)
+        groups = np.eye(2 * _BLOCKS, dtype=np.float32)[
+            2 * (columns * _BLOCKS // self.width) + columns % 2
+        ]
         for rows, spikes in self.rows():
             counts[0, rows] = spikes[: self.half].sum(axis=0, dtype=np.int32)
             counts[1, rows] = spikes[self.half : 2 * self.half].sum(axis=0, dtype=np.int32)
-            for first in range(_COLUMNS):
-                sums = spikes[:, :, first::_COLUMNS].sum(axis=2, dtype=np.int32)
-                series[: sums.shape[1], first] += sums.T
+            sums = spikes.astype(np.float32) @ groups
+            for row in range(rows.start, rows.stop):
+                series[row * _BLOCKS // self.height, row % 2] += sums[:, row - rows.start].T
         self.halves = counts / self.half
         self.rate = self.halves.mean(axis=0)
         self.mean = float(self.rate.mean())
-        self.series = series.reshape(-1, self.planes)
+        series = series.reshape(_BLOCKS, 2, _BLOCKS, 2, self.planes).swapaxes(1, 2)
+        self.series = series.reshape(_BLOCKS**2, 4, self.planes)
 
     @property
     def filter_means(self) -> NDArray[np.float64]:

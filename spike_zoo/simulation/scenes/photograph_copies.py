@@ -59,13 +59,14 @@ def copied_photograph(
 ) -> str | None:
     """Return the name of the known photograph that an image shows in part; None for another one.
 
-    Fingerprints find copies without keypoints, such as blurred ones, in eight orientations.
+    Fingerprints find copies without keypoints, such as blurred ones, and negatives, in eight
+    orientations.
     Keypoints also find crops; their descriptors do not depend on scale and rotation.
     """
     mirrored = [PhotographFeatures.of(each) for each in (levels, levels[:, ::-1])]
     turned = np.stack([np.rot90(each.fingerprint, n) for each in mirrored for n in range(4)])
     for name, other in known.items():
-        if np.einsum("nij,ij->n", turned, other.fingerprint).max() > _SAME:
+        if np.abs(np.einsum("nij,ij->n", turned, other.fingerprint)).max() > _SAME:
             return name
         if any(_matches(each, other) >= _MIN_MATCHES for each in mirrored):
             return name

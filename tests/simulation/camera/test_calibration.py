@@ -99,6 +99,7 @@ def test_dead_and_hot_pixels_are_defective(recordings: list[SpikeRecording]) -> 
         ((0.0, 0.1, np.linspace(0.5, 0.6, 1000)[:, None, None]), "drifts by"),
         ((0.0, 0.1, 0.6 + 0.2 * (np.arange(64) % 8 > 3)), "shows a scene, not uniform light"),
         ((0.0, 0.1 + 0.05 * (np.arange(64) % 8 > 3), 0.8), "shows a scene, not uniform light"),
+        ((0.02 + 0.01 * (np.arange(64) % 8 > 3), 0.1, 0.8), "a scene, .* cover the lens"),
         ((0.0, 0.1 * FILTERS, 0.8 * FILTERS), r"differ by 1\d\d%, .* state .* --cfa RGGB"),
     ],
 )
@@ -114,6 +115,12 @@ def pulses(period: float, share: float = 0.5) -> np.ndarray:
     return (np.arange(1000) % period < share * period)[:, None, None] / share
 
 
+def scanned(period: int) -> np.ndarray:
+    """Return the light of a screen whose rows are pulsed one after the other."""
+    phases = np.arange(1000)[:, None, None] + np.arange(48)[:, None] * period // 48
+    return 2.0 * (phases % period < period / 2)
+
+
 @pytest.mark.parametrize(
     ("level", "shape"),
     [
@@ -123,6 +130,7 @@ def pulses(period: float, share: float = 0.5) -> np.ndarray:
         (0.4, 1 + 0.1 * np.sin(np.pi * np.arange(1000) + 1)[:, None, None]),
         (0.4, 1 + 0.1 * np.sin(2.2 * np.arange(1000))[:, None, None]),
         (0.4, 1 + 0.2 * np.random.default_rng(0).choice([-1, 1], 1000)[:, None, None]),
+        *((level, scanned(period)) for level, period in ((0.4, 2), (0.1, 8), (0.4, 32))),
     ],
 )
 def test_flicker_of_any_period_is_rejected_at_every_level(

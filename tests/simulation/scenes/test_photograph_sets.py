@@ -130,9 +130,14 @@ def test_unusable_folders_are_rejected_by_name_with_a_remedy(folder: Path, case:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["otters", "chelsea"])
-def test_copies_of_test_photographs_are_rejected(folder: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "is_negative"), [("otters", False), ("otters", True), ("chelsea", False)]
+)
+def test_copies_of_test_photographs_are_rejected(
+    folder: Path, name: str, is_negative: bool
+) -> None:
     source = photograph(name if name == "chelsea" else f"default/{name}")
+    source = 1 - source if is_negative else source
     levels = Image.fromarray((255 * source).astype(np.uint8).transpose(1, 2, 0))
     mirrored = levels.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     mirrored.resize((300, 200)).save(folder / "holiday.jpg", quality=60)

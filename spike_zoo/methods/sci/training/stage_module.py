@@ -109,7 +109,7 @@ class StagedModule(MethodModule):
     row: StageSpec  #: specification of the stage
     codec: SCICodec  #: the networks
     warmup = WARMUP
-    finalize, forward, _stream = SCI.finalize, SCI.forward, SCI._stream
+    margin, finalize, forward, _stream = SCI.margin, SCI.finalize, SCI.forward, SCI._stream
     _has_weights = False
 
     def train_stage(
