@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,6 +90,10 @@ MISTAKES = {
     "info nothere.npz": "nothere.npz: there is no such file",
     "report nothere.npz": "nothere.npz: there is no such file or folder",
     "report street.dat": "--height and --width",
+    "report loop.npz --out new.html": "loop.npz: ",
+    "decompress pipe.sci --out new.mp4": "pipe.sci: no regular file",
+    "decompress pipe.spl --out new.npz": "pipe.spl: no regular file",
+    "simulate --noise pipe.yaml": "--noise pipe.yaml: there is no such camera file",
     "report street.npz --center 99": "the report of street.npz shows planes 0..29",
     "report street.npz --center 3 --start 5": "the report of street.npz shows planes 5..29",
     "report street.npz --start 9 --stop 9": "street.npz: planes 9 to 9 (--start, --stop): the",
@@ -180,6 +185,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_recording(SpikeRecording.from_planes(longer, rate_scale=0.6), folder / "clip.npz")
     for suffix in ("h5", "html", "mp4", "npz", "png", "safetensors", "sci", "spl", "yaml"):
         (folder / f"there.{suffix}").write_text("mine", encoding="utf-8")
+    (folder / "loop.npz").symlink_to("loop.npz")
+    for suffix in ("sci", "spl", "yaml"):
+        os.mkfifo(folder / f"pipe.{suffix}")
     (folder / "twice.yaml").write_text("trainer: {}\nmodel: {}\ntrainer: {}\n", encoding="utf-8")
     return folder
 
