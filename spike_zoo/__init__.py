@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import sys
 
-if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:  # python -m spike_zoo
-    # the working folder comes last: a user's copy.py or typing.py must replace no other module
-    sys.path.append(sys.path.pop(0))
+if sys.argv[:1] == ["-m"]:  # python -m spike_zoo
+
+    def _report(*error: Any) -> None:
+        """Print an error; one line for Ctrl-C while modules are imported."""
+        if error[0] is KeyboardInterrupt:
+            sys.stderr.write("interrupted\n")
+        else:
+            sys.__excepthook__(*error)
+
+    sys.excepthook = _report
+    if not sys.flags.safe_path:
+        # the working folder comes last: a user's copy.py or typing.py must replace no other module
+        sys.path.append(sys.path.pop(0))
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spike_zoo.utils.lazy import lazy_attributes
 from spike_zoo.utils.torchvision_builds import install_guard

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import spike_zoo
 from spike_zoo.cli.console import collected_notes, echo
-from spike_zoo.cli.inputs import recording_source
+from spike_zoo.cli.inputs import named_errors, recording_source
 from spike_zoo.cli.options import DatOptions
 from spike_zoo.errors import ExistingFileError, MissingFileError, SpikeZooError, UsageError
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
@@ -69,7 +69,8 @@ def for_each_recording(command: Command) -> Command:
         if units:
             _run_batch(processed, units, out, options, dat)
         else:
-            command(recording, out=out, name=name, **options, **dat)
+            with named_errors(recording):
+                command(recording, out=out, name=name, **options, **dat)
 
     return cast("Command", processed)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo, warn_of_filters
-from spike_zoo.cli.inputs import chosen_rate_scale, load_method, recording_source
+from spike_zoo.cli.inputs import chosen_rate_scale, load_method, named_errors, recording_source
 from spike_zoo.cli.options import DatSize
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import UsageError
@@ -68,7 +68,7 @@ def classify(
     else:
         warn_of_filters(opened, method)
         scale = chosen_rate_scale(opened, None)
-        with progress_bar("classifying") as progress:
+        with named_errors(recording), progress_bar("classifying") as progress:
             probabilities = module.classify(opened, rate_scale=scale, progress=progress)
     best = _best(probabilities, module.label_names)
     for line in _remarks(method, module.label_names, probabilities):

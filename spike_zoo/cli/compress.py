@@ -250,7 +250,7 @@ def _code_images(
             f"reconstruct --method {method} --out X.mp4"
         )
     span = work.start, work.stop
-    check_span(len(recording), *span)
+    check_span(work.source.label, len(recording), *span)
     centers = centers_inside(len(recording), stride, margin := margin_of(module), *span)
     if span != (None, None) or 2 * margin >= len(recording):
         report_lacking(centers, len(recording), margin)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo, warn_of_filters
-from spike_zoo.cli.inputs import load_method
+from spike_zoo.cli.inputs import load_method, named_errors
 from spike_zoo.cli.options import DatSize, NonNegativeInt, PositiveInt
 from spike_zoo.errors import (
     GeometryError,
     MissingFileError,
     MissingGeometryError,
-    RecordingError,
     UsageError,
 )
 from spike_zoo.formats.recording import RECORDING_SUFFIXES, read_recording
@@ -148,7 +146,7 @@ def _opened(
     blurry = image if len(image) == 3 else image.repeat(3, axis=0)  # grey to RGB
     height, width = (side // ratio for side in blurry.shape[1:])
     recording = _recording(pair[1], name, dat, height, width)
-    with _named(pair):
+    with named_errors(f"{pair[0]} with {pair[1]}"):
         check_pair(blurry, recording, ratio)
         return blurry, recording, planes_inside(len(recording), *exposure)
 
@@ -190,20 +188,10 @@ def _sequence(
     """Return the planes of a sequence and an iterator that computes its images."""
     blurry, recording, span = opened(pair, module.ratio)
     warn_of_filters(recording, "deblurring")
-    with _named(pair):
+    with named_errors(f"{pair[0]} with {pair[1]}"):
         centers = spread_planes(span[0], span[1], frames)
         images = module.deblur_stream(blurry, recording, centers, exposure=span)
     return centers, images
-
-
-@contextmanager
-def _named(pair: Pair) -> Iterator[None]:
-    """Add the file names of a pair to errors about their content."""
-    try:
-        yield
-    except RecordingError as error:
-        message = f"{pair[0]} with {pair[1]}: {error.message}"
-        raise type(error)(message, path=str(pair[0])) from error
 
 
 def _write(

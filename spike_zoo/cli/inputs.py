@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from spike_zoo.cli.console import note, quiet
+from spike_zoo.errors import RecordingError
 from spike_zoo.formats.recording import RecordingSource
 from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.spikes.rate_scale import rate_scale_of, user_rate_scale
@@ -50,6 +51,17 @@ def chosen_rate_scale(recording: SpikeRecording, module: object) -> float:
     if scale.is_estimated:
         note(scale.note)
     return scale.value
+
+
+@contextlib.contextmanager
+def named_errors(recording: str) -> Iterator[None]:
+    """Add the name of a recording to errors about its content that name no file."""
+    try:
+        yield
+    except RecordingError as error:
+        if error.path is not None:
+            raise
+        raise type(error).at(recording, error.message) from error
 
 
 def report_lacking(centers: Sequence[int], planes: int, margin: int) -> None:

@@ -108,14 +108,15 @@ def reconstruct(
         check_method(method)
     opened = source.open(check_rows=True)
     span = start, stop
-    centers = _choose_centers(len(opened), target.kind, center, stride, span)
+    choose = functools.partial(_choose_centers, source.label, len(opened), target.kind)
+    centers = choose(center, stride, span)
     if method is None:
         method, average = _default_method(opened, len(centers), window, average)
     settings = {"window": window, "average": average, "tile": tile, "precision": precision}
     prepare = functools.partial(_prepared, method, device, trust=trust, **settings)
     module = prepare()
     margin = margin_of(module)
-    centers = _choose_centers(len(opened), target.kind, center, stride, span, margin)
+    centers = choose(center, stride, span, margin)
     is_short = 2 * margin >= len(opened) and target.kind != "image"
     if is_short or (center, *span) != (None, None, None):
         report_lacking(centers, len(opened), margin)
@@ -212,6 +213,7 @@ def _chosen_precision(precision: Literal["32", "bf16"] | None) -> Literal["32", 
 
 
 def _choose_centers(
+    recording: str,
     planes: int,
     kind: Kind,
     center: int | None,
@@ -220,7 +222,7 @@ def _choose_centers(
     margin: int = 0,
 ) -> list[int]:
     """Return the planes of the images, from the options center, start, stop and stride."""
-    check_span(planes, *span)
+    check_span(recording, planes, *span)
     if kind != "image":
         if center is None:
             return centers_inside(planes, stride or STRIDE, margin, *span)
@@ -239,5 +241,5 @@ def _choose_centers(
             "is shown"
         )
     if not 0 <= center < planes:
-        raise UsageError(f"--center {center}: the recording has planes 0..{planes - 1}")
+        raise UsageError(f"{recording}: --center {center}: it has planes 0..{planes - 1}")
     return [center]

@@ -7,7 +7,7 @@ from typing import Unpack
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
-from spike_zoo.cli.inputs import recording_source
+from spike_zoo.cli.inputs import named_errors, recording_source
 from spike_zoo.cli.options import DatOptions, NonNegativeInt, PositiveInt
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.remote import is_address, local_path, stem_of
@@ -80,5 +80,6 @@ def report(
         device=device,
         trust=trust,
     )
-    write_page(report_of(local_path(source), choices), target)
+    with named_errors(source):
+        write_page(report_of(local_path(source), choices), target)
     echo(f"page: {target} ({target.stat().st_size / 1e6:.1f} MB)")

@@ -79,7 +79,7 @@ def simulate(
     camera = noise if noise.endswith(".yaml") else None
     files = ("video", video, "video or folder"), ("images", images, "folder")
     for option, path, what in (*files, ("noise", camera, "camera file")):
-        if path is not None and not Path(path).exists():  # checked before libraries are loaded
+        if path is not None and not (Path(path).is_file() or Path(path).is_dir()):
             raise MissingFileError(f"--{option} {path}: there is no such {what}", path=path)
     if noise:
         from spike_zoo.simulation.camera.noise import resolve_noise  # loads torch

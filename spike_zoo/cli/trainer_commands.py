@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from spike_zoo.cli.console import silenced_if_quiet
-from spike_zoo.training.configs import check_configs, check_trainer_options
+from spike_zoo.training.configs import check_configs, check_options
 from spike_zoo.training.libraries import import_trusted_only
 from spike_zoo.utils.environment import drop_foreign_variables
 
@@ -70,7 +70,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
         return
     options = [argument for argument in arguments if argument != SAFE]
     check_configs(options)
-    check_trainer_options(options)
+    check_options(options)
     if len(options) < len(arguments):
         import_trusted_only()
     drop_foreign_variables()

@@ -282,6 +282,8 @@ def check_header(head: bytes, size: int, path: str | None) -> None:
 
 def mapped_file(path: Path) -> bytes | mmap:
     """Return the bytes of a file, as a memory map if its file system supports this."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise FormatError.at(path, "no regular file; save the content of a pipe as a file")
     try:
         with path.open("rb") as file:
             file_map = memory_map(file.fileno())

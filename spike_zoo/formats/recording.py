@@ -28,6 +28,7 @@ from spike_zoo.formats.dat_content import warn_of_content
 from spike_zoo.formats.dat_sizes import fitting_sizes
 from spike_zoo.formats.remote import local_path
 from spike_zoo.formats.sidecar import RecordingSettings, sidecar_path
+from spike_zoo.spikes.windows import check_span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,7 +177,9 @@ class RecordingSource:
             recording = _read_self_described(path, kind, self.name)
             _check_self_described(path, kind, user_settings, recording)
         complete(recording, path, kind, user_settings, settings)
-        recording = recording.between(self.start, self.stop)
+        if (self.start, self.stop) != (0, None):
+            check_span(self.label, len(recording), self.start, self.stop)
+            recording = recording.between(self.start, self.stop)
         if self.planes not in (None, len(recording)):
             raise RecordingError.at(
                 path,

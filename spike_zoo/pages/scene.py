@@ -104,7 +104,7 @@ def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> Rep
     Raises:
         UsageError: If the planes of ``--start`` and ``--stop`` are empty or out of range.
     """
-    check_span(len(recording), choices.start, choices.stop)
+    check_span(name, len(recording), choices.start, choices.stop)
     part = range(choices.start, len(recording) if choices.stop is None else choices.stop)
     if choices.truth is None:
         return ReportScene(name, recording, part=part)

@@ -188,12 +188,12 @@ def consecutive_clips(planes: int, length: int, stride: int | None = None) -> li
     return [first + number * stride for number in range(further + 1)]
 
 
-def check_span(planes: int, start: int | None, stop: int | None) -> None:
-    """Raise UsageError if the planes of ``--start`` and ``--stop`` are not in a recording."""
+def check_span(recording: str, planes: int, start: int | None, stop: int | None) -> None:
+    """Raise UsageError if the planes of ``--start`` and ``--stop`` are not in a named recording."""
     first, past = start or 0, planes if stop is None else stop
     if not 0 <= first < past <= planes:
         raise UsageError(
-            f"planes {first} to {past} (--start, --stop): the recording has planes "
+            f"{recording}: planes {first} to {past} (--start, --stop): the recording has planes "
             f"0..{planes - 1}, and --stop is the plane after the last"
         )
 

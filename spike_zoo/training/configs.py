@@ -13,7 +13,7 @@ from spike_zoo.training.libraries import whole_numbers_first
 from spike_zoo.utils.yaml_files import read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lightning.pytorch.cli import LightningArgumentParser
     from torch import nn
@@ -26,6 +26,10 @@ SHIPPED = next(
 )
 PROFILES = Path(FOLDER) / "profiles"
 _OPTIONS = ("-c", "--config")
+_TRAINER = "lightning.pytorch.trainer.trainer.Trainer"
+#: Part of a configuration -> place of the arguments of its class.
+_PARTS = {"trainer": "trainer", "model": "model.init_args", "data": "data.init_args"}
+_OF_JSONARGPARSE = {"help", "class_path", "init_args", "dict_kwargs"}
 _SENTENCE = re.compile(r"(?<=[.?!])\s|\s\s")
 #: Option of a run, in addition to model, data and trainer -> its help text.
 _RUN_OPTIONS = {
@@ -119,40 +123,92 @@ def check_configs(arguments: Sequence[str]) -> None:
             )
 
 
-def check_trainer_options(arguments: Sequence[str]) -> None:
-    """Raise an error for the first unknown option of the trainer, before torch is imported.
+def check_options(arguments: Sequence[str]) -> None:
+    """Raise an error for the first unknown option of trainer, model or data, without torch.
 
-    The names are read from Lightning's source, whose import takes seconds.
+    The names are read from the sources of the classes, whose import takes seconds. Parsers, which
+    know nested options, report options of model and data that resemble no name.
     """
-    known = [f"trainer.{name}" for name in _trainer_arguments()]
-    for argument in arguments:
-        given = re.split(r"[=+]", argument, maxsplit=1)[0]
-        name = ".".join(given.split(".")[:2]).removeprefix("--")
-        if given.startswith("--trainer.") and name not in (*known, "trainer.help"):
-            options = (f"--{option}" for option in known)
-            near = closest(f"--{name}", options)
-            raise UsageError(f"unknown option {argument}.{near} --help lists the options")
-    for file in config_files(arguments):
-        trainer = read_yaml(Path(file)).get("trainer")
-        for key in trainer if isinstance(trainer, dict) else ():
-            if f"trainer.{key}" not in known:
-                near = closest(f"trainer.{key}", known)
-                raise UsageError(f"{file}: trainer.{key}: unknown key.{near}")
+    contents = {file: read_yaml(Path(file)) for file in config_files(arguments)}
+    for part, prefix in _PARTS.items():
+        parts = {file: content.get(part) for file, content in contents.items()}
+        mappings = {file: each for file, each in parts.items() if isinstance(each, dict)}
+        known = _known_arguments(part, [*mappings.values()], arguments)
+        if known is None:
+            continue
+        for argument in arguments:
+            given = re.split(r"[=+]", argument, maxsplit=1)[0]
+            before = prefix if given.startswith(f"--{prefix}.") else part
+            name = given.removeprefix(f"--{before}.").partition(".")[0]
+            if not given.startswith(f"--{before}.") or name in known | _OF_JSONARGPARSE:
+                continue
+            if (near := closest(name, known)) or part == "trainer":
+                near = near.replace("'", f"'--{before}.", 1)
+                raise UsageError(f"unknown option {argument}.{near} --help lists the options")
+        for file, mapping in mappings.items():
+            keys = mapping if part == prefix else mapping.get("init_args")
+            for key in keys if isinstance(keys, dict) else ():
+                if key not in known and ((near := closest(key, known)) or part == "trainer"):
+                    near = near.replace("'", f"'{prefix}.", 1)
+                    raise UsageError(f"{file}: {prefix}.{key}: unknown key.{near}")
 
 
-def _trainer_arguments() -> list[str]:
-    """Return the arguments of Lightning's trainer."""
-    package = importlib.util.find_spec("lightning")
-    if package is None or package.origin is None:
-        raise ModuleNotFoundError("lightning is not installed", name="lightning")
-    source = Path(Path(package.origin).parent, "pytorch", "trainer", "trainer.py").read_text(
-        encoding="utf-8"
-    )
-    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
-    (trainer,) = (node for node in classes if node.name == "Trainer")
-    methods = (node for node in trainer.body if isinstance(node, ast.FunctionDef))
-    made = next(node for node in methods if node.name == "__init__")
-    return [argument.arg for argument in (*made.args.args[1:], *made.args.kwonlyargs)]
+def _known_arguments(
+    part: str, mappings: Sequence[Mapping[str, Any]], arguments: Sequence[str]
+) -> set[str] | None:
+    """Return the arguments of all classes that are named for a part; None if one is not known."""
+    if part == "trainer":
+        return class_arguments(_TRAINER)
+    paths = [mapping["class_path"] for mapping in mappings if "class_path" in mapping]
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        option, equals, value = argument.partition("=")
+        if option in (f"--{part}", f"--{part}.class_path"):
+            paths.append(value if equals else following)
+    known = [class_arguments(str(path)) for path in paths]
+    return None if not known or None in known else set().union(*filter(None, known))
+
+
+def class_arguments(class_path: str) -> set[str] | None:
+    """Return the arguments of a class of this package, or of the trainer, from its source.
+
+    None for other classes, and if the source does not state all of them.
+    """
+    module, _, name = class_path.rpartition(".")
+    package, *folders = module.split(".")
+    if package != _PACKAGE.name and class_path != _TRAINER:
+        return None
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError(f"{package} is not installed", name=package)
+    path = Path(found.origin).parent.joinpath(*folders)
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if not file.is_file():
+        return None
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for statement in ast.walk(tree):
+        if isinstance(statement, ast.ImportFrom) and name in (
+            each.name for each in statement.names
+        ):
+            return class_arguments(f"{statement.module}.{name}")
+        if isinstance(statement, ast.ClassDef) and statement.name == name:
+            return _arguments_of_definition(statement, module)
+    return None
+
+
+def _arguments_of_definition(definition: ast.ClassDef, module: str) -> set[str] | None:
+    names: set[str] = set()
+    for statement in definition.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+            listed = statement.args
+            names = {argument.arg for argument in (*listed.args[1:], *listed.kwonlyargs)}
+            if listed.kwarg is None:
+                return names
+    for base in definition.bases:  # which get the further arguments
+        of_base = class_arguments(f"{module}.{ast.unparse(base)}")
+        if of_base is None:
+            return None
+        names |= of_base
+    return names
 
 
 def summary_of(file: Path) -> str:

@@ -22,6 +22,7 @@ _FILE_ERRORS = (
     *(FileNotFoundError, FileExistsError),
     *(IsADirectoryError, NotADirectoryError, PermissionError),
 )
+_LOOP = re.compile(r"Symlink loop from '(.*)'")  # pathlib's report before Python 3.13
 _OF_LIGHTNING = (ValueError, TypeError, RuntimeError, ImportError)
 _CALLBACKS = "lightning.pytorch.callbacks."
 #: Modules of torch.compile's errors: no compiler, or a network that cannot be compiled.
@@ -83,6 +84,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
         return _flat(innermost(error))
     if isinstance(error, _FILE_ERRORS):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    if isinstance(error, RuntimeError) and (loop := _LOOP.fullmatch(str(error))):
+        return f"{loop[1]}: the symbolic link leads to itself"
     if _is_of_lightning(error):
         return " ".join(str(error).split())
     if type(error).__module__.startswith(_COMPILER_MODULES):

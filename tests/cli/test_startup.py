@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,12 +38,12 @@ MISTAKES = {
     "reconstruct street.npz --method tfii --out new.png": "tfii: neither a file nor a shipped",
     "reconstruct street.npz": "--out must be given",
     "reconstruct street.npz --out new.gif": ".gif is not written here; give X.mp4, X.png or a",
-    "reconstruct street.npz --center 99 --out new.png": "--center 99: the recording has planes 0..",
+    "reconstruct street.npz --center 99 --out new.png": "street.npz: --center 99: it has",
     "reconstruct street.npz --center 3 --out new.mp4": "--center 3 makes one image: give --out",
     "reconstruct street.npz --stride 3 --out new.png": "--stride 3 makes several images: give a",
     "reconstruct street.npz --stride 0 --out new.mp4": "--stride 0: must be above 0",
     "reconstruct street.npz --window x --out new.png": "--window x: expected an integer",
-    "reconstruct street.npz --start 9 --stop 9 --out new.png": "planes 9 to 9 (--start, --stop)",
+    "reconstruct street.npz --start 9 --stop 9 --out new.png": "street.npz: planes 9 to 9 (--start",
     "reconstruct street.npz --start 9 --center 20 --out new.png": "--center 20 with --start or",
     "reconstruct street.npz --fps 0 --out new.mp4": "--fps 0",
     "reconstruct street.npz --fps 9 --out new.png": "--fps 9: only a video has a frame rate",
@@ -57,7 +58,7 @@ MISTAKES = {
     "deblur nothere.png street.npz --out new.png": "nothere.png: there is no such blurry image",
     "deblur small.png street.npz --out new.png": "4 times as wide and high, 64 x 32",
     "deblur large.png street.dat --height 9 --width 16 --out new.png": "not a whole number",
-    "deblur large.png street.npz --out new.png": "give --exposure-start and --exposure-length",
+    "deblur large.png street.npz --out new.png": "large.png with street.npz: the exposure (from",
     "deblur large.png street.npz --frames 7 --out new.png": "--frames 7 are several images",
     "deblur large.png street.npz --exposure-start -1 --out new": "--exposure-start -1: must be at",
     "deblur large.png street.npz --method no.pth --out new": "no.pth",
@@ -68,6 +69,7 @@ MISTAKES = {
     "compress nothere.npz --out new.sci": "nothere.npz: there is no such file",
     "compress street.npz --method nothere.ckpt --out new.sci": "nothere.ckpt: neither a file nor a",
     "compress street.npz --out new.avi": "give X.sci for features of a method, X.spl for every",
+    "compress street.npz --start 99 --out new.spl": "street.npz: planes 99 to 30 (--start, --stop)",
     "compress street.npz --quality 4 --out new.sci": "--quality 4: must be at least 0 and at most",
     "compress street.npz --crf 20 --out new.sci": "--crf 20: does not apply to X.sci",
     "compress street.npz --crf 64 --out new.mp4": "--crf 64: must be 0 to 63 for av1",
@@ -88,9 +90,13 @@ MISTAKES = {
     "info nothere.npz": "nothere.npz: there is no such file",
     "report nothere.npz": "nothere.npz: there is no such file or folder",
     "report street.dat": "--height and --width",
+    "report loop.npz --out new.html": "loop.npz: ",
+    "decompress pipe.sci --out new.mp4": "pipe.sci: no regular file",
+    "decompress pipe.spl --out new.npz": "pipe.spl: no regular file",
+    "simulate --noise pipe.yaml": "--noise pipe.yaml: there is no such camera file",
     "report street.npz --center 99": "the report of street.npz shows planes 0..29",
     "report street.npz --center 3 --start 5": "the report of street.npz shows planes 5..29",
-    "report street.npz --start 9 --stop 9": "planes 9 to 9 (--start, --stop): the recording has",
+    "report street.npz --start 9 --stop 9": "street.npz: planes 9 to 9 (--start, --stop): the",
     "report street.npz --methods tfii:average=9": "tfii: neither a file nor a shipped method",
     "report street.npz --out new.pdf": "a report is written as .html",
     "archive build street.npz there.h5": "there.h5 exists",
@@ -179,6 +185,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_recording(SpikeRecording.from_planes(longer, rate_scale=0.6), folder / "clip.npz")
     for suffix in ("h5", "html", "mp4", "npz", "png", "safetensors", "sci", "spl", "yaml"):
         (folder / f"there.{suffix}").write_text("mine", encoding="utf-8")
+    (folder / "loop.npz").symlink_to("loop.npz")
+    for suffix in ("sci", "spl", "yaml"):
+        os.mkfifo(folder / f"pipe.{suffix}")
     (folder / "twice.yaml").write_text("trainer: {}\nmodel: {}\ntrainer: {}\n", encoding="utf-8")
     return folder
 

@@ -11,14 +11,17 @@ from spike_zoo.errors import MissingFileError
 from spike_zoo.tables.sweeps.plan import check_profile
 from spike_zoo.testing import tiny_archive
 from spike_zoo.training.configs import (
-    _trainer_arguments,
     check_configs,
+    class_arguments,
     find_config,
     recorded_name,
+    shipped_configs,
     summary_of,
     with_files,
 )
+from spike_zoo.training.provenance import argument_defaults
 from spike_zoo.training.result import RunResult
+from spike_zoo.utils.yaml_files import read_yaml
 from tests.conftest import ROOT
 from tests.helpers.processes import run_python
 
@@ -100,17 +103,42 @@ def test_a_summary_is_the_first_sentence_of_the_comment(tmp_path: Path) -> None:
 
 def test_the_options_of_the_trainer_are_those_of_lightning() -> None:
     expected = [*inspect.signature(Trainer.__init__).parameters][1:]
-    assert _trainer_arguments() == expected
+    assert class_arguments("lightning.pytorch.trainer.trainer.Trainer") == {*expected}
 
 
-def test_an_unknown_option_of_the_trainer_is_rejected_without_torch(tmp_path: Path) -> None:
+def test_the_options_of_models_and_data_are_those_of_their_classes() -> None:
+    parts = [
+        part
+        for file in shipped_configs().values()
+        for part in map(read_yaml(file).get, ("model", "data"))
+        if isinstance(part, dict) and "class_path" in part
+    ]
+    classes = {part["class_path"] for part in parts}
+    assert len(classes) > 15
+    for class_path in classes:
+        assert class_arguments(class_path) == {*argument_defaults(class_path)}, class_path
+    assert class_arguments("collections.Counter") is None
+
+
+def test_an_unknown_option_is_rejected_without_torch(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("trainer: {max_epoch: 3}")
+    (tmp_path / "data.yaml").write_text("data: {init_args: {archve: a.h5}}")
     code = """
 import sys
 from spike_zoo.cli.main import main
 codes = [main(["fit", "--config", "stir", *given.split()]) for given in sys.argv[1:]]
-sys.exit(codes != [2, 2] or "torch" in sys.modules)
+sys.exit({*codes} != {2} or "torch" in sys.modules)
 """
-    done = run_python(code, "--trainer.max_epoch=3", f"--config {tmp_path / 'own.yaml'}")
+    done = run_python(
+        code,
+        "--trainer.max_epoch=3",
+        "--model.init_args.lerning_rate=1",
+        "--model.lerning_rate 1",
+        "--data.init_args.archve a.h5",
+        "--data.archve=a.h5",
+        "--model spike_zoo.methods.plain.PlainModule --model.init_args.chanels 8",
+        f"--config {tmp_path / 'own.yaml'}",
+        f"--config {tmp_path / 'data.yaml'}",
+    )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("Did you mean") == 2
+    assert done.stderr.count("Did you mean") == 8

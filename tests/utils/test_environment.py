@@ -71,6 +71,26 @@ sys.exit(main())
     assert "Traceback" not in done.stderr
 
 
+def test_an_interrupt_while_the_package_is_imported_is_no_traceback(tmp_path: Path) -> None:
+    code = """
+import os, sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "spike_zoo.utils.torchvision_builds":
+            os.kill(os.getpid(), 2)
+sys.meta_path.insert(0, Finder())
+"""
+    (tmp_path / "sitecustomize.py").write_text(code, encoding="utf-8")
+    folders = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-m", "spike_zoo", "--version"],
+        env={**os.environ, "PYTHONPATH": folders},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (-2, "interrupted\n")
+
+
 def test_a_user_without_a_home_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # neither HOME nor an entry
     monkeypatch.setenv("HOME", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import struct
 from dataclasses import dataclass
@@ -116,11 +117,11 @@ class LosslessHeader:
 
 def is_lossless(path: str | Path) -> bool:
     """Return whether a file has the magic bytes of any ``.spl`` version or the suffix ``.spl``."""
-    try:
-        with Path(path).open("rb") as file:
-            begin = file.read(len(MAGIC))
-    except OSError:
-        return Path(path).suffix.lower() == SUFFIX  # the reader reports the error
+    begin = b""
+    with contextlib.suppress(OSError):  # the reader reports the error
+        if Path(path).is_file():  # opening a pipe would wait for a program that writes
+            with Path(path).open("rb") as file:
+                begin = file.read(len(MAGIC))
     return has_lossless_magic(begin) or Path(path).suffix.lower() == SUFFIX
 
 

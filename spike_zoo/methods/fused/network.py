@@ -51,6 +51,7 @@ _BRIGHTEST: Final = 2.0  # largest input; white is 1
 _TESTED_PLANES: Final = 256  # planes in which defective pixels are detected
 _MAX_LOST: Final = 0.4  # share of planes without spikes, above which they are no lost planes
 _DOUBLED: Final = 0.7  # rate relative to the nearest others, below which a spike is missing
+_NEAR: Final = 21  # planes around each plane whose mean is taken, and planes that it needs
 _SAMPLED: Final = 7  # one of as many pixels is tested for spikes
 _MIN_PLANES: Final = 48  # fewer planes do not show whether a pixel is defective
 _MIN_SPIKES: Final = 10  # of the neighbours of a dead pixel, or in planes that are not lost
@@ -116,6 +117,8 @@ def without_lost_planes(intervals: Intervals) -> Intervals:
     their mean rate.
     """
     rates, since, until = intervals.rates, intervals.since, intervals.until
+    if len(rates) < _NEAR:
+        return intervals
     counts = (since.flatten(1)[:, ::_SAMPLED] == 0).sum(dim=1).float()
     near, empty = (
         _mean_over_planes(x[:, None, None]).flatten() for x in (counts, 1.0 * (counts == 0))
@@ -138,7 +141,8 @@ def without_lost_planes(intervals: Intervals) -> Intervals:
 
 def _mean_over_planes(values: Tensor) -> Tensor:
     """Return the mean over 21 planes around each plane, ``(T, H, W)``."""
-    return F.avg_pool3d(values[None], (21, 1, 1), 1, (10, 0, 0), count_include_pad=False)[0]
+    window, padding = (_NEAR, 1, 1), (_NEAR // 2, 0, 0)
+    return F.avg_pool3d(values[None], window, 1, padding, count_include_pad=False)[0]
 
 
 def with_detected_defects(recording: SpikeRecording) -> SpikeRecording:

@@ -39,9 +39,9 @@ def test_the_network_has_236480_parameters() -> None:
     assert sum(parameter.numel() for parameter in Fused().parameters()) == 236_480
 
 
-@pytest.mark.parametrize("center", [0, 75, 150])
-def test_an_untrained_network_equals_tfi_along_the_motion(center: int) -> None:
-    recording = pattern_take(0, planes=151).recording
+@pytest.mark.parametrize(("planes", "center"), [(151, 0), (151, 75), (151, 150), (9, 4), (1, 0)])
+def test_an_untrained_network_equals_tfi_along_the_motion(planes: int, center: int) -> None:
+    recording = pattern_take(0, planes=planes).recording
     actual = FusedModule(channels=8, lpips="off").reconstruct(recording, [center])
     torch.testing.assert_close(actual, AlignedTFI().reconstruct(recording, [center]))
 
