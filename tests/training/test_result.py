@@ -111,7 +111,7 @@ def test_a_record_is_the_same_after_writing_and_reading_and_its_costs_are_stored
 
 
 def largest_record(content: dict[str, Any]) -> int:
-    """Return the bytes that a record may have: a classifier's has three scores and a name for each class."""
+    """Return the largest size of a record in bytes; a classifier's has three scores per class."""
     names = content["config"].get("model", {}).get("init_args", {}).get("label_names") or []
     return 10_000 + 100 * len(names)
 
