@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from benchmarks.claims import PROFILES, ROOT, committed_tables
@@ -145,6 +146,8 @@ def _measured(values: Sequence[Value]) -> Iterator[str]:
     if len(metrics) > MOST_METRICS:
         head = ["published", "metric", "value", "ours"]
         lines = [[*map(str, value[:4]), *_counts([value])] for value in values]
+        for before, after in reversed([*pairwise(lines)]):  # names a row once
+            after[0] = "" if before[0] == after[0] else after[0]
     head += ["seeds", "photographs"]
     shared = [n for n in (-2, -1) if len({line[n] for line in lines}) == 1]
     note = ", ".join(f"{head[n]}: {lines[0][n]}" for n in shared if lines[0][n])

@@ -198,7 +198,9 @@ def _attributes(inside: str, attributes: Mapping[str, Any]) -> Iterator[Finding]
         if (value := attributes.get(name, words[0])) not in words:
             yield Finding("E04", inside, f"attribute {name} is {value!r}, not one of {words}")
     if attributes.get("fps") == 0:
-        yield Finding("W02", inside, "fps is 0: the rate is unknown")
+        yield Finding(
+            "W02", inside, "fps is 0, which means unknown (archive build --fps states it)"
+        )
     if problem := schema.rate_scale_problem(attributes.get("rate_scale")):
         yield Finding("E04", inside, problem)
     digest = attributes.get("sha256")

@@ -102,6 +102,10 @@ def located_weights(name_or_path: str | Path) -> Path:
             )
         if command := how_to_make(name):
             raise MissingFileError.at(name, f"there is no such file. {command}")
+        stem, settings = split_settings(name)
+        if settings and stem in WEIGHTLESS:
+            values = ", ".join(f"{setting}={value}" for setting, value in settings.items())
+            raise MissingFileError.at(name, f"in Python it is load({stem!r}).adjusted({values})")
         raise MissingFileError.at(
             name,
             f"neither a file nor a shipped method.{closest(name, shipped_names())} Shipped are "

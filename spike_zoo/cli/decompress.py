@@ -18,6 +18,7 @@ from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.coding.spl.header import SUFFIX, is_lossless
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
+from spike_zoo.formats.sidecar import sidecar_path
 from spike_zoo.formats.writing import write_recording
 from spike_zoo.media.arrays import ArraysWriter
 from spike_zoo.media.output import Target, progress_bar, with_progress
@@ -114,8 +115,9 @@ def _write_recording(bitstream: str, out: str, *, salvage: bool, overwrite: bool
         write_recording(recording, target, overwrite=overwrite, with_sidecar=is_raw)
     _warn_of_lost_parts(lost)
     planes, height, width = recording.shape
-    size = f"{planes} planes of {width} x {height} pixels"
-    return f"recording: {target} ({size}, {target.stat().st_size} bytes)"
+    facts = f"{planes} planes of {width} x {height} pixels, {target.stat().st_size} bytes"
+    sidecar = f"; {sidecar_path(target).name} states its size" if is_raw else ""
+    return f"recording: {target} ({facts}{sidecar})"
 
 
 def _write_coded_images(bitstream: str, out: str, *, overwrite: bool) -> str:

@@ -147,6 +147,8 @@ def _write(
 ) -> str:
     """Write the images, named after recording and plane; return a line with the path."""
     detail = f"planes {centers[0]} to {centers[-1]}"
+    if len(centers) > 1:
+        detail += f", every {centers[1] - centers[0]}"
     if target.kind == "image":
         detail = f"plane {centers[0]} of {planes}"
     named = ((f"{stem}-{plane:06d}", image) for plane, image in zip(centers, images, strict=True))

@@ -109,8 +109,9 @@ def sweep(
     jobs = jobs or usable_cores()
     profile = profile or os.environ.get("PROFILE") or DEFAULT_PROFILE
     environment = _environment(profile, jobs)
-    stages = _stages(source, environment, only, retry=retry)
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=is_quiet())
+    with console.status(f"reading the configurations of {source}"):  # 66 runs take half a minute
+        stages = _stages(source, environment, only, retry=retry)
     waiting = _announce(stages, profile, jobs, console)
     if dry_run:
         for run in waiting:

@@ -158,10 +158,10 @@ class ArchiveDataModule(LightningDataModule):
             if missing is not None:
                 raise MissingFileError.at(
                     missing,
-                    f"there is no such archive. Make the default one with "
-                    f"'{self.simulate_command} --out {quote(str(missing))}' (other archives of the "
-                    "tables need options, see experiments/*/needs*.yaml), or build one from your "
-                    "recordings with 'python -m spike_zoo archive build'.",
+                    f"there is no such archive. Simulate it with '{self.simulate_command} --out "
+                    f"{quote(str(missing))}' (archives of tables need the options in "
+                    "experiments/*/needs*.yaml), or build it from your recordings with "
+                    f"'python -m spike_zoo archive build FOLDER {quote(str(missing))}'.",
                 )
             self._archive = open_archive(self.archive_path)
         return self._archive

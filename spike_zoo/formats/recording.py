@@ -287,9 +287,9 @@ def dat_layout(path: Path, settings: RecordingSettings) -> DatLayout:
     if height is None or width is None:
         raise MissingGeometryError.at(
             path,
-            f"a .dat file has no header, so its height and width must be given. "
-            f"{fitting_sizes(path, names_image=True)} State it by --height and --width, or by "
-            f"spike_h and spike_w in {sidecar_path(path).name} or config.yaml.",
+            f"a .dat file has no header. State its size by --height and --width, or by spike_h and "
+            f"spike_w in {sidecar_path(path).name} or config.yaml. "
+            f"{fitting_sizes(path, names_image=True)}".rstrip(),
         )
     stored = flip is None or flip, settings.offset or 0, settings.bit_order or "little"
     turns = bool(settings.mirror), settings.rotate or 0

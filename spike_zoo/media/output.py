@@ -104,7 +104,7 @@ class Target:
             with VideoWriter(self.path, self.fps, overwrite=self.overwrite) as video:
                 for _, image in tracked:
                     video.write(image)
-            return f"video: {self.path} ({video.images} images, {self.fps:g} a second)"
+            return f"video: {self.path} ({video.images} images, {detail}; {self.fps:g} a second)"
         written = 0
         with new_folder(self.path) as folder:
             for stem, image in tracked:

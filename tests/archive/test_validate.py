@@ -173,7 +173,8 @@ def test_a_warning_about_several_recordings_is_one_finding_with_their_number(
         file.create_group(f"{TAKE}/thermal")
         file.create_group(f"{TAKE}/sound")
     assert sorted(map(str, verify_archive(path))) == [
-        "W02 recordings/take0 fps is 0: the rate is unknown (and 3 more recordings)",
+        "W02 recordings/take0 fps is 0, which means unknown (archive build --fps states it) "
+        "(and 3 more recordings)",
         "W03 recordings/take0/sound unknown part, kept untouched",
         "W03 recordings/take0/thermal unknown part, kept untouched",
     ]

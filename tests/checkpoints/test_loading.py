@@ -51,6 +51,8 @@ def test_a_shipped_name_gives_a_module_in_evaluation_mode() -> None:
 
 
 def test_an_unknown_name_is_rejected_with_the_shipped_names() -> None:
+    with pytest.raises(MissingFileError, match=r"it is load\('tfi'\)\.adjusted\(average=9\)"):
+        spike_zoo.load("tfi:average=9")
     with pytest.raises(MissingFileError, match=r"tif: neither a file nor .* tfp, tfi, tfstp"):
         spike_zoo.load("tif")
     with pytest.raises(MissingFileError, match=r"Did you mean 'stir-aligned'\?"):

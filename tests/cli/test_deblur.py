@@ -86,7 +86,7 @@ def test_a_folder_gets_one_image_for_each_plane(zoo: Zoo) -> None:
 def test_an_image_shows_the_middle_of_the_exposure_and_a_video_seven_images(zoo: Zoo) -> None:
     assert "a.png (plane 68)" in run(zoo, f"{PAIR} --out a.png").out
     check_image("a.png", expected_images([68])[0])
-    assert "(7 images, 25 a second)" in run(zoo, f"{PAIR} --out a.mp4").out
+    assert "(7 images, planes 20 to 116; 25 a second)" in run(zoo, f"{PAIR} --out a.mp4").out
     with av.open("a.mp4") as container:
         images = list(container.decode(video=0))
         assert container.streams.video[0].average_rate == 25

@@ -136,7 +136,7 @@ def test_a_video_shows_every_stride_th_plane(zoo: Zoo) -> None:
         assert container.streams.video[0].average_rate == 50
     assert len(images) == 7
     assert (images[0].height, images[0].width) == (HEIGHT, WIDTH + 1)
-    assert "a.mp4 (7 images, 50 a second)" in result.out
+    assert "a.mp4 (7 images, planes 0 to 60, every 10; 50 a second)" in result.out
 
 
 def test_a_folder_gets_one_image_named_after_each_plane(
@@ -286,7 +286,7 @@ def test_images_keep_the_planes_that_a_method_uses_unless_a_range_is_stated(
     last = margin + (PLANES - 2 * margin - 1) // 10 * 10
     result = zoo(line)
     if out == "images":
-        assert f"planes {margin} to {last})" in result.out
+        assert f"planes {margin} to {last}, every 10)" in result.out
         assert names(out)[0] == f"street-{margin:06d}.png"
     assert "noisier" not in result.err
     result = zoo(f"{line} --start 0")
@@ -298,7 +298,7 @@ def test_images_keep_the_planes_that_a_method_uses_unless_a_range_is_stated(
 
 def test_all_images_of_a_recording_shorter_than_a_window_are_made_and_named(zoo: Zoo) -> None:
     result = zoo("reconstruct street.npz --method tfp --window 99 --out b")
-    assert "(4 files, planes 0 to 60)" in result.out
+    assert "(4 files, planes 0 to 60, every 20)" in result.out
     assert "planes 0 to 40 and of plane 60: the method uses 49 planes before" in result.err
 
 

@@ -92,7 +92,7 @@ def test_a_layout_of_folders_mirrors_and_rotates_and_images_are_upright(clip: Pa
 
 
 def test_without_any_size_a_recording_is_rejected(clip: Path) -> None:
-    with pytest.raises(MissingGeometryError, match="height and width must be given"):
+    with pytest.raises(MissingGeometryError, match="State its size by --height and --width"):
         open_with_settings(clip, RecordingSettings())
 
 
