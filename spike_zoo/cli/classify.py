@@ -47,8 +47,9 @@ def classify(
 
     Args:
         recording: A recording (.dat, .npz, .npy, .h5 or .spl) or a bitstream (.sci).
-        method: A method that classifies: a shipped name, a checkpoint or an export folder. A
-            bitstream needs a method that was trained with its codec, as sci-mnist with sci.
+        method: A method that classifies: a shipped name (sci-mnist, sci-cifar), a checkpoint or an
+            export folder. A bitstream needs a method that was trained with its codec, as sci-mnist
+            with sci.
     """
     source = recording_source(recording, name, dat, rate_scale)
     check_method(method)
