@@ -166,7 +166,8 @@ def _known_arguments(
         if option in (f"--{part}", f"--{part}.class_path"):
             paths.append(value if equals else following)
     known = [class_arguments(str(path)) for path in paths]
-    return None if not known or None in known else set().union(*filter(None, known))
+    names = {name for each in known for name in each or ()}
+    return None if not known or None in known else names
 
 
 def class_arguments(class_path: str) -> set[str] | None:
