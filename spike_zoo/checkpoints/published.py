@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from spike_zoo.checkpoints.artifacts import is_artifact
 from spike_zoo.checkpoints.hub import is_on_hub
-from spike_zoo.errors import MissingFileError, closest
+from spike_zoo.errors import MissingFileError, UsageError, closest
 from spike_zoo.utils.files import EXPORT_NAME, how_to_make, shipped_weights, weights_file
 
 
@@ -118,13 +118,17 @@ def located_weights(name_or_path: str | Path) -> Path:
 def split_settings(wanted: str) -> tuple[str, dict[str, str]]:
     """Split ``name:setting=value,...``, as ``tfi:average=9``, into name and settings.
 
-    Colons in paths and names of W&B artifacts are part of the name.
+    Colons in paths and names of W&B artifacts are part of the name. A setting that is stated twice
+    is a UsageError.
     """
     name, colon, rest = wanted.rpartition(":")
     parts = [part.partition("=") for part in rest.split(",")]
     if not colon or not all(equals for _, equals, _ in parts) or Path(wanted).exists():
         return wanted, {}
-    return name, {setting.replace("-", "_"): value for setting, _, value in parts}
+    settings = {setting.replace("-", "_"): value for setting, _, value in parts}
+    if len(settings) < len(parts):
+        raise UsageError(f"{wanted}: states a setting twice")
+    return name, settings
 
 
 def check_method(wanted: str) -> None:

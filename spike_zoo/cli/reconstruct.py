@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from spike_zoo.checkpoints.published import check_method
+from spike_zoo.checkpoints.published import check_method, split_settings
 from spike_zoo.cli.batch import for_each_recording
 from spike_zoo.cli.console import echo, report_clipping, warn_of_filters
 from spike_zoo.cli.inputs import (
@@ -159,6 +159,8 @@ def _prepared(method: str, device: str, *, trust: bool, **settings: Any) -> Reco
     """Load a method and apply its settings; None is a setting that is not given."""
     own = {name: settings[name] for name in ("window", "average") if settings[name] is not None}
     option = f"--method {method}"
+    for twice in own.keys() & split_settings(method)[1].keys():
+        raise UsageError(f"{option} and --{twice} {own[twice]} state it twice; leave one out")
     module = adjusted(load_method(method, device, trust=trust), own, option)
     module = require_ability(module, Reconstructs, option)
     precision = settings["precision"]

@@ -159,9 +159,9 @@ def _stages(
     if without_row:
         names = ", ".join(path.name for path in without_row)
         echo(f"note: no row of a table shows {names}", sys.stderr)
-    for spec in (spec for spec in specs if spec.early_terminate):
+    for path, key in ((spec.path, key) for spec in specs for key in spec.not_applied):
         echo(
-            f"note: {spec.path}: early_terminate is not applied: here all runs run to their end; "
+            f"note: {path}: {key} is not applied: here all runs run to their end; "
             "'wandb agent' applies it",
             sys.stderr,
         )

@@ -142,14 +142,15 @@ def check_options(arguments: Sequence[str]) -> None:
             name = given.removeprefix(f"--{before}.").partition(".")[0]
             if not given.startswith(f"--{before}.") or name in known | _OF_JSONARGPARSE:
                 continue
-            if (near := closest(name, known)) or part == "trainer":
-                near = near.replace("'", f"'--{before}.", 1)
+            if part == "trainer":
+                near = closest(f"--trainer.{name}", (f"--trainer.{each}" for each in known))
                 raise UsageError(f"unknown option {argument}.{near} --help lists the options")
+            if near := closest(name, known):
+                raise UsageError(f"{prefix}.{name}: unknown key.{near}")
         for file, mapping in mappings.items():
             keys = mapping if part == prefix else mapping.get("init_args")
             for key in keys if isinstance(keys, dict) else ():
                 if key not in known and ((near := closest(key, known)) or part == "trainer"):
-                    near = near.replace("'", f"'{prefix}.", 1)
                     raise UsageError(f"{file}: {prefix}.{key}: unknown key.{near}")
 
 
@@ -165,7 +166,8 @@ def _known_arguments(
         if option in (f"--{part}", f"--{part}.class_path"):
             paths.append(value if equals else following)
     known = [class_arguments(str(path)) for path in paths]
-    return None if not known or None in known else set().union(*filter(None, known))
+    names = {name for each in known for name in each or ()}
+    return None if not known or None in known else names
 
 
 def class_arguments(class_path: str) -> set[str] | None:

@@ -63,8 +63,9 @@ def import_trusted_only() -> None:
 
 
 def plain_warning(message: Warning | str, *_: object, **__: object) -> str:
-    """Return a warning as one line, without its source file and line."""
-    return f"warning: {visible(str(message))}\n"
+    """Return a warning without its source file and line, and without a traceback in its text."""
+    text = str(message).partition("\nThe parse failed")[0]  # numba's, of an invalid variable
+    return f"warning: {visible(text)}\n"
 
 
 def quiet_libraries() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import warnings
 from typing import Final
+
+from spike_zoo.errors import SpikeZooError
 
 #: Variables of programs that start the processes of one training -> value without such a program.
 _LAUNCHERS: Final = {
@@ -19,7 +22,9 @@ _OF_GROUPS: Final = (
 )
 _SLURM_RANKS: Final = ("SLURM_PROCID", "SLURM_LOCALID")
 _ARGUMENTS: Final = "PL_TRAINER_"  # Lightning: defaults of arguments that are not given
-_OF_LIBRARIES: Final = ("JSONARGPARSE", "LIGHTNING", "MPL", "NUMBA", "PL_", "PYTORCH", "TORCH")
+_OF_LIBRARIES: Final = (
+    *("JSONARGPARSE", "LIGHTNING", "MPL", "NUMBA", "PL_", "PYTORCH", "SLURM_NTASKS", "TORCH"),
+)
 
 
 def drop_foreign_variables() -> None:
@@ -60,11 +65,15 @@ def ensure_home() -> None:
 def invalid_variable(error: BaseException | None) -> str:
     """Return the message for a variable that a library rejects with an error, else ""."""
     while error is not None:
-        text = str(error)
+        text, is_of_library = str(error), isinstance(error, ValueError)
+        if isinstance(error, SpikeZooError):  # its text may contain a folder of a variable
+            is_of_library = False
         for name, value in os.environ.items():
-            if not name.startswith(_OF_LIBRARIES) or not isinstance(error, ValueError):
+            if not name.startswith(_OF_LIBRARIES) or not is_of_library:
                 continue
-            if name in text or (len(value) > 2 and value in text):
+            is_folder = os.sep in value  # as that of TORCH_HOME; files there have other errors
+            is_in_text = len(value) > 2 and re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text)
+            if name in text or (is_in_text and not is_folder):
                 reason = " ".join(text.split())[:200]
                 return f"the environment variable {name}={value} is not valid ({reason}); unset it"
         error = error.__cause__ or error.__context__

@@ -7,6 +7,7 @@ import pytest
 
 from spike_zoo.checkpoints.published import check_method, split_settings
 from spike_zoo.cli.inputs import load_method
+from spike_zoo.cli.reconstruct import _prepared
 from spike_zoo.errors import UsageError
 
 
@@ -37,6 +38,11 @@ def test_a_file_may_have_a_name_like_a_setting(
     check_method("a:lr=1.ckpt")
 
 
+def test_a_setting_and_an_option_of_its_name_are_rejected() -> None:
+    with pytest.raises(UsageError, match="tfi:average=9 and --average 5 state it twice"):
+        _prepared("tfi:average=9", "cpu", trust=False, average=5, window=None)
+
+
 def test_settings_have_the_types_of_the_constructor() -> None:
     method: Any = load_method("tfi-aligned:window=33,unblurs=false", "cpu", trust=False)
     assert (method.window, method.unblurs) == (33, False)
@@ -51,6 +57,7 @@ def test_settings_have_the_types_of_the_constructor() -> None:
         ("tfi-aligned:unblurs=maybe", "unblurs must be bool, got 'maybe'"),
         ("tfp-colour:demosaicking=none", "demosaicking must be Literal"),
         ("plain:window=5", "its settings: none"),
+        ("tfi:average=9,average=5", "tfi:average=9,average=5: states a setting twice"),
     ],
 )
 def test_an_invalid_setting_is_named_with_the_known_ones(wanted: str, message: str) -> None:

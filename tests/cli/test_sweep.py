@@ -63,10 +63,11 @@ def _sweep(archive: Path, **parameters: Any) -> dict[str, Any]:
 def test_a_rule_to_stop_runs_is_reported_as_not_applied(
     project: Path, clips_archive: Path, zoo: Zoo
 ) -> None:
-    rule = {"early_terminate": {"type": "hyperband", "min_iter": 3}}
+    rule = {"early_terminate": {"type": "hyperband", "min_iter": 3}, "controller": {"type": "x"}}
     _write(project / "sweep.yaml", {**_sweep(clips_archive), **rule})
     printed = zoo(f"{SWEEP} --dry_run").err
     assert "sweep.yaml: early_terminate is not applied" in printed
+    assert "sweep.yaml: controller is not applied" in printed
 
 
 def test_a_profile_that_no_command_reads_may_be_missing(

@@ -48,6 +48,27 @@ def test_a_variable_that_a_library_rejects_is_named(
     monkeypatch.setenv("TORCH_LOGS", "noise")
     assert "TORCH_LOGS=noise" in invalid_variable(ValueError("Invalid log settings: noise"))
     assert invalid_variable(ValueError("another fault")) == ""
+    monkeypatch.setenv("SLURM_NTASKS", "many")
+    assert "SLURM_NTASKS=many" in invalid_variable(ValueError("invalid literal: 'many'"))
+
+
+def test_a_file_in_the_folder_of_a_variable_is_not_its_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCH_LOGS", "loop")
+    assert main(["info", str(tmp_path / "none.npy")]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}/none.npy: there is no such file\n"
+    assert invalid_variable(ValueError(f"{tmp_path}: damaged, in a loopback")) == ""
+
+
+def test_a_variable_that_numba_ignores_is_named_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "many")
+    done = run_python("import spike_zoo.cli.main as m; m.main(['--version']); import numba")
+    assert "'NUMBA_NUM_THREADS' is defined" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_interrupt_that_an_import_turns_into_another_error_is_an_interrupt() -> None:

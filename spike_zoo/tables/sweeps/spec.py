@@ -17,9 +17,9 @@ NEEDS_FILENAME = "needs.yaml"  # not part of the sweep file: W&B warns about unk
 TABLE_FILENAME = "table.yaml"
 #: Keys of W&B's schema for sweeps that have no effect here.
 _IGNORED: Final = {
-    *("apiVersion", "kind", "controller", "description", "job", "image_uri", "entity"),
-    *("project", "metric", "metrics", "scheduler"),
+    *("apiVersion", "kind", "description", "entity", "project", "metric", "metrics"),
 }
+_OF_WANDB: Final = ("early_terminate", "controller", "scheduler", "job", "image_uri")
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class SweepSpec:
     command: tuple[str, ...]  #: command of a run, with W&B's macros
     program: str | None = None  #: value of the macro ``${program}``
     run_cap: PositiveInt | None = None  #: largest number of runs
-    #: rule by which W&B's agent stops runs; not applied here
-    early_terminate: dict[str, Any] | None = None
+    not_applied: tuple[str, ...] = ()  #: keys by which W&B starts or stops runs
     needs: tuple[Path, ...] = ()  #: sweep files whose runs must be finished first
     #: archive -> the command that makes it, without ``--out``
     archives: Mapping[str, str] = field(default_factory=dict)
@@ -66,7 +65,8 @@ class Needs:
 def read_sweep(path: str | Path) -> SweepSpec:
     """Read a sweep file and its requirements in ``needs.yaml``."""
     file = Path(path)
-    content = {key: value for key, value in _mapping(file).items() if key not in _IGNORED}
+    given = _mapping(file)
+    content = {key: given[key] for key in given if key not in (*_IGNORED, *_OF_WANDB)}
     content.setdefault("name", file.stem)
     if "needs" in content:
         raise ConfigError(f"{file}: needs: list them in {NEEDS_FILENAME} beside the sweep")
@@ -80,6 +80,7 @@ def read_sweep(path: str | Path) -> SweepSpec:
         str(file),
         path=file,
         parameters=parameters,
+        not_applied=tuple(key for key in _OF_WANDB if given.get(key)),
         needs=tuple(file.parent / other for other in needs.sweeps.get(file.name, [])),
         archives=needs.archives,
     )
