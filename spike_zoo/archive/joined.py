@@ -50,15 +50,20 @@ def open_archive(source: str | Path | Sequence[str | Path]) -> SpikeArchive:
     archive = SpikeArchive(files[0]) if len(files) == 1 else JoinedArchive(files)
     parts = iter(archive.parts)
     builds: dict[object, dict[str | Path, Part | None]] = {}
+    patterns: dict[object, str | Path] = {}  # build -> the pattern of some of its files
     for item, group in zip(sources, groups, strict=True):
         own = {file: next(parts) for file in group}
-        if not _is_pattern(item):
-            [(file, part)] = own.items()
-            builds.setdefault(part and part[1:], {})[file] = part
-        elif problem := _part_problem(own):
+        if _is_pattern(item) and (problem := _part_conflict(own)):
             raise FormatError.at(item, problem)
-    for own in builds.values():  # files that are named may be some parts on purpose
-        if problem := _part_problem(own):
+        for file, part in own.items():
+            builds.setdefault(part and part[1:], {})[file] = part
+            if _is_pattern(item):
+                patterns[part and part[1:]] = item
+    for build, own in builds.items():
+        if problem := _missing_parts(own):
+            if build in patterns:
+                raise FormatError.at(patterns[build], problem)
+            # files that are named may be some parts on purpose
             warnings.warn(f"{next(iter(own))}: {problem}", stacklevel=2)
     return archive
 
@@ -74,9 +79,13 @@ def _is_pattern(source: str | Path) -> bool:
     return is_magic and not Path(source).exists()
 
 
-def _part_problem(parts: Mapping[str | Path, Part | None]) -> str | None:
-    """Describe why files are not all the parts of one build; None if they are, or are no parts."""
+def _part_conflict(parts: Mapping[str | Path, Part | None]) -> str | None:
+    """Describe why files are not different parts of one build; None if they are, or no parts."""
     parts_by_file = {file: part for file, part in parts.items() if part is not None}
+    files: dict[Part, str | Path] = {}
+    for file, part in parts_by_file.items():
+        if (first := files.setdefault(part, file)) != file:
+            return f"{first} and {file} are both part {part.number} of {part.total}; remove one"
     for (first, one), (file, other) in pairwise(parts_by_file.items()):
         if one[1:] != other[1:]:
             return (
@@ -84,10 +93,14 @@ def _part_problem(parts: Mapping[str | Path, Part | None]) -> str | None:
                 f"{other.total}) were built from other recordings or with other options; remove "
                 "the files of the older build, or list a pattern for the files of each build"
             )
-    for part in list(parts_by_file.values())[:1]:
-        missing = sorted(
-            {*range(1, part.total + 1)} - {each.number for each in parts_by_file.values()}
-        )
+    return None
+
+
+def _missing_parts(parts: Mapping[str | Path, Part | None]) -> str | None:
+    """Describe which parts of a build are not among files; None if all are, or for no parts."""
+    for part in filter(None, list(parts.values())[:1]):
+        numbers = {each.number for each in parts.values() if each}
+        missing = sorted({*range(1, part.total + 1)} - numbers)
         if missing:
             more = f" and {len(missing) - _MAX_NAMED} more" if missing[_MAX_NAMED:] else ""
             return (
@@ -146,7 +159,7 @@ class JoinedArchive(SpikeArchive):
         }
         advice = "archives that are read as one need recordings of different names"
         if None not in files.values() and len(files) > 1:
-            advice = _part_problem(files) or advice
+            advice = _part_conflict(files) or advice
         other = self._archives[first].path
         raise FormatError.at(
             self._archives[number].path, f"recording {name!r} is in {other} too; {advice}"

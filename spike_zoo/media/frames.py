@@ -178,7 +178,7 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
             raise UsageError(
                 f"{sources[name].path} and {entry} would both be named {name}; rename or move one"
             )
-        sources[name] = _even((FolderFrames if is_folder else VideoFrames)(entry))
+        sources[name] = _even(FolderFrames(entry) if is_folder else VideoFrames(entry))
     if not sources:
         raise MediaError(f"{root}: the folder contains no video and no folder of images")
     return sources

@@ -7,7 +7,6 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from spike_zoo.metrics.speeds import photograph_of
@@ -275,14 +274,13 @@ def _unpaired(
     runs: Mapping[str, Sequence[RecordedRun]], columns: Sequence[Column], curve: FilledCurve | None
 ) -> Iterator[str]:
     """Yield why the values of runs in columns, or their curves, cannot be averaged or paired."""
-    wanted = [(one.heading, partial(RecordedRun.value, column=one)) for one in columns]
-    if curve:
-        wanted = [(curve.title, lambda run: run.curve(curve.spec) or None)]
-    for heading, value in wanted:
-        for name, own in runs.items():
-            lost = [value(run) for run in own].count(None)
-            if 0 < lost < len(own):
-                yield f"{lost} of {len(own)} runs of {name} have no {heading}"
+    for name, own in runs.items():
+        lost = {one.heading: [run.value(one) for run in own].count(None) for one in columns}
+        if curve:
+            lost = {curve.title: sum(not run.curve(curve.spec) for run in own)}
+        for heading, count in lost.items():
+            if 0 < count < len(own):
+                yield f"{count} of {len(own)} runs of {name} have no {heading}"
     images = [
         (name, column.by_recording(run.images))
         for name, own in runs.items()

@@ -164,12 +164,17 @@ def test_a_pattern_without_all_parts_of_one_build_is_rejected(
         open_archive("part-[1].h5")  # a single file
     with pytest.warns(UserWarning, match=r"part-1\.h5: part 2 of 3 is missing"):
         assert len(open_archive(["part-1.h5", tmp_path / "part-3.h5"])) == 4  # on purpose
+    shutil.copyfile("part-1.h5", "part-1-copy.h5")
+    with pytest.raises(FormatError, match=r"part-1\.h5 are both part 1 of 3; remove one"):
+        open_archive("part-*.h5")
+    Path("part-1-copy.h5").unlink()
     # the other part from a copy of the source elsewhere, and rewritten parts
     _build_parts(takes.rename("copy"), "2/3")
     assert main(["archive", "build", "part-1.h5", "part-0.h5", "--compression", "gzip"]) == 0
     Path("part-0.h5").replace("part-1.h5")
     assert len(open_archive("part-*.h5")) == 6
     assert main(["archive", "verify", "part-*.h5"]) == 0
+    assert len(open_archive(["part-[12].h5", "part-[3].h5"])) == 6
     capsys.readouterr()
     assert main(["archive", "info", "part-2.h5"]) == 0
     assert "part 2 of 3" in capsys.readouterr().out

@@ -125,7 +125,7 @@ MISTAKES = {
     "live street.npz --fps 0": "--fps 0: must be at least 0.001 and at most 1000",
     "simulate --video nothere.mp4": "--video nothere.mp4: there is no such video or folder",
     "simulate --kind s-mnist --images nothere": "--images nothere: there is no such folder",
-    "simulate --images . --video street.dat": "do not go with --video",
+    "simulate --images . --video street.dat": "does not go with --video",
     "simulate --inserted 3": "--interpolation and --inserted go with --video",
     "simulate --jobs -1": "--jobs -1: must be at least 0",
     "archive build nothere new.h5": "nothere: there is no such",
