@@ -118,10 +118,10 @@ def test_the_pages_of_published_values_are_made_from_the_committed_tables(
 def test_every_published_value_is_on_a_page(tables: list[FilledTable]) -> None:
     numbers = defaultdict[str, list[float]](list)  # first cell of a line -> its numbers
     texts = [path.read_text(encoding="utf-8") for path in reproduce_page.PAGES.glob("*.md")]
-    row = ""
+    last = ""
     for line in (line for text in texts for line in text.splitlines()):
         first, *cells = line.removeprefix("| ").removesuffix(" |").split(" | ")
-        row = first = first.strip() or row  # a row of several lines is named once
+        last = first = first.strip() or last  # a row of several lines is named once
         plain = (cell.replace(",", "") for cell in cells)
         numbers[first] += map(float, filter(re.compile(r"[-+]?\d+(\.\d+)?").fullmatch, plain))
     names = defaultdict[object, set[str]](set)  # rows of one variant may be listed once
