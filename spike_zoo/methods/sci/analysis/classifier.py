@@ -46,8 +46,8 @@ class ClassifierOptions:
     Attributes:
         channels: Channels after the first convolution; twice as many at half of its size, four
             times at a quarter.
-        stride: Stride of the first layer, even: 2 is that of its convolution, 4 averages 2 x 2 pixels
-            before, for images of more than 100 pixels. Weights fit every stride.
+        stride: Stride of the first layer, even. Its convolution has stride 2, so with 4, for images
+            of more than 100 pixels, it is preceded by the means of 2 x 2 pixels.
         blocks: Residual blocks at each size.
         dropout: Probability that an input of the last layer is zero in training.
         fem_width: Width of :class:`FEM`, equal to that of the weights it is read from.
