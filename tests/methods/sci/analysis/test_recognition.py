@@ -21,6 +21,7 @@ from spike_zoo.methods.sci.analysis.classifier import (
     ClassifierOptions,
 )
 from spike_zoo.methods.sci.analysis.coded_inputs import (
+    CodedAccuracy,
     CodedInputOptions,
     Coder,
     coded_clips,
@@ -127,6 +128,10 @@ def test_images_are_those_of_as_many_planes_as_their_method_needs(
     inputs = classifier.inputs(batch["spikes"], batch["rate_scale"])
     assert inputs.shape == (2, 5, 1, 24, 32)
     assert (inputs[:, MIDDLE] / 255.0 - images).abs().max() < 0.01
+
+
+def test_a_test_without_coded_clips_has_no_results_of_coding() -> None:
+    assert CodedAccuracy().results() == ({}, {})
 
 
 @pytest.mark.parametrize("coder", get_args(Coder))
