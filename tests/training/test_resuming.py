@@ -360,7 +360,9 @@ def test_the_wall_time_of_a_resumed_run_includes_earlier_parts() -> None:
         ("cosine", 4, "before", signal.SIGTERM),  # the last update of the first epoch
         ("cosine", 4, "validation", signal.SIGINT),
         pytest.param("cosine", 7, "before", signal.SIGTERM, marks=pytest.mark.slow),
-        ("frequent validation", 2, "validation", signal.SIGTERM),
+        pytest.param(
+            *("frequent validation", 2, "validation", signal.SIGTERM), marks=pytest.mark.slow
+        ),
         pytest.param("frequent validation", 2, "before", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("frequent validation", 3, "before", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("frequent validation", 6, "after", signal.SIGINT, marks=pytest.mark.slow),
