@@ -7,7 +7,7 @@ import torch
 from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.testing import clip_batch
 
-IMAGES = {"motion": 2, "codec": 3, "joint": 3}
+IMAGES = {"motion": 2, "codec": 3, "joint": 5}
 
 
 def batch_of(module: SCICodecModule, height: int = 32, width: int = 32) -> Any:

@@ -35,6 +35,7 @@ class CodingTester(MethodTester):
     """Shared tests for modules that are trained on scenes and evaluated by rates."""
 
     files: dict[str, str]
+    images = 3  # an I-frame and two P-frames
 
     @pytest.fixture(autouse=True)
     def _set_files(self, all_stage_files: dict[str, str]) -> None:
@@ -49,7 +50,7 @@ class CodingTester(MethodTester):
         return module
 
     def make_batch(self, height: int | None = None, width: int | None = None) -> Any:
-        return one_scene(3, height or 32, width or 32)
+        return one_scene(self.images, height or 32, width or 32)
 
     def make_data(self, module: MethodModule, folder: Path) -> LightningDataModule:
         return scenes_in(folder)
@@ -86,6 +87,7 @@ class TestJoint(CodingTester):
     """Tests of stage ``joint``."""
 
     overfit_steps = 8
+    images = 5
 
     def build(self, **arguments: Any) -> SCICodecModule:
         return small("joint", **{**self.files, **arguments})
