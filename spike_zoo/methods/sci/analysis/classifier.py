@@ -21,7 +21,7 @@ from spike_zoo.spikes.rate_scale import rate_scale_of
 from spike_zoo.spikes.recording import SpikeRecording, check_recording
 from spike_zoo.spikes.windows import centred_window, consecutive_clips, mirrored_planes
 from spike_zoo.tasks.clips import read_clip
-from spike_zoo.tasks.protocols import Reconstructs, codec_from, load_adjusted
+from spike_zoo.tasks.protocols import Reconstructs, codec_from, load_adjusted, margin_of
 
 if TYPE_CHECKING:
     from spike_zoo.methods.sci.codec.bitstream import DecodedBitstream
@@ -46,7 +46,8 @@ class ClassifierOptions:
     Attributes:
         channels: Channels after the first convolution; twice as many at half of its size, four
             times at a quarter.
-        stride: Stride of the first convolution, even; 4 for images of more than 100 pixels.
+        stride: Stride of the first layer, even. Its convolution has stride 2, so with 4, for images
+            of more than 100 pixels, it is preceded by the means of 2 x 2 pixels.
         blocks: Residual blocks at each size.
         dropout: Probability that an input of the last layer is zero in training.
         fem_width: Width of :class:`FEM`, equal to that of the weights it is read from.
@@ -109,10 +110,10 @@ class ImageClassifier(nn.Module):
     def __init__(self, classes: int, inputs: int, options: ClassifierOptions = CLASSIFIER) -> None:
         super().__init__()
         widths = [options.channels, 2 * options.channels, 4 * options.channels]
-        first = 2 * options.stride, options.stride, options.stride // 2
+        self.pool = nn.AvgPool2d(options.stride // 2)
         layers: list[nn.Module] = []
         for before, width in zip([inputs, *widths], widths, strict=False):
-            entry = conv3(before, width, stride=2) if layers else nn.Conv2d(inputs, width, *first)
+            entry = conv3(before, width, stride=2) if layers else nn.Conv2d(inputs, width, 4, 2, 1)
             layers += [entry, nn.BatchNorm2d(width), nn.ReLU()]
             layers += [NormalisedBlock(width) for _ in range(options.blocks)]
         self.layers = nn.Sequential(*layers)
@@ -122,6 +123,7 @@ class ImageClassifier(nn.Module):
 
     def pooled(self, images: Tensor) -> Tensor:
         """Return the inputs of the last layer: the maximum and the mean of each channel."""
+        images = self.pool(images)
         flat = images.flatten(1)
         mean, deviation = flat.mean(dim=1), flat.std(dim=1, correction=0) + _MIN_DEVIATION
         images = (images - mean.view(-1, 1, 1, 1)) / deviation.view(-1, 1, 1, 1)
@@ -215,7 +217,11 @@ class SpikeClassifier(nn.Module):
         if self.input == "mean":
             return tfp(spikes, centres, WINDOW)[:, :, None] / scale
         if self.input == "images":
-            length, planes = self.method.clip_length, spikes.shape[1]
+            planes, needed = (
+                spikes.shape[1],
+                max(self.method.clip_length // 2, margin_of(self.method)),
+            )
+            length = 2 * min(needed, planes - 1) + 1  # a longer one would be mirrored twice
             spans = (mirrored_planes(*centred_window(c, length), planes) for c in centres)
             images = [self.method(spikes[:, span], rate_scale) for span in spans]
             return torch.stack(images, dim=1)
