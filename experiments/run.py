@@ -281,10 +281,8 @@ class Jobs:
                 self.file(path)
             parallel = ("-W", "default", "-n", "auto", "--maxprocesses", "4")
             self.run(*pytest, *parallel, "tests/rendered/smoke_runs.py")
-            for sweep in sweeps:
-                self.run(*ZOO, "sweep", *SMOKE_OPTIONS, sweep)
-                table = Path(sweep).with_name("table.yaml")
-                self.run(*ZOO, "table", "--profile", "smoke", table)
+            for sweep in () if self.dry_run else sweeps:
+                call_zoo("table", "--profile", "smoke", Path(sweep).with_name("table.yaml"))
             self.run(*pytest, "tests/rendered/smoke_tables.py")
         finally:
             self.remove_tiny(missing)
@@ -313,14 +311,18 @@ class Jobs:
             self.train(name, ["--config", "configs/profiles/gpu.yaml"])
 
 
-def needed_files(sweep: Sequence[object]) -> list[str]:
-    """Print the plan of a sweep, and return archives and weights of the runs that are missing."""
+def call_zoo(*command: object) -> None:
+    """Run a command of ``spike_zoo`` in this process; exit with its code if it fails."""
     from spike_zoo.cli.main import main as zoo  # loads torch
 
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        code = zoo(["sweep", "--dry-run", *map(str, sweep)])
-    if code:
+    if code := zoo([*map(str, command)]):
         sys.exit(code)
+
+
+def needed_files(sweep: Sequence[object]) -> list[str]:
+    """Print the plan of a sweep, and return archives and weights of the runs that are missing."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        call_zoo("sweep", "--dry-run", *sweep)
     return files_of([*map(shlex.split, printed.getvalue().splitlines())])
 
 

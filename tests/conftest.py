@@ -1,14 +1,19 @@
 """Shared fixtures; importing spike_zoo first installs the import hook for torchvision."""
 
+from __future__ import annotations
+
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 import spike_zoo  # noqa: F401  (its guard must run before lightning and torchmetrics)
-from spike_zoo.tables.sweeps.line_reader import LineReader
+
+if TYPE_CHECKING:  # lightning takes seconds to import, also in processes that tests start
+    from spike_zoo.tables.sweeps.line_reader import LineReader
 
 ROOT = Path(__file__).resolve().parent.parent
 collect_ignore = ["outside"]  # an external package, which test_outside.py installs elsewhere

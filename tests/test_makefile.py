@@ -1,8 +1,5 @@
 """Targets of the Makefile, and the jobs of ``experiments/run.py`` that they run."""
 
-import contextlib
-import importlib.util
-import io
 import os
 import re
 import shutil
@@ -15,6 +12,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
+from tests.helpers.jobs import dry_run
 
 pytestmark = pytest.mark.repo
 
@@ -33,23 +31,16 @@ def _make(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=folder, env=own, stdout=PIPE, text=True, check=True).stdout
 
 
-def _plan(folder: Path, *arguments: str) -> str:
-    """Return the output of a dry run in this process, which has loaded torch."""
-    spec = importlib.util.spec_from_file_location("run", ROOT / "experiments" / "run.py")
-    assert spec is not None
-    assert spec.loader is not None
-    run = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(run)
-    before = sorted(folder.rglob("*"))
-    with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.chdir(folder):
-        assert run.main(["ablation-table", *arguments, "--dry-run"]) == 0
-    assert sorted(folder.rglob("*")) == before
-    return printed.getvalue()
-
-
 def _dry_run(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "experiments/run.py", "--dry-run", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+    """Return the output of a dry run, which must not change the folder."""
+    before = sorted(folder.rglob("*"))
+    printed = dry_run(folder, *arguments)
+    assert sorted(folder.rglob("*")) == before
+    return printed
+
+
+def _plan(folder: Path, *arguments: str) -> str:
+    return _dry_run(folder, "ablation-table", *arguments)
 
 
 @pytest.fixture
@@ -148,13 +139,16 @@ def test_a_table_whose_runs_are_finished_needs_no_archive(
     assert "simulate --" not in printed
 
 
-def test_a_table_needs_the_name_of_a_method(methods: Path) -> None:
+def test_a_table_needs_the_name_of_a_method(
+    methods: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for names in ([], ["unknown"]):
-        command = [sys.executable, "experiments/run.py", "ablation-table", *names]
-        done = subprocess.run(command, cwd=methods, capture_output=True, text=True, check=False)
-        assert done.returncode == 2
-        assert "METHOD must be one of classical, colour" in done.stderr
-        assert "METHOD=all runs every table" in done.stderr
+        with pytest.raises(SystemExit) as caught:
+            _plan(methods, *names)
+        assert caught.value.code == 2
+        error = capsys.readouterr().err
+        assert "METHOD must be one of classical, colour" in error
+        assert "METHOD=all runs every table" in error
     printed = _plan(methods, "all", "--profile", "smoke")
     assert len(re.findall(r"plan of the table of \w+", printed)) == len(
         list(methods.glob("experiments/*/sweep.yaml"))
@@ -191,7 +185,7 @@ def test_an_archive_is_made_only_if_it_is_missing_and_its_command_is_known(metho
     (methods / "data").mkdir()
     (methods / "data" / "default.h5").touch()
     assert "simulate" not in _dry_run(methods, "file", "data/default.h5")
-    with pytest.raises(subprocess.CalledProcessError):
+    with pytest.raises(SystemExit, match=r"data/unknown\.h5: no .* contains its command"):
         _dry_run(methods, "file", "data/unknown.h5")
 
 
@@ -259,15 +253,13 @@ def test_shipped_weights_are_trained_and_compared_with_the_record(methods: Path)
     trained = re.findall(r"fit --config experiments/sci/weights/(\w+).yaml", printed)
     assert trained == ["codec"]
     assert "benchmarks.reproduced" in printed
-    with pytest.raises(subprocess.CalledProcessError) as failed:
+    with pytest.raises(SystemExit, match="the shipped weights are"):
         _dry_run(methods, "reproduce", "unknown")
-    assert "the shipped weights are" in failed.value.stderr
 
 
 def test_a_method_without_stages_is_an_error(methods: Path) -> None:
-    with pytest.raises(subprocess.CalledProcessError) as failed:
+    with pytest.raises(SystemExit, match=r"plain: no stages\.yaml"):
         _dry_run(methods, "train", "plain")
-    assert "plain: no stages.yaml" in failed.value.stderr
 
 
 def test_the_demo_runs_the_commands_of_its_file(methods: Path) -> None:

@@ -95,9 +95,10 @@ def vgg19_features(path: str | Path | None = None) -> torch.nn.Module:
     """
     import torchvision
 
-    network = torchvision.models.vgg19(weights=None)
+    with torch.device("meta"):  # random weights take seconds
+        network = torchvision.models.vgg19(weights=None)
     try:
-        network.load_state_dict(load_backbone("vgg19", path))
+        network.load_state_dict(load_backbone("vgg19", path), assign=True)
     except RuntimeError as error:
         raise WeightsError(f"{path or 'the backbone'}: not the weights of VGG19") from error
     return network.features[:VGG19_LAYERS]

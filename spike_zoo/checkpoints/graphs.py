@@ -61,8 +61,8 @@ def write_graph(
         raise UsageError(f"--height {height} --width {width}: at least {MIN_SIDE} pixels each")
     inputs = _example_inputs(module, height, width)
     with torch.no_grad():
+        program = _traced(module, inputs)  # first, because it rejects modules without computing
         wanted = module(*inputs.values())
-        program = _traced(module, inputs)
         content, output = (
             _as_onnx(program, inputs) if target.suffix == ".onnx" else _as_program(program, inputs)
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from spike_zoo.checkpoints.backbones import BACKBONES, load_backbone
 from spike_zoo.checkpoints.state_dicts import check_entries
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MIN_SIDE = 32  # for smaller images a layer of the backbone has no output
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Leave new weights uninitialised: random weights of a backbone take a second."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401  (torch's)
+        """Return the tensor of a function of ``torch.nn.init``; call every other function."""
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def lpips_network(state: dict[str, Tensor], backbone: str = "alex") -> nn.Module:
@@ -29,7 +40,8 @@ def lpips_network(state: dict[str, Tensor], backbone: str = "alex") -> nn.Module
     """
     import lpips
 
-    network = lpips.LPIPS(net=backbone, pnet_rand=True, verbose=False)
+    with _NoInitialisation():
+        network = lpips.LPIPS(net=backbone, pnet_rand=True, verbose=False)
     layers = network.net.state_dict()  # "slice2.3.weight" is layer 3 of the trunk
     published = {name: f"features.{name.split('.', 1)[1]}" for name in layers}
     expected = {published[name]: tensor for name, tensor in layers.items()}

@@ -34,7 +34,7 @@ from spike_zoo.training.evaluation import PerImageMetrics
 from spike_zoo.training.folders import FOLDER, LAST, is_child
 from spike_zoo.training.images import SampleImages
 from spike_zoo.training.initial_weights import CKPT_PATH, INIT_FROM
-from spike_zoo.training.planning import VERBS, defaults_of, dumped, fill_in, plan_of
+from spike_zoo.training.planning import defaults_of, dumped, fill_in, plan_of
 from spike_zoo.training.problems import check_options_known
 from spike_zoo.training.progress import progress_callbacks
 from spike_zoo.training.provenance import commit, config_hash, versions
@@ -78,7 +78,11 @@ def cli_settings() -> dict[str, Any]:
         "seed_everything_default": 0,
         "auto_configure_optimizers": False,
         "parser_class": _Parser,
-        "parser_kwargs": {**strict, "prog": "spike-zoo", **dict.fromkeys(VERBS, strict)},
+        "parser_kwargs": {
+            **strict,
+            "prog": "spike-zoo",
+            **dict.fromkeys(ZooCLI.subcommands(), strict),
+        },
     }
 
 
@@ -91,6 +95,15 @@ class _Parser(LightningArgumentParser):
 
 class ZooCLI(LightningCLI):
     """LightningCLI with a folder per run, CSV metrics, resuming and ``result.json``."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Return the verb of this command line: parsers of all verbs take four times as long.
+
+        Sweeps, which parse command lines of several verbs, have parsers of all of them.
+        """
+        verbs = LightningCLI.subcommands()
+        return {verb: verbs[verb] for verb in sys.argv[1:2] if verb in verbs} or verbs
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the options of a run to those of model, data and trainer."""

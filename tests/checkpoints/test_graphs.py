@@ -15,7 +15,7 @@ from spike_zoo.methods.stir import AlignedSTIRModule
 from spike_zoo.tasks import ReconstructionModule
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # raised by the exporters of torch
-SIZES = {"stir": (64, 80), "ssdm-student": (24, 32), "sci": (48, 64)}
+SIZES = {"stir": (64, 80), "plain": (24, 32), "ssdm-student": (24, 32), "sci": (48, 64)}
 
 
 class Mean(ReconstructionModule):

@@ -277,8 +277,10 @@ def test_white_balance_and_black_level_are_applied_and_checked(zoo: Zoo) -> None
         assert message in zoo(f"reconstruct bayer.npz --out c.png {options}").err
 
 
-@pytest.mark.parametrize("out", ["images", "a.mp4"])
-@pytest.mark.parametrize(("method", "margin"), [("tfp", 20), ("tfp --window 21", 10)])
+@pytest.mark.parametrize(
+    ("out", "method", "margin"),
+    [("images", "tfp", 20), ("images", "tfp --window 21", 10), ("a.mp4", "tfp", 20)],
+)
 def test_images_keep_the_planes_that_a_method_uses_unless_a_range_is_stated(
     zoo: Zoo, out: str, method: str, margin: int
 ) -> None:

@@ -132,7 +132,6 @@ def test_the_choices_of_options_are_complete() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--size paper", "--size must be one of small, default, got paper"),
         ("--flow_offset 76", "leaves the recording at its first image; give at most 75"),
         ("--kind labelled --photographs default", "--photographs goes with --kind recon"),
         ("--motions 2", "--motions goes with --kind labelled"),
@@ -141,11 +140,9 @@ def test_the_choices_of_options_are_complete() -> None:
         ("--kind deblur --planes 136", "--planes must be at least 137 with --margin 20"),
         ("--kind labelled --stride 5", "--stride goes with --kind reconstruction or colour or"),
         ("--kind labelled --train 1199", "--train must be at most 1198 images of digits"),
-        ("--kind s-mnist", "--kind s-mnist needs --images"),
         ("--kind deblur --images .", "--images goes with --kind labelled, s-mnist"),
         ("--images .", "not with reconstruction"),
         ("--kind labelled --images . --size small", "limit images by --train"),
-        ("--kind labelled --images . --stride 3", "--stride is not an option for images"),
         (
             "--softness 0.6:0.3",
             "--softness 0.6:0.3: expected pixels from 0 to 5, such as 0.5, or a",

@@ -214,39 +214,36 @@ def test_a_light_command_loads_no_large_library(
     assert not HEAVY & set(loaded)
 
 
-@pytest.mark.parametrize(
-    ("command", "needed"),
-    [
-        ("table table.yaml", {"pandas", "scipy"}),  # means; significance tests
-        (
-            "reconstruct street.dat --height 8 --width 16 --method tfi --out made.png",
-            {"torch"},  # one image needs no compiled code
-        ),
-        ("classify clip.npz --method sci-mnist", {"torch"}),
-        (
-            "compress clip.npz --out made.sci && decompress made.sci --out made-features.npz",
-            {"torch", "kornia", "numba", "scipy"},
-        ),
-        ("reconstruct clip.npz --method sci --out made-sci.png", {"torch", "kornia"}),
-        (
-            "reconstruct clip.npz --method plain --out made-plain.png && "
-            "reconstruct clip.npz --method fused --out made-fused.png",
-            {"torch", "numba", "scipy"},
-        ),
-        ("compress street.npz --out made.spl", {"numba", "scipy"}),
-        ("decompress street.spl --out made.npz", {"numba", "scipy"}),
-        ("doctor", {"torch"}),
-    ],
+#: Commands of one process -> the libraries that each may load in addition to those before it.
+LOADING: tuple[dict[str, set[str]], ...] = (
+    {"table table.yaml": {"pandas", "scipy"}},  # means; significance tests
+    {
+        "reconstruct street.dat --height 8 --width 16 --method tfi --out made.png": {"torch"},
+        "classify clip.npz --method sci-mnist": set(),
+        "doctor": set(),
+        "reconstruct clip.npz --method sci --out made-sci.png": {"kornia"},
+        "compress clip.npz --out made.sci": {"numba", "scipy"},
+        "decompress made.sci --out made-features.npz": {"numba", "scipy"},
+    },
+    {
+        "compress street.npz --out made.spl": {"numba", "scipy"},
+        "decompress street.spl --out made.npz": {"numba", "scipy"},
+        "reconstruct clip.npz --method plain --out made-plain.png": {"torch"},
+        "reconstruct clip.npz --method fused --out made-fused.png": {"torch"},
+    },
 )
+
+
+@pytest.mark.parametrize("commands", LOADING, ids=("table", "networks", "compiled code"))
 def test_a_command_loads_no_library_that_it_does_not_need(
-    command: str, needed: set[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+    commands: dict[str, set[str]], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    process = run_python(COMMANDS_IN_PROCESS, *command.split(" && "))
+    process = run_python(COMMANDS_IN_PROCESS, *commands)
     assert process.returncode == 0, process.stderr
-    for code, error, loaded in json.loads(process.stdout).values():
+    for command, (code, error, loaded) in json.loads(process.stdout).items():
         assert code == 0, error
-        assert HEAVY & set(loaded) <= needed
+        assert HEAVY & set(loaded) <= commands[command], command
 
 
 @pytest.mark.parametrize("command", MISTAKES)

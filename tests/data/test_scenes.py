@@ -104,15 +104,6 @@ def test_training_draws_scenes_and_evaluation_clips(archive_path: Path) -> None:
     assert clips[0]["spikes"].shape == (1, 61, 40, 48)
 
 
-def test_scenes_of_different_lengths_cannot_share_a_batch(tmp_path: Path) -> None:
-    jobs = {f"s{planes}": lambda n=planes: pattern_take(0, n, stride=20) for planes in (121, 161)}
-    build_archive(tmp_path / "a.h5", jobs, splits={"train": list(jobs), "val": ["s121"]})
-    data = SceneDataModule(str(tmp_path / "a.h5"), batch_size=2, crop=32)
-    data.setup("fit")
-    with pytest.raises(ConfigError, match=r"packed of different sizes .* batch_size .* to 1"):
-        next(iter(data.train_dataloader()))
-
-
 def test_the_named_splits_serve_complete_scenes(archive_path: Path) -> None:
     data = SceneDataModule(
         str(archive_path), 61, crop=24, seed=0, full_sequence_splits=("train", "val", "test")

@@ -49,8 +49,9 @@ def write_example_files(folder: Path) -> None:
         for name, seed in scenes.items()
     }
     splits = {s: [n for n in scenes if n.startswith(s)] for s in ("train", "val", "test")}
-    for name in ("small", "scenes", "default"):
-        build_archive(folder / "data" / f"{name}.h5", jobs, splits=splits)
+    small = build_archive(folder / "data" / "small.h5", jobs, splits=splits)
+    for name in ("scenes", "default"):
+        shutil.copyfile(small, small.with_name(f"{name}.h5"))
     write_recording(labelled_take(0).recording, folder / "digit.npz")
     _write_pairs(folder)
     _write_own(folder / "own")

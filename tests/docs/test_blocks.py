@@ -175,7 +175,9 @@ def test_console_commands_print_the_documented_output(
 
 
 #: Documents with networks at full size.
-SLOW = {"spike_zoo/methods/sci/README.md", "spike_zoo/methods/stir/README.md"}
+SLOW = {
+    *("docs/bitstreams.md", "spike_zoo/methods/sci/README.md", "spike_zoo/methods/stir/README.md"),
+}
 PYTHON = [
     pytest.param(document, marks=[pytest.mark.slow] if document in SLOW else [])
     for document in sorted({block.document for block in BLOCKS if block.language == "python"})

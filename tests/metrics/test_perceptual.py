@@ -10,6 +10,8 @@ from spike_zoo.errors import WeightsError
 from spike_zoo.metrics import LPIPS
 from spike_zoo.metrics.perceptual import lpips_network
 
+CLASSIFIER = {"classifier.1.weight": torch.zeros(4096, 1), "classifier.1.bias": torch.zeros(4096)}
+
 
 def test_distance_equals_the_lpips_library_with_the_same_backbone(random_alexnet: Path) -> None:
     reference = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
@@ -36,9 +38,8 @@ def test_weights_of_another_network_are_rejected(tmp_path: Path) -> None:
         LPIPS(other)
 
 
-def test_feature_layers_without_the_classifier_are_enough(random_alexnet: Path) -> None:
-    state = torch.load(random_alexnet, weights_only=True)
-    features = {name: value for name, value in state.items() if name.startswith("features.")}
+def test_layers_of_the_classifier_are_accepted_and_not_used(random_alexnet: Path) -> None:
+    features = torch.load(random_alexnet, weights_only=True)
     images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    whole, features_only = lpips_network(state), lpips_network(features)
+    whole, features_only = lpips_network({**features, **CLASSIFIER}), lpips_network(features)
     assert torch.equal(whole(images, 1 - images), features_only(images, 1 - images))

@@ -56,6 +56,7 @@ def test_the_first_compilation_is_announced_on_a_terminal(
     assert caplog.text.count("compiling kernels") == 1
 
 
+@pytest.mark.slow
 def test_kernels_of_the_first_images_compile_no_texts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,6 @@ from spike_zoo.tables import collect_runs, fill_table, read_table_file, render_m
 from spike_zoo.tables.runs import table_of_runs
 from spike_zoo.tables.spec import TableSpec
 from spike_zoo.testing import tiny_archive
-from spike_zoo.testing.exposures import exposure_archive
 from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.tables import SPEC, filled, make_run, write_spec
@@ -139,13 +138,15 @@ def test_a_table_warns_of_rows_on_different_images_of_the_same_data(runs: Path) 
     assert not _warnings(runs / "tfi")
 
 
-def test_images_of_an_exposure_are_equal_for_different_margins(tmp_path: Path) -> None:
-    archive = exposure_archive(tmp_path / "exposures.h5")
+def test_images_of_an_exposure_are_equal_for_different_margins(
+    exposures_archive: Path, tmp_path: Path
+) -> None:
     images_of_runs = set()
     for margin in ("0", "20"):
         call = ["--model", "spike_zoo.methods.ssdm.teacher_module.BlurryInputModule", *QUIET]
         call += ["--data", "spike_zoo.data.DeblurDataModule"]
-        call += ["--data.init_args.archive", str(archive), "--data.init_args.margin", margin]
+        call += ["--data.init_args.archive", str(exposures_archive)]
+        call += ["--data.init_args.margin", margin]
         assert main(["test", *call, "--run_dir", str(tmp_path / margin)]) == 0
         (run,) = collect_runs([tmp_path / margin])
         images_of_runs.add((run.result.images, run.result.images_sha256))

@@ -32,9 +32,12 @@ CONFIG: dict[str, Any] = {
     "run_dir": "runs/a",
 }
 
+CONFIGS = [
+    *("--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"),
+    *("--trainer.enable_progress_bar", "false"),
+]
 FIT = [
-    *("fit", "--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"),
-    *("--trainer.enable_progress_bar", "false", "--trainer.max_epochs", "1"),
+    *("fit", *CONFIGS, "--trainer.max_epochs", "1"),
     *("--data.init_args.samples_per_epoch", "2", "--data.init_args.crop", "16"),
     *("--model.learning_rate", "1e-12", "--test_after_fit", "false"),
 ]
@@ -91,15 +94,15 @@ def test_a_run_starts_from_shipped_weights_and_resumes_only_with_the_same_option
     assert main(["validate", *config]) == 0
 
 
-def test_weights_are_tested_without_a_checkpoint(fit: Fit, tmp_path: Path) -> None:
+def test_weights_are_tested_without_a_checkpoint(
+    clips_archive: Path, tmp_path: Path, checkout: None
+) -> None:
     file = write_checkpoint(tmp_path / "weights.ckpt", seed=3)
-    assert fit(*QUARTER, "--init_from", str(file)) == 0  # the learning rate is 1e-12
-    config = ["--config", str(tmp_path / "run" / "config.yaml"), "--run_dir"]
-    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    call = ["test", *CONFIGS, *QUARTER, "--data.init_args.archive", str(clips_archive)]
     psnr = []
     for option in ("--ckpt_path", "--init_from"):
         folder = tmp_path / option
-        assert main(["test", *config, str(folder), option, str(last)]) == 0
+        assert main([*call, "--run_dir", str(folder), option, str(file)]) == 0
         psnr.append(RunResult.read(folder / "test").metrics["test/psnr"])
     assert psnr[0] == psnr[1]
 

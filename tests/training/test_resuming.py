@@ -26,7 +26,6 @@ from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.cli.main import main
 from spike_zoo.errors import ConfigError, FormatError, MissingFileError, WeightsError
 from spike_zoo.methods.stir import STIRModule, STIROptions
-from spike_zoo.testing.exposures import exposure_archive
 from spike_zoo.training.checkpoints import WallClock
 from spike_zoo.training.initial_weights import weights_sha256
 from spike_zoo.training.provenance import argument_defaults
@@ -80,17 +79,11 @@ pytestmark = pytest.mark.usefixtures("checkout")
 
 
 @pytest.fixture(scope="module")
-def archives(clips_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, str]:
-    folder = tmp_path_factory.mktemp("archives")
-    exposures = exposure_archive(folder / "deblur.h5", height=16, width=24)
-    return {False: str(clips_archive), True: str(exposures)}
-
-
-@pytest.fixture(scope="module")
-def command(archives: dict[bool, str]) -> Command:
+def command(request: pytest.FixtureRequest) -> Command:
     def of(name: str, run_dir: Path) -> list[str]:
         options = CONFIGS[name]
-        archive = archives["ssdm" in options[1]]
+        kind = "exposures" if "ssdm" in options[1] else "clips"
+        archive = str(request.getfixturevalue(f"{kind}_archive"))  # made if a test needs it
         data = ["--data.init_args.archive", archive, "--run_dir", str(run_dir)]
         return ["fit", *options, *data]
 
@@ -188,11 +181,11 @@ def test_a_run_stopped_in_mid_epoch_continues_with_another_number_of_workers(
 
 
 def test_resuming_with_other_data_is_rejected(
-    stopped: list[str], archives: dict[bool, str], capsys: pytest.CaptureFixture[str]
+    stopped: list[str], clips_archive: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     moved, changed = (Path(stopped[-1]).with_name(f"{name}.h5") for name in ("moved", "changed"))
     for copy in (moved, changed):
-        shutil.copyfile(archives[False], copy)
+        shutil.copyfile(clips_archive, copy)
     with h5py.File(changed, "r+") as file:
         file["recordings/train-0/images"][...] = 7
     call = [*stopped, "--ckpt_path", "last", "--data.init_args.archive"]
@@ -360,7 +353,9 @@ def test_the_wall_time_of_a_resumed_run_includes_earlier_parts() -> None:
         ("cosine", 4, "before", signal.SIGTERM),  # the last update of the first epoch
         ("cosine", 4, "validation", signal.SIGINT),
         pytest.param("cosine", 7, "before", signal.SIGTERM, marks=pytest.mark.slow),
-        ("frequent validation", 2, "validation", signal.SIGTERM),
+        pytest.param(
+            *("frequent validation", 2, "validation", signal.SIGTERM), marks=pytest.mark.slow
+        ),
         pytest.param("frequent validation", 2, "before", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("frequent validation", 3, "before", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("frequent validation", 6, "after", signal.SIGINT, marks=pytest.mark.slow),

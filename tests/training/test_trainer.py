@@ -20,7 +20,20 @@ PLANTED = "planted0planted0planted0planted0planted0"
 SMALL = ["--model.init_args.width", "0.25", "--trainer.enable_progress_bar", "false"]
 
 
-pytestmark = pytest.mark.usefixtures("checkout")
+pytestmark = [
+    pytest.mark.usefixtures("checkout"),
+    pytest.mark.filterwarnings("ignore:all . images are constant"),  # of the second epoch
+]
+
+
+class SpoilSecondEpoch(Callback):
+    """Set the weights to zero in the second epoch, so that the best checkpoint is the first."""
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == 1:
+            with torch.no_grad():
+                for parameter in pl_module.parameters():
+                    parameter.zero_()
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +43,10 @@ def archive(clips_archive: Path) -> str:
 
 @pytest.fixture(scope="module")
 def fitted(archive: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a finished fit whose environment contained keys."""
+    """Return the folder of a fit whose first epoch is best and whose environment had keys."""
     run_dir = tmp_path_factory.mktemp("runs") / "fitted"
     data = ["--data.init_args.archive", archive]
+    data += ["--trainer.callbacks+=tests.training.test_trainer.SpoilSecondEpoch"]
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(ROOT)
         for name in ("WANDB_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY"):
@@ -89,12 +103,16 @@ def test_testing_the_best_checkpoint_gives_the_metrics_of_the_fit_and_changes_no
     assert after == before
 
 
-def test_validate_and_predict_write_to_subfolders(
+def test_validate_gives_the_metrics_of_the_record_and_predict_writes_images(
     fitted: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = ["--config", str(fitted / "config.yaml"), "--trainer.enable_progress_bar", "false"]
     assert main(["validate", *config, "--ckpt_path", "best"]) == 0
-    assert _metrics(fitted / "validate")[-1]["val/psnr"]
+    best = torch.load(fitted / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["epoch"] == 0
+    record, measured = RunResult.read(fitted).metrics, _metrics(fitted / "validate")[-1]
+    for name in ("val/psnr", "val/ssim"):
+        assert record[name] == pytest.approx(float(measured[name]), abs=1e-4), name
     assert main(["predict", *config, "--ckpt_path", "last"]) == 0
     files = sorted(path.name for path in (fitted / "predict").iterdir())
     assert [name for name in files if name.endswith(".png")] == ["test-0-000080.png"]
@@ -144,33 +162,6 @@ def test_random_weights_are_not_tested(
     assert main(call) == 2
     assert "STIRModule has random weights: name a checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-class SpoilSecondEpoch(Callback):
-    """Set the weights to zero in the second epoch, so that the best checkpoint is the first."""
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.current_epoch == 1:
-            with torch.no_grad():
-                for parameter in pl_module.parameters():
-                    parameter.zero_()
-
-
-@pytest.mark.filterwarnings("ignore:all . images are constant")
-def test_validation_metrics_of_a_record_equal_those_of_its_checkpoint(
-    archive: str, tmp_path: Path
-) -> None:
-    quiet = ["--trainer.enable_progress_bar", "false", "--data.init_args.archive", archive]
-    run = ["--run_dir", str(tmp_path), *SMALL, *quiet]
-    spoiling = "--trainer.callbacks+=tests.training.test_trainer.SpoilSecondEpoch"
-    assert main(["fit", *FIT, *run, spoiling]) == 0
-    record = RunResult.read(tmp_path).metrics
-    best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
-    assert best["epoch"] == 0
-    assert main(["validate", *FIT, *run, "--ckpt_path", "best"]) == 0
-    measured = _metrics(tmp_path / "validate")[-1]
-    for name in ("val/psnr", "val/ssim"):
-        assert record[name] == pytest.approx(float(measured[name]), abs=1e-4), name
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 import spike_zoo
-from spike_zoo.checkpoints.graphs import write_graph
 from spike_zoo.methods.classical import TFI
 from spike_zoo.methods.plain import Plain, PlainModule, interval_rates
 from spike_zoo.methods.plain.network import PlainReconstruction
@@ -129,11 +128,3 @@ def test_an_exported_merged_module_gives_the_same_images(tmp_path: Path) -> None
 def test_impossible_sizes_are_rejected(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PlainModule(**options, lpips="off")
-
-
-@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
-def test_an_exported_graph_gives_the_same_output(tmp_path: Path, suffix: str) -> None:
-    module = PlainModule(channels=8, lpips="off")
-    _with_noise(module.network)
-    graph = write_graph(module.merged().eval(), tmp_path / f"plain{suffix}", height=24, width=32)
-    assert graph.difference < 1e-4

@@ -7,7 +7,7 @@ import torch
 from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.testing import clip_batch
 
-IMAGES = {"motion": 2, "codec": 5, "joint": 5}
+IMAGES = {"motion": 2, "codec": 3, "joint": 5}
 
 
 def batch_of(module: SCICodecModule, height: int = 32, width: int = 32) -> Any:
@@ -15,6 +15,11 @@ def batch_of(module: SCICodecModule, height: int = 32, width: int = 32) -> Any:
     if module.stage not in IMAGES:
         return clip_batch(module.clip_length, height, width)
     return scene_batch(IMAGES[module.stage], height, width)
+
+
+def one_scene(images: int, height: int = 32, width: int = 32) -> Any:
+    """Return the first scene of a batch of scenes."""
+    return {name: value[:1] for name, value in scene_batch(images, height, width).items()}
 
 
 def reversed_batch(batch: Any) -> Any:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from spike_zoo.tables.read import read_points
 from spike_zoo.tables.sweeps.spec import read_sweep
 from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
+from tests.helpers.jobs import dry_run
 from tests.helpers.measured import expected_psnr
 from tests.helpers.variants import assert_builds, variants_to_run
 from tests.methods.sci.coding import MODULES, WIDTHS
@@ -320,11 +319,10 @@ def test_shipped_weights_have_the_options_of_the_variants_that_start_from_them(s
 
 
 def test_stages_start_from_the_checkpoints_of_the_stages_of_make() -> None:
-    line = [sys.executable, "experiments/run.py", "--dry-run", "train", "sci"]
-    process = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
+    printed = dry_run(ROOT, "train", "sci")
     stages = content_of(SCI / "stages.yaml")["stages"]
     for stage, config in stages.items():
-        assert f"fit --config {config} --run_dir runs/sci/{stage} " in process.stdout
+        assert f"fit --config {config} --run_dir runs/sci/{stage} " in printed
         arguments = stated_in(ROOT / config)
         for earlier in {"fem", "motion"} & arguments.keys():
             assert arguments[earlier] == f"runs/sci/{earlier}/checkpoints/best.ckpt"

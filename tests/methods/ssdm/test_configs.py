@@ -1,7 +1,5 @@
 """Tests of S-SDM's configurations on the command line, and of training in all stages."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from spike_zoo.methods.ssdm import BSN, EDSR
 from spike_zoo.training.provenance import leaves
 from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
+from tests.helpers.jobs import dry_run
 from tests.helpers.measured import expected_psnr
 from tests.helpers.variants import assert_builds, variants_to_run
 
@@ -141,10 +140,9 @@ def test_rows_state_all_options_of_the_full_row_and_change_the_documented_ones()
 
 def test_the_student_starts_from_the_checkpoints_of_the_stages_of_make() -> None:
     student = model_of(ROOT / "configs" / "ssdm_student.yaml")
-    command = [sys.executable, "experiments/run.py", "--dry-run", "train", "ssdm"]
-    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    printed = dry_run(ROOT, "train", "ssdm")
     for stage in ("denoise", "upsample", "student"):
-        assert f"--run_dir runs/ssdm/{stage} " in process.stdout
+        assert f"--run_dir runs/ssdm/{stage} " in printed
     assert student["teacher.bsn"] == "runs/ssdm/denoise/checkpoints/best.ckpt"
     assert student["teacher.edsr"] == "runs/ssdm/upsample/checkpoints/best.ckpt"
 

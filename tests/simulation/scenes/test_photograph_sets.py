@@ -173,6 +173,7 @@ def test_cut_outs_of_test_photographs_are_rejected(folder: Path) -> None:
         photograph_set(str(folder))
 
 
+@pytest.mark.slow
 def test_shipped_photographs_are_not_taken_for_each_other() -> None:
     names = [name for split in shipped_photographs().names.values() for name in split]
     features: dict[str, Any] = {}

@@ -28,11 +28,9 @@ def scene() -> CodedScene:
     return CodedScene(spikes, images, PLANES, float(source.rate_scale or 1.0), "pattern")
 
 
-@pytest.fixture(params=["codec", "joint"])
-def weights(request: pytest.FixtureRequest, all_stage_files: dict[str, str], tmp_path: Path) -> str:
-    """Return files of weights without and with an analysis."""
-    if request.param == "codec":
-        return all_stage_files["codec"]
+@pytest.fixture
+def joint_weights(all_stage_files: dict[str, str], tmp_path: Path) -> str:
+    """Return weights of a codec with an analysis."""
     files: dict[str, Any] = {name: all_stage_files[name] for name in ("fem", "codec", "fam")}
     module = small("joint", **files)
     module.begin()
@@ -56,11 +54,18 @@ def load_fam(path: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("gop", "effort"), [(1, 0), (3, 0), pytest.param(3, 1, marks=pytest.mark.slow)]
+    ("stage", "gop", "effort"),
+    [("codec", 1, 0), ("joint", 3, 0), pytest.param("codec", 3, 1, marks=pytest.mark.slow)],
 )
 def test_bytes_and_images_equal_those_of_compress_and_decompress(
-    weights: str, gop: int, effort: int, scene: CodedScene
+    stage: str,
+    gop: int,
+    effort: int,
+    all_stage_files: dict[str, str],
+    joint_weights: str,
+    scene: CodedScene,
 ) -> None:
+    weights = joint_weights if stage == "joint" else all_stage_files["codec"]
     row = SCIBitstreamModule(weights, gop=gop, effort=effort)
     row.read_weights()
     assert cast("CodingEvaluator", row.evaluator).rate_points == (0, 1, 2, 3)

@@ -27,7 +27,7 @@ from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks.base import MethodModule
 from spike_zoo.tasks.evaluators.coding import coded_scenes
 from spike_zoo.testing import MethodTester
-from tests.methods.sci.batches import scene_batch
+from tests.methods.sci.batches import one_scene, scene_batch
 from tests.methods.sci.coding import scenes_in, small
 
 
@@ -35,6 +35,7 @@ class CodingTester(MethodTester):
     """Shared tests for modules that are trained on scenes and evaluated by rates."""
 
     files: dict[str, str]
+    images = 3  # an I-frame and two P-frames
 
     @pytest.fixture(autouse=True)
     def _set_files(self, all_stage_files: dict[str, str]) -> None:
@@ -49,8 +50,7 @@ class CodingTester(MethodTester):
         return module
 
     def make_batch(self, height: int | None = None, width: int | None = None) -> Any:
-        scenes = scene_batch(5, height or 32, width or 32)
-        return {name: value[:1] for name, value in scenes.items()}  # one scene, for speed
+        return one_scene(self.images, height or 32, width or 32)
 
     def make_data(self, module: MethodModule, folder: Path) -> LightningDataModule:
         return scenes_in(folder)
@@ -87,6 +87,7 @@ class TestJoint(CodingTester):
     """Tests of stage ``joint``."""
 
     overfit_steps = 8
+    images = 5
 
     def build(self, **arguments: Any) -> SCICodecModule:
         return small("joint", **{**self.files, **arguments})
@@ -182,7 +183,7 @@ def test_pairs_and_rollouts_have_loss_terms_of_motion(all_stage_files: dict[str,
 def test_rollouts_leave_out_parts_of_p_frames_as_encoders_do(
     phases: tuple[int, int, int], is_reduced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module, batch = small("codec", phase_fractions=phases, skip=True), scene_batch(5)
+    module, batch = small("codec", phase_fractions=phases, skip=True), one_scene(5)
     modes: list[FrameMode] = []
     monkeypatch.setattr(Inter, "encode_mode", lambda *call: modes.append(call[-1]))
     for step in range(6):
@@ -380,7 +381,7 @@ def test_training_and_encoder_analyse_alike(all_stage_files: dict[str, str]) -> 
     module = small("codec", analysis="encoder", estimation="dis", **all_stage_files)
     module.setup("fit")
     assert not any(x.requires_grad for x in module.codec.fam.parameters())
-    batch = scene_batch(5)
+    batch = one_scene(5)
     scenes = module.feature_scenes(batch)
     spikes = batch["spikes"][0].numpy().astype(bool)
     stream = FeatureStream(module.codec.eval(), SpikeRecording.from_planes(spikes), 0.6)

@@ -58,6 +58,10 @@ class TestAnalysis(ReconstructionTester, MethodTester):
     def make_module(self) -> SCICodecModule:
         return small("fam", **self.files)
 
+    @pytest.mark.slow
+    def test_repeats_by_seed_and_resumes_to_the_same_weights(self, tmp_path: Path) -> None:
+        super().test_repeats_by_seed_and_resumes_to_the_same_weights(tmp_path)
+
 
 def test_missing_and_unsuitable_checkpoints_of_earlier_stages_are_rejected(
     stage_files: dict[str, str], tmp_path: Path
@@ -204,7 +208,7 @@ def test_arguments_outside_their_range_are_rejected(
 def sequences(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return an archive of small sequences with ground-truth motion."""
     path = tmp_path_factory.mktemp("sequences") / "sequence.h5"
-    options = {"train": 3, "val": 3, "test": 3, "height": 32, "width": 32}
+    options = {"train": 1, "val": 1, "test": 3, "height": 32, "width": 32}
     takes = RECIPES["sequence"].request("small", 0, options).takes()
     with spike_zoo.archive.ArchiveWriter(path) as writer:
         for split, jobs in takes.items():
