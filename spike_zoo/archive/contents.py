@@ -11,26 +11,22 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.archive import schema
 from spike_zoo.errors import FormatError, MissingItemError, SpikeZooError, UsageError
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors
 from spike_zoo.formats.hdf5_recording import is_complete, read_attributes, read_group
 from spike_zoo.formats.hdf5_writing import OutputFile, dataset_sha256, stored_sha256
+from spike_zoo.spikes.cfa import Cfa
 from spike_zoo.spikes.take import Take
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.spikes.cfa import Cfa
 
 MIN_RECORDINGS: Final = 1000
 """Smallest number of recordings of an archive with a table; fewer are read in seconds."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -26,6 +28,7 @@ from spike_zoo.errors import MissingFileError, MissingItemError, SpikeZooError
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, holds_objects
 from spike_zoo.formats.hdf5_recording import (
     SOURCE_FORMATS,
+    StoredPlanes,
     check_root,
     is_complete,
     read_attributes,
@@ -35,12 +38,6 @@ from spike_zoo.formats.hdf5_recording import (
 from spike_zoo.formats.hdf5_writing import dataset_sha256, stored_sha256, value_range
 from spike_zoo.spikes.packing import packed_width
 from spike_zoo.utils.executor import run_tasks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from spike_zoo.formats.hdf5_recording import StoredPlanes
 
 _BLOCK_BYTES = 1 << 24
 _TASK_RECORDINGS = 64

@@ -6,9 +6,10 @@ import contextlib
 import os
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
@@ -30,9 +31,6 @@ from spike_zoo.formats.writing import write_recording
 from spike_zoo.media.output import progress_bar
 from spike_zoo.utils.files import check_suffix, plain_name
 from spike_zoo.utils.locks import locked
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 _Clips = Literal["base", "sreds", "recvidar", "momvidar", "bss"]
 _Exposures = Literal["gopro", "rsb", "usp"]

@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,6 @@ from spike_zoo.utils.files import EXPORT_NAME, GRAPHS, check_absent, check_suffi
 from spike_zoo.utils.yaml_files import read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import nn
 
 WEIGHTS_SUFFIX = ".safetensors"

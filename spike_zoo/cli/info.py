@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -18,17 +19,12 @@ from spike_zoo.coding.header import QUALITIES, is_bitstream
 from spike_zoo.coding.spl.codec import LosslessPlanes
 from spike_zoo.coding.spl.header import LosslessHeader
 from spike_zoo.errors import MissingGeometryError, UsageError, visible
-from spike_zoo.formats.dat_sizes import ranked_sizes
+from spike_zoo.formats.dat_sizes import StoredSize, ranked_sizes
 from spike_zoo.formats.recording import detect_format, read_recording
 from spike_zoo.formats.remote import local_path
 from spike_zoo.spikes.packing import unpack_bits
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.utils.files import check_absent, shipped_weights, weights_file
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from spike_zoo.formats.dat_sizes import StoredSize
-    from spike_zoo.spikes.recording import SpikeRecording
 
 _SAMPLED_PLANES = 64
 _HEADER_FACTS = ("rate_scale", "quality", "gop", "groups", "frames", "window", "step", "channels")

@@ -13,8 +13,9 @@ import sys
 import traceback
 import warnings
 from argparse import ArgumentError
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 from spike_zoo.cli.console import configure_streams, drop_unwritten, quiet
 from spike_zoo.cli.options import resolve_types, types_of
@@ -31,9 +32,6 @@ from spike_zoo.utils.signals import (
     signal_code,
     was_interrupted,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 PROGRAM = "spike-zoo"
 INTERRUPTED, TERMINATED, INVALID, USAGE, FAULT = 130, 143, 1, 2, 70

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import statistics
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,6 @@ from spike_zoo.media.images import IMAGE_SUFFIXES, load_grey
 from spike_zoo.utils.files import check_absent, entries_below, new_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from torch import Tensor
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -15,8 +16,6 @@ from spike_zoo.media.output import progress_bar
 from spike_zoo.utils.files import content_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from spike_zoo.simulation.kinds.recipes import ArchiveRequest
 
 _Clips = Literal["reconstruction", "colour", "conditions", "softness", "parallax"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import operator
 from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import torch
-from lightning import LightningDataModule
+from lightning import LightningDataModule, Trainer
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import rank_zero_warn
@@ -25,10 +26,6 @@ from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.formats.remote import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from lightning import Trainer
-
     from spike_zoo.tasks.batch import Split
 
 DEFAULT_ARCHIVE = "data/scenes.h5"

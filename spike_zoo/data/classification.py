@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
+from numpy.typing import NDArray
 
+from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.data.base import ArchiveDataModule, check_at_least, counted_reasons
 from spike_zoo.data.batches import Collate, unpacked
 from spike_zoo.data.sampling import SampleKey
@@ -14,11 +17,6 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.windows import centred_window
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.archive.reader import SpikeArchive
     from spike_zoo.tasks.batch import Split
 
 LABELLED_ARCHIVE = "data/digits.h5"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.data.base import ArchiveDataModule, check_at_least
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.data.windows import sample_crop
@@ -15,9 +17,6 @@ from spike_zoo.spikes.take import channels_first
 from spike_zoo.spikes.windows import spread_planes
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spike_zoo.archive.reader import SpikeArchive
     from spike_zoo.tasks.batch import Split
 
 DEBLUR_ARCHIVE = "data/deblur.h5"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.utilities import rank_zero_warn
 
-from spike_zoo.data.base import DEFAULT_ARCHIVE, ArchiveDataModule, check_at_least
+from spike_zoo.data.base import DEFAULT_ARCHIVE, ArchiveDataModule, Samples, check_at_least
 from spike_zoo.data.windows import ReconstructionWindows
 from spike_zoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from spike_zoo.data.base import Samples
     from spike_zoo.tasks.batch import Split
 
 

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.data.base import DEFAULT_ARCHIVE, check_at_least
 from spike_zoo.data.batches import unpacked
 from spike_zoo.data.reconstruction import ReconstructionDataModule
 from spike_zoo.data.sampling import SampleKey
-from spike_zoo.data.windows import ReconstructionWindows
+from spike_zoo.data.windows import ReconstructionWindows, Window
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.take import grey
 from spike_zoo.spikes.windows import centred_window
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.archive.reader import SpikeArchive
-    from spike_zoo.data.windows import Window
     from spike_zoo.tasks.batch import Split
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from spike_zoo.archive.contents import Facts
+from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.data.base import counted_reasons
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
@@ -15,14 +19,6 @@ from spike_zoo.spikes.recording import stated_cfa
 from spike_zoo.spikes.take import channels_first, grey
 from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES
 from spike_zoo.spikes.windows import centred_window, consecutive_clips
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.archive.contents import Facts
-    from spike_zoo.archive.reader import SpikeArchive
 
 
 class Window(NamedTuple):

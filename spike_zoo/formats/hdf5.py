@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import math
+import mmap
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import (
     FormatError,
@@ -21,12 +24,6 @@ from spike_zoo.errors import (
 )
 from spike_zoo.formats.remote import missing_file
 from spike_zoo.utils.files import memory_map
-
-if TYPE_CHECKING:
-    import mmap
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
 
 _CHUNK_CACHE_BYTES = 4 << 20  # two chunks of the largest sensor; a chunk that fits is cached
 _MAX_OPEN_GROUPS = 256

@@ -9,16 +9,14 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 from spike_zoo.errors import MissingFileError, RecordingError, UsageError, first_line
 from spike_zoo.utils.files import NOT_WRITABLE, new_file
 from spike_zoo.utils.locks import locked
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 CACHE_VARIABLE: Final = "SPIKE_ZOO_CACHE"
 LIMIT_VARIABLE: Final = "SPIKE_ZOO_CACHE_GB"

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spike_zoo.errors import FormatError, UsageError
-from spike_zoo.spikes.cfa import LAYOUTS, check_cfa
+from spike_zoo.spikes.cfa import LAYOUTS, Cfa, check_cfa
 from spike_zoo.spikes.rate_scale import user_rate_scale
 from spike_zoo.spikes.recording import positive_number
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from spike_zoo.spikes.cfa import Cfa
 
 ROTATIONS = (0, 90, 180, 270)
 _SIZE_FIELDS = ("spike_w", "spike_h")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.errors import ExistingFileError, FormatError, UsageError
@@ -16,11 +18,6 @@ from spike_zoo.formats.recording import FORMATS, KNOWN_FORMATS
 from spike_zoo.formats.sidecar import YAML_NAMES, load_fields, own_sidecar, sidecar_path
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.utils.files import check_absent, new_file
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 _LOST = "lost_planes"  # field of a recording from a damaged bitstream
 

@@ -8,15 +8,13 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import MediaError
 from spike_zoo.utils.files import new_file
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class ArraysWriter:

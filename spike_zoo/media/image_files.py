@@ -6,15 +6,13 @@ import math
 import struct
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from spike_zoo.errors import MediaError, MissingFileError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _GREY: Final = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _COLOUR: Final = ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA")

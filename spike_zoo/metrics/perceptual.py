@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +10,6 @@ from torch import Tensor, nn
 from spike_zoo.checkpoints.backbones import BACKBONES, load_backbone
 from spike_zoo.checkpoints.state_dicts import check_entries
 from spike_zoo.metrics.facts import METRICS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MIN_SIDE = 32  # for smaller images a layer of the backbone has no output
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from spike_zoo.formats.recording import RECORDING_SUFFIXES, RecordingSource, det
 from spike_zoo.media.page import Page
 from spike_zoo.pages.bitstream import add_rates, bitstream_page
 from spike_zoo.pages.scene import (
+    ReportScene,
     add_facts,
     add_spikes,
     recordings_to_show,
@@ -24,11 +26,8 @@ from spike_zoo.pages.scene import (
 from spike_zoo.utils.files import entries_below
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from spike_zoo.pages.choices import Choices
     from spike_zoo.pages.methods import LabelledMethod
-    from spike_zoo.pages.scene import ReportScene
     from spike_zoo.tables.runs import RecordedRun
 
 

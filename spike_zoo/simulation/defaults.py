@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
-from spike_zoo.simulation.scenes.photograph_sets import BUNDLED, shipped_photographs
+from spike_zoo.simulation.scenes.photograph_sets import BUNDLED, PhotographSet, shipped_photographs
 from spike_zoo.simulation.scenes.photographs import SPLITS, TEST_IMAGES, Split
 from spike_zoo.simulation.scenes.scene import SceneSpec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from spike_zoo.simulation.scenes.photograph_sets import PhotographSet
 
 SPEEDS: Final = {"slow": 0.08, "medium": 0.3, "fast": 0.8}
 """Peak speed of the background in pixels per plane, for validation and test scenes."""

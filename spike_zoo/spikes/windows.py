@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import PlaneRangeError, UsageError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Planes: TypeAlias = SupportsIndex | Iterable[SupportsIndex]
 """One plane or several: an integer, or a list, range, array or tensor of integers."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spike_zoo.errors import ConfigError, FormatError, MissingFileError, closest
 from spike_zoo.metrics.facts import METRICS
@@ -22,9 +23,6 @@ from spike_zoo.tables.spec import (
 )
 from spike_zoo.training.result import Curve
 from spike_zoo.utils.yaml_files import check_keys, parse_dataclass, read_yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 #: Keys that all tables of a file may share.
 _SHARED = ("source", "columns", "archive", "command", "protocol", "differs")

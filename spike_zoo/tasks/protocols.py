@@ -8,6 +8,7 @@ base classes describe the methods: :class:`ClipReconstruction`, :class:`DeblurMo
 from __future__ import annotations
 
 from argparse import ArgumentError
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -22,8 +23,6 @@ from spike_zoo.checkpoints.published import split_settings
 from spike_zoo.errors import UsageError, closest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
     from numpy.typing import NDArray
     from torch import Tensor
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
@@ -12,9 +13,6 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from spike_zoo.utils.files import new_file
 from spike_zoo.utils.locks import changed_file
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 
 class AppendingWriter(ExperimentWriter):

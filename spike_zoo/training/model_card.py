@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -13,8 +14,6 @@ from spike_zoo.errors import visible
 from spike_zoo.training.provenance import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from spike_zoo.training.result import RunResult
 
 #: Command -> example of its use with weights.

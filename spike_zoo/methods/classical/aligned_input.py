@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from spike_zoo.methods.classical.aligned import white_of
@@ -13,13 +14,9 @@ from spike_zoo.methods.classical.deblurring import deblurred, group_weights
 from spike_zoo.methods.classical.flow import estimate_velocities
 from spike_zoo.methods.classical.intervals import Intervals
 from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import centred_window, mirrored_planes
 from spike_zoo.tasks.clips import FLOW_OFFSET
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from spike_zoo.spikes.recording import SpikeRecording
 
 CLIP_PLANES: Final = 151
 """Planes of a clip. The network reads the middle 61; intervals may end 45 planes further away."""

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.nn.warp import warp
 from spike_zoo.tasks.clips import FLOW_OFFSET
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
     from spike_zoo.tasks.batch import ReconstructionBatch
 
 FLOW_SOURCE: Final = "DIS"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +14,8 @@ from spike_zoo.methods.classical.functional import tfi_video
 from spike_zoo.nn.cuda_graphs import replayed
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks.clips import ClipReconstruction, read_clip
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from spike_zoo.spikes.recording import SpikeRecording
 
 CLIP_PLANES: Final = 81
 """Planes of a clip; intervals may end up to 12 planes outside of the planes with a rate."""

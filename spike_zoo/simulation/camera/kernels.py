@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.spikes.compiling import compiled, compiled_inline
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 SOFT: Final = 0
 MODULO: Final = 1

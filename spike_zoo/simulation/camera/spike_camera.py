@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.simulation.camera.noise import CameraNoise, fixed_patterns, resolve_noise
 from spike_zoo.spikes.packing import pack_bits
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.utils.cores import usable_cores
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from numpy.typing import NDArray
 
 Reset = Literal["soft", "modulo", "hard"]
 Start = Literal["uniform", "zero"]

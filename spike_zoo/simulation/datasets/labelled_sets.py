@@ -10,23 +10,19 @@ import gzip
 import itertools
 import math
 import zlib
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import FormatError, MissingFileError
 from spike_zoo.media.frames import images_in
 from spike_zoo.media.images import IMAGE_SUFFIXES, load_grey, to_grey
 from spike_zoo.simulation.kinds.labelled import LabelledImage, LabelledSet
+from spike_zoo.simulation.scenes.photographs import Split
 from spike_zoo.utils.files import folder_entries, natural_order
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.simulation.scenes.photographs import Split
 
 _DIGITS: Final = tuple(str(digit) for digit in range(10))
 _UNSIGNED_BYTES: Final = 8  # code of the data type in the header of an idx file

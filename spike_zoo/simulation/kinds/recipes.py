@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from spike_zoo.simulation.kinds.conditions import (
     PARALLAX_SIMULATOR,
     SOFTNESS,
     SOFTNESS_SIMULATOR,
+    ConditionedScene,
     conditioned_scenes,
     parallax_scenes,
 )
@@ -31,7 +32,8 @@ from spike_zoo.simulation.kinds.deblurring import (
     simulate_exposures,
 )
 from spike_zoo.simulation.kinds.digits import DIGIT_NAMES, DIGIT_SPLITS, digit_drifts
-from spike_zoo.simulation.kinds.footage import FOOTAGE_SIMULATOR, footage_takes
+from spike_zoo.simulation.kinds.footage import FOOTAGE_SIMULATOR, Footage, footage_takes
+from spike_zoo.simulation.kinds.labelled import LabelledDrift
 from spike_zoo.simulation.kinds.sequences import (
     SEQUENCE_MARGIN,
     SEQUENCE_PLANES,
@@ -49,14 +51,9 @@ from spike_zoo.simulation.kinds.takes import (
 from spike_zoo.simulation.scenes.drifting import DRIFT_PLANES, DRIFT_SIMULATOR
 from spike_zoo.simulation.scenes.photograph_sets import photograph_set
 from spike_zoo.simulation.scenes.photographs import SPLITS, Split
+from spike_zoo.simulation.scenes.scene import SceneSpec
+from spike_zoo.spikes.take import Take
 from spike_zoo.utils.files import content_sha256
-
-if TYPE_CHECKING:
-    from spike_zoo.simulation.kinds.conditions import ConditionedScene
-    from spike_zoo.simulation.kinds.footage import Footage
-    from spike_zoo.simulation.kinds.labelled import LabelledDrift
-    from spike_zoo.simulation.scenes.scene import SceneSpec
-    from spike_zoo.spikes.take import Take
 
 _MAX_SOFTNESS: Final = 5.0  # pixels
 

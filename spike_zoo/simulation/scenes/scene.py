@@ -6,10 +6,11 @@ import math
 import re
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional
@@ -19,9 +20,6 @@ from spike_zoo.simulation.scenes.flow import LayerGeometry, backward_flow
 from spike_zoo.simulation.scenes.photographs import cutout
 from spike_zoo.simulation.scenes.textures import GREY, coverage, leaf_outline, make_texture
 from spike_zoo.simulation.scenes.trajectory import Motion, Pose, hand_shake, random_motion
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _TEXELS: Final = 2  # texels per image pixel, so that bilinear sampling blurs little
 _CANDIDATES: Final = 6  # random views of a background, of which the one with most contrast is used

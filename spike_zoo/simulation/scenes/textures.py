@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.simulation.scenes.photographs import photograph
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    Texture = NDArray[np.float32]
-    Angles = NDArray[np.float64]
+Texture = NDArray[np.float32]
+Angles = NDArray[np.float64]
 
 GREY: Final = (0.30, 0.59, 0.11)
 """Weights of R, G and B in the luminance, as in S-SDM's simulator."""

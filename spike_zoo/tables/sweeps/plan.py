@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -24,8 +25,6 @@ from spike_zoo.training.stored import RECORDS_FILENAME
 from spike_zoo.utils.files import how_to_make
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from spike_zoo.tables.sweeps.line_reader import LineReader
 
 _PARSING = (argparse.ArgumentError, argparse.ArgumentTypeError)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from spike_zoo.tables.sweeps.spec import SweepSpec
 
 Point = dict[str, Any]
