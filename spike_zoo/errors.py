@@ -1,7 +1,5 @@
 """Errors of this package, with their exit codes on the command line."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Parallel build of an archive: each take is written to a file, then the files are joined."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ The table is stored in archives with many recordings, with the SHA-256 of all ot
 file, and is used only if no byte has changed. Otherwise the recordings are read.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

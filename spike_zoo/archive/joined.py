@@ -1,7 +1,5 @@
 """Several archives read as one: a list of files, or a pattern such as ``data/part-*.h5``."""
 
-from __future__ import annotations
-
 import glob
 import os
 import warnings

@@ -1,7 +1,5 @@
 """Schema 1 of archives: names, types, shapes and rules, shared by writer and validation."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Validation of archives against all rules of the schema."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections import Counter

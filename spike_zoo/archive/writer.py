@@ -1,7 +1,5 @@
 """Writer of HDF5 archives."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Loading, training and freezing of parts of a module, selected by name."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Reader of state dicts of published weights, and their comparison with a network's."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Safe reader of weights files: no code in them is executed."""
 
-from __future__ import annotations
-
 import hashlib
 import pickle
 import zipfile

@@ -1,7 +1,5 @@
 """Commands ``archive build``, ``info``, ``verify`` and ``export``."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

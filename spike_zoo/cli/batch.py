@@ -1,7 +1,5 @@
 """Batch processing: one command for all recordings of a folder, a pattern or an archive."""
 
-from __future__ import annotations
-
 import contextlib
 import fnmatch
 import glob

@@ -1,7 +1,5 @@
 """Command ``compare``: a run and methods without training, tested on the same images."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Help pages of commands: options as they are typed, in groups, without types of Python."""
 
-from __future__ import annotations
-
 from argparse import SUPPRESS, Action
 from collections.abc import Iterable
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """Command ``info``: facts of a recording, archive or bitstream from its header and a few planes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from json import dumps

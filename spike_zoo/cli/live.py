@@ -1,7 +1,5 @@
 """Command ``live``: local web page that shows a recording as a video while it is recorded."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Unpack

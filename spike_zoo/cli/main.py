@@ -1,7 +1,5 @@
 """Dispatch of commands, and exit codes and messages of errors."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import importlib

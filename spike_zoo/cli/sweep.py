@@ -1,7 +1,5 @@
 """Command ``sweep``: run W&B sweep files on this machine, without an account."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import statistics

@@ -1,7 +1,5 @@
 """Command ``table``: tables of results and published values as Markdown and CSV."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from spike_zoo.cli.console import echo

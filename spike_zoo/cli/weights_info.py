@@ -1,7 +1,5 @@
 """Facts of weights for the command ``info``, without loading them."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

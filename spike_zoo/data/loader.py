@@ -1,7 +1,5 @@
 """Data loaders of evaluation and of training; the position of the latter can be saved."""
 
-from __future__ import annotations
-
 import itertools
 import multiprocessing
 import os

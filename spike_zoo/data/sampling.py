@@ -1,7 +1,5 @@
 """Samplers of training and evaluation, with a seed for each training sample."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Clips of spikes with the ground-truth image at their middle plane, and random crops."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple

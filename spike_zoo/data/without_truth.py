@@ -1,7 +1,5 @@
 """Samples of recordings without images: training targets and held-out spikes."""
 
-from __future__ import annotations
-
 import functools
 from typing import Any, Final, NamedTuple
 

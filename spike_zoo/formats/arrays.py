@@ -1,7 +1,5 @@
 """Reader and writer of ``.npy`` and ``.npz`` recordings, which are never unpickled."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import struct

@@ -1,7 +1,5 @@
 """Reader of camera files, which the command ``calibrate`` writes."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping
 from functools import lru_cache

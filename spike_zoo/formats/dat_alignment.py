@@ -1,7 +1,5 @@
 """Estimation of the first byte of the planes and of the order of bits, from firing rates."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final, TypeVar
 

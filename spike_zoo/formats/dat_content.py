@@ -1,7 +1,5 @@
 """Warnings of headerless recordings whose stated size, bit order or offset does not fit."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import replace
 

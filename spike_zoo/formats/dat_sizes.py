@@ -1,7 +1,5 @@
 """Ranking of the possible sizes of a headerless recording by the autocorrelation of its bits."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterator
 from pathlib import Path

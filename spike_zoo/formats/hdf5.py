@@ -1,7 +1,5 @@
 """HDF5 files opened separately by each process, without links to other files."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import mmap

@@ -1,7 +1,5 @@
 """Reader of recordings in HDF5 files: groups of archives, and data sets of other programs."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import math

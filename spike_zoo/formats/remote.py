@@ -1,7 +1,5 @@
 """Cached copies of recordings and archives given by an address, such as ``s3://bucket/a.dat``."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import logging

@@ -1,7 +1,5 @@
 """Writing of recordings in all file formats, and of the sidecars of ``.dat``."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path

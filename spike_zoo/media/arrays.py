@@ -1,7 +1,5 @@
 """Writer of ``.npz`` files whose arrays are appended in parts and may be larger than memory."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import tempfile

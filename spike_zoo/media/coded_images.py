@@ -1,7 +1,5 @@
 """MP4 files of reconstructed images with metadata on recording and method."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

@@ -1,7 +1,5 @@
 """Reader of image files of any common format, byte order, type and orientation."""
 
-from __future__ import annotations
-
 import math
 import struct
 import warnings

@@ -1,7 +1,5 @@
 """Output of images as a PNG file, a video or a folder, with progress bars."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import shutil

@@ -4,8 +4,6 @@ A Content-Security-Policy blocks every external source: it allows the style shee
 their digests, and images and videos as data URIs.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Metric collections of the tasks."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Collection
 from functools import cache

@@ -1,7 +1,5 @@
 """Errors of optical flow: end-point error, and its ratio to that of zero flow."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Image quality against ground truth (PSNR, SSIM), one value per image."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

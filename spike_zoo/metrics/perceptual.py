@@ -1,7 +1,5 @@
 """LPIPS with a backbone from a local file, without downloads."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -4,8 +4,6 @@ Protocols differ from the usual metrics in the range of values, the windows or t
 perfect image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial

@@ -3,8 +3,6 @@
 Does not import torch, so that tables load fast.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Spatial smoothness of features (Laplacian), and flicker of images of a static scene."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

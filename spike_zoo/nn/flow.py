@@ -1,7 +1,5 @@
 """Supervised multi-scale loss of optical flow."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final

@@ -1,7 +1,5 @@
 """Detection of fast bf16, and layers in full precision within autocast."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import time

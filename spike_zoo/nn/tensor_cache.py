@@ -1,7 +1,5 @@
 """Cache of outputs of frozen networks for samples that repeat every epoch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 

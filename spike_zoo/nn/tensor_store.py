@@ -1,7 +1,5 @@
 """Memory-mapped file of the outputs of a frozen network for all samples of a data set."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from pathlib import Path

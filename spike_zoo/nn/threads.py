@@ -1,7 +1,5 @@
 """Parallel jobs with one torch thread each and ordered results."""
 
-from __future__ import annotations
-
 import contextlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator

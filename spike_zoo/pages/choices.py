@@ -1,7 +1,5 @@
 """Options of a report, and limits of its size."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final

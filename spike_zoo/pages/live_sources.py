@@ -1,7 +1,5 @@
 """Sources of planes for the live view: a recording, a growing file or a pipe."""
 
-from __future__ import annotations
-
 import stat
 import threading
 import time

@@ -1,7 +1,5 @@
 """Loading, names and explanations of the methods that a report compares."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

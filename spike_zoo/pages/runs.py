@@ -1,7 +1,5 @@
 """Report of runs: test images, table, curves, videos and folders."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

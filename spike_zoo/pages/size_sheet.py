@@ -1,7 +1,5 @@
 """Contact sheet of a headerless recording in its possible sizes and orientations."""
 
-from __future__ import annotations
-
 import itertools
 import warnings
 from collections.abc import Iterator, Sequence

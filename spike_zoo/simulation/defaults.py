@@ -1,7 +1,5 @@
 """Scenes of the default archive: photographs, textures, speeds and cameras of each split."""
 
-from __future__ import annotations
-
 import math
 import zlib
 from collections.abc import Iterable, Mapping

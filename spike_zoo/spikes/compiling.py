@@ -1,7 +1,5 @@
 """Decorators that compile kernels with numba."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Rate scale of a recording: validation, selection and estimation."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from typing import Final, NamedTuple

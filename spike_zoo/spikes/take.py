@@ -1,7 +1,5 @@
 """Take: a recording with its sharp and blurry images, motion and label."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Plane ranges of windows and clips, shared by data loaders and reconstruction."""
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Iterable
 from typing import Any, SupportsIndex, TypeAlias

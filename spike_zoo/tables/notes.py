@@ -1,7 +1,5 @@
 """Warnings about incomparable rows, and notes on the sources and runs of a table."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

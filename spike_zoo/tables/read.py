@@ -1,7 +1,5 @@
 """Reader of table files, with errors that state file, entry and expected content."""
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Iterable, Sequence

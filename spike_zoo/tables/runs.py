@@ -1,7 +1,5 @@
 """Reading of run records from folders or a W&B sweep, and grouping of runs by configuration."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

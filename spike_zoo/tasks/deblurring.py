@@ -1,7 +1,5 @@
 """Base class of deblurring methods: sharp images from a blurry image and its spikes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 

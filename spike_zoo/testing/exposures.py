@@ -1,7 +1,5 @@
 """Small samples of deblurring: blurry images with consistent spikes of the exposure."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

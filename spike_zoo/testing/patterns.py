@@ -1,7 +1,5 @@
 """Small recordings, archives and batches of drifting patterns with ground truth."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from pathlib import Path

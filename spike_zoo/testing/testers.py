@@ -1,7 +1,5 @@
 """Base classes of tests that every method must pass; a subclass defines the module."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Checkpoints of a run: when to save them, atomic writing, and state of resumed runs."""
 
-from __future__ import annotations
-
 import io
 import math
 import os

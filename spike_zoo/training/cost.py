@@ -1,7 +1,5 @@
 """Measurement of a method's costs during a test: multiply-accumulates and seconds per job."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """CSV logger of metrics that appends to the file of a resumed run."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path

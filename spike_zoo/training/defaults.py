@@ -1,7 +1,5 @@
 """Callbacks and loggers of every run: saved configuration, checks, images, CSV and W&B."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import sys

@@ -1,7 +1,5 @@
 """Detection of diverged training (values that are not finite) and of constant images."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

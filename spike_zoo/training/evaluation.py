@@ -1,7 +1,5 @@
 """Base class of callbacks that process evaluations, and tables and files of each sample."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest

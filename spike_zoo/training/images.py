@@ -1,7 +1,5 @@
 """Sample images of evaluations; video, confusion matrix and t-SNE map of a test."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Sequence
 from pathlib import Path

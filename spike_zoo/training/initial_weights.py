@@ -1,7 +1,5 @@
 """Identity of initial weights: digests of checkpoints and of the recipes that made them."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Explanations of common errors of argument parsing, Lightning and torch.compile in one line."""
 
-from __future__ import annotations
-
 import argparse
 import re
 import traceback

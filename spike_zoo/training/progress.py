@@ -1,7 +1,5 @@
 """Progress lines for runs without a terminal."""
 
-from __future__ import annotations
-
 import math
 import sys
 import time

@@ -1,7 +1,5 @@
 """Provenance of results: commit, versions, digests of configurations, redaction of secrets."""
 
-from __future__ import annotations
-
 import dataclasses
 import getpass
 import hashlib

@@ -1,7 +1,5 @@
 """Record of a run, ``result.json``: metrics, costs, configuration and versions."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping

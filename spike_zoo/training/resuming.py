@@ -1,7 +1,5 @@
 """Resumed runs: checkpoint, arguments of its model, checks, and restored settings."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import math

@@ -1,7 +1,5 @@
 """Handling of signals during a fit: stop between batches, so that it resumes exactly."""
 
-from __future__ import annotations
-
 import signal
 import sys
 import threading

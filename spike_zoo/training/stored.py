@@ -1,7 +1,5 @@
 """Reader and writer of ``records.jsonl``: the records of a sweep for one profile, one per line."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """LightningCLI for fit, validate, test and predict, with a folder and a record per run."""
 
-from __future__ import annotations
-
 import sys
 import time
 from argparse import ArgumentError

@@ -4,8 +4,6 @@ File systems may lack modes, links, locks, memory maps and synchronisation; only
 these features, and each has a fallback.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib

@@ -1,7 +1,5 @@
 """Lazy import of the public names of a package (PEP 562)."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import sys

@@ -1,7 +1,5 @@
 """Changes of files that several programs change: lock, read, replace."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Detection of the folder layout of a data set, and search for its takes and splits."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Layouts of blurry images with spikes: GOPRO and RSB of S-SDM, and USP-Gaussian."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Layouts of recordings with ground-truth images beside them, or without any."""
 
-from __future__ import annotations
-
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence

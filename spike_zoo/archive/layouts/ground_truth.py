@@ -1,7 +1,5 @@
 """Recordings of layouts, their ground-truth images by plane, and files of exports."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections import Counter

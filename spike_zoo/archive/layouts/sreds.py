@@ -1,7 +1,5 @@
 """Layout of SREDS: scenes of files of 20 planes, each with an image."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial

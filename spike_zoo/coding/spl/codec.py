@@ -11,8 +11,6 @@ length: one chunk, the last decoded planes (32 bytes per pixel) and the model (3
 and 9 MB).
 """
 
-from __future__ import annotations
-
 import struct
 import threading
 import zlib

@@ -1,7 +1,5 @@
 """TFI averaged along optical flow that is estimated from the same recording."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Iterator, Sequence

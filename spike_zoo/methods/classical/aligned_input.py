@@ -1,7 +1,5 @@
 """Input of a network: inverse inter-spike intervals aligned along optical flow, and their mean."""
 
-from __future__ import annotations
-
 from typing import Final, NamedTuple
 
 import torch

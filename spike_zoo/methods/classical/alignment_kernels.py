@@ -3,8 +3,6 @@
 Each kernel computes a band of rows ``[top, bottom)`` of the output, see :func:`over_rows`.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

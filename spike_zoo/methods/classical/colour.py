@@ -1,7 +1,5 @@
 """Classical reconstruction in colour for spike cameras with Bayer filters."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 

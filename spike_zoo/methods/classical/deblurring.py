@@ -1,7 +1,5 @@
 """Weights of groups of planes aligned along optical flow, and deblurring of their average."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterable, Sequence
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """Demosaicking of Bayer mosaics, and their luminance at full resolution."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -5,8 +5,6 @@ values other than 0 are spikes. They return float32 in spikes per plane. Divide 
 to get an image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Literal
 

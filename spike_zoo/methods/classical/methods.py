@@ -1,7 +1,5 @@
 """Classical reconstruction methods TFP, TFI and TFSTP for clips and recordings."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 

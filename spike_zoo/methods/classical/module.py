@@ -1,7 +1,5 @@
 """Lightning modules of the classical methods, for evaluation with the learned methods."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 

@@ -1,7 +1,5 @@
 """Texture from short-term plasticity (TFSTP): rates from a model of a synapse."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, Self
 

@@ -1,7 +1,5 @@
 """TFP and TFI of recordings in blocks of planes, with constant memory."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 

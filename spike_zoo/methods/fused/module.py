@@ -1,7 +1,5 @@
 """Lightning module of Fused."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The fusion network, and its inputs: averages along optical flow and at fixed pixels."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The Plain network: from rates of 57 planes to the image at the middle plane."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from typing import Any, Final, Self

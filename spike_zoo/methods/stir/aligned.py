@@ -1,7 +1,5 @@
 """Our extension of STIR: input aligned along optical flow, oracle flow, and losses on the flow."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias

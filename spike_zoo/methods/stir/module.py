@@ -1,7 +1,5 @@
 """Lightning module of STIR."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 

@@ -1,7 +1,5 @@
 """Reconstruction by STIR at many planes of a recording, with cached features of blocks."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import math

@@ -7,8 +7,6 @@ output channels there is no gain. A 1x1 convolution as a matrix product reduces 
 by a tenth at 21 channels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, cast
 

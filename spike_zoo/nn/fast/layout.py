@@ -1,7 +1,5 @@
 """Memory layout of images (channels-last or contiguous), and conditions of the fast layers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

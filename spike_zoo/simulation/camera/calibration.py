@@ -5,8 +5,6 @@ noise of the electrons from that of the reset, short and double intervals count 
 spikes, and the maps of rates at three levels give the fixed patterns.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

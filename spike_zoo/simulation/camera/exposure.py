@@ -1,7 +1,5 @@
 """Blurry exposures of a colour camera and spikes of the same scene."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 

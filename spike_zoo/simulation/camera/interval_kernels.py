@@ -1,7 +1,5 @@
 """Numba kernels: statistics of the intervals between the spikes of each pixel."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Numba kernels of the integrate-and-fire camera, without and with noise."""
 
-from __future__ import annotations
-
 import math
 from typing import Final
 

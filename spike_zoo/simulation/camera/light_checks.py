@@ -1,7 +1,5 @@
 """Checks that recordings of uniform light suit a calibration."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Final

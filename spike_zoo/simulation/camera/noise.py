@@ -1,7 +1,5 @@
 """Noise model of spike cameras, with presets, fixed patterns and spurious spikes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

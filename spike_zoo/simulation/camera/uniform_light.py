@@ -1,7 +1,5 @@
 """Recordings of uniform light: rates, intervals, and differences from the neighbourhood."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Final

@@ -1,7 +1,5 @@
 """Kinds of archives that ``simulate`` makes from a folder of images, in :data:`IMAGE_SETS`."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping

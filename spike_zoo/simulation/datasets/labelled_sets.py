@@ -3,8 +3,6 @@
 The readers check every file and never unpickle, unlike those of torchvision.
 """
 
-from __future__ import annotations
-
 import functools
 import gzip
 import itertools

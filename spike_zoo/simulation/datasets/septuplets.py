@@ -1,7 +1,5 @@
 """Simulation of spikes from clips of seven frames (Vimeo-90K), with frames as ground truth."""
 
-from __future__ import annotations
-
 import re
 import zlib
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Test scenes with varied light, speed, noise, defects and lost planes, and with parallax."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType

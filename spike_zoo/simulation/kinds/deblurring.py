@@ -1,7 +1,5 @@
 """Scenes and exposures of the default archive of motion deblurring."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Moving handwritten digits of scikit-learn, the default archive of recognition."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Blurry exposures and spikes from interpolated sharp video, as in S-SDM's GOPRO set."""
 
-from __future__ import annotations
-
 import itertools
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Labelled images, and simulated recordings of them in motion for recognition."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Recipes of the archives that the command ``simulate`` writes, in :data:`RECIPES`."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Scenes of image sequences at three speeds, with ground truth every seven planes."""
 
-from __future__ import annotations
-
 import math
 import zlib
 from collections.abc import Mapping

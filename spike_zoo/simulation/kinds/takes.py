@@ -1,7 +1,5 @@
 """Simulation of a take: the spikes of a scene with sharp images and motion as ground truth."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from typing import Any, Final

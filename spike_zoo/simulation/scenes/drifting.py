@@ -1,7 +1,5 @@
 """Simulation of an image in uniform linear motion, for data sets of recognition."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple

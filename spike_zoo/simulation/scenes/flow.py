@@ -1,7 +1,5 @@
 """Ground-truth motion and occlusion of scene layers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 

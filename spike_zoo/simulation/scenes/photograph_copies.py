@@ -1,7 +1,5 @@
 """Detection of copies of known photographs: turned, cropped, resized, grey or compressed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final, NamedTuple, Self
 

@@ -1,7 +1,5 @@
 """Sets of photographs for scenes: the shipped set, and folders of users."""
 
-from __future__ import annotations
-
 import csv
 import functools
 import warnings

@@ -1,7 +1,5 @@
 """Photographs by name: of scikit-image and scikit-learn, of the shipped set, and of files."""
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 import itertools

@@ -1,7 +1,5 @@
 """Renderer of scenes from smoothly moving texture layers, with anti-aliasing."""
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import asdict, dataclass, replace

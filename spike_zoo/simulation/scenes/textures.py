@@ -1,7 +1,5 @@
 """Band-limited textures of scenes: photographs, dead leaves, fractal noise, patterns and text."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable

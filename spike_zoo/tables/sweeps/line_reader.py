@@ -1,7 +1,5 @@
 """Parser of the command lines of fit, validate, test and predict."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

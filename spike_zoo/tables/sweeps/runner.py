@@ -1,7 +1,5 @@
 """Execution of the unfinished runs of a sweep in processes or on a Dask cluster."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

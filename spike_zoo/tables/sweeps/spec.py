@@ -1,7 +1,5 @@
 """Readers of W&B sweep files and of ``needs.yaml`` in the same folder."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field

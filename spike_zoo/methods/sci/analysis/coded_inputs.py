@@ -1,7 +1,5 @@
 """Inputs of recognition after coding, by SCI's codec or by codecs of video and images."""
 
-from __future__ import annotations
-
 import io
 import zlib
 from collections.abc import Sequence

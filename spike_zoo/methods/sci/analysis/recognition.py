@@ -1,7 +1,5 @@
 """Training module of recognition with SCI, and of its baselines."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """P-frame codec: motion and content, predicted from the previous decoded frame."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 

@@ -1,7 +1,5 @@
 """I-frame codec: features coded without reference to other frames."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Networks of SCI together: their outputs for clips and for recordings."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from typing import Literal

@@ -1,7 +1,5 @@
 """Feature extraction module (FEM): two pathways of binary filters, fused into one feature."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal, cast
 

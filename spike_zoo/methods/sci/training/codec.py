@@ -1,7 +1,5 @@
 """Training module of stage ``codec``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast, get_args
 

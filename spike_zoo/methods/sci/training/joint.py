@@ -1,7 +1,5 @@
 """Training module of stage ``joint``: decoder and analysis, without change of bitstreams."""
 
-from __future__ import annotations
-
 from typing import cast
 
 import torch

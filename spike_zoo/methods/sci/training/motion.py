@@ -1,7 +1,5 @@
 """Training module of stage ``motion``: motion estimation between neighbouring features."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
