@@ -61,7 +61,6 @@ class StoredTake(Take):
 
 
 def _facts(content: list[Any], shape: list[int], label: int | None, cfa: Cfa | None) -> Facts:
-    """Return the facts of a row of the table."""
     name, _, rate_scale, index, _, parts = content
     inside = f"{schema.RECORDINGS}/{name}"
     _, size, _ = parts.get(f"{inside}/{schema.IMAGES}") or (None, None, None)

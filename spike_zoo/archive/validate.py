@@ -291,7 +291,6 @@ def _spikes(planes: StoredPlanes, sha256: object) -> Iterator[Finding]:
 
 
 def _padded_in_time(planes: StoredPlanes) -> bool:
-    """Return whether a data set packed along time has bits beyond the last plane."""
     spare = planes.shape[0] % 8
     if planes.layout != "tpack" or not spare:
         return False

@@ -135,7 +135,6 @@ def _parse_shards(text: str | None) -> tuple[int, int] | None:
 
 
 def _report_renamed(renamed: Mapping[str, str]) -> None:
-    """Print the recordings that have another name in the archive."""
     examples = [f"{old!r} is named {new!r}" for old, new in list(renamed.items())[:_MAX_RENAMED]]
     more = len(renamed) - len(examples)
     if examples:
@@ -143,7 +142,6 @@ def _report_renamed(renamed: Mapping[str, str]) -> None:
 
 
 def _warn_without_split(names: list[str], source: str) -> None:
-    """Warn of recordings that are in no split."""
     if names:
         print(
             f"warning: {source}: recordings in no split: {len(names)}, {names[0]} is the first; "
@@ -376,7 +374,6 @@ def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> 
 
 
 def _export_images(archive: SpikeArchive, name: str, folder: Path, overwrite: bool) -> None:
-    """Write the sharp and blurry images of one recording as files."""
     take, own = archive.take(name), plain_name(name)
     check_data(archive.path, name, OF_IMAGES)
     if take.images is not None and take.image_index is not None:

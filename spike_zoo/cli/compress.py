@@ -164,7 +164,6 @@ def _code_lossless(work: _Compression) -> str:
 
 
 def _segments(source: RecordingSource, numbers: Sequence[int]) -> list[bytes]:
-    """Return the chunks of some segments of a lossless bitstream."""
     with quiet():
         recording = source.open()
         return [chunk for number in numbers for chunk in lossless_coding.segment(recording, number)]

@@ -117,7 +117,6 @@ def _loaded(source: str, *, trust: bool) -> nn.Module:
 def _write_folder(
     source: str, folder: Path, name: str, licence: str, *, half: bool, trust: bool
 ) -> None:
-    """Write weights, model card and record, with secrets and home directories redacted."""
     from spike_zoo.training.model_card import model_card
     from spike_zoo.training.provenance import redact
     from spike_zoo.training.result import RunResult

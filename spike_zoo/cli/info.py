@@ -140,7 +140,6 @@ def _is_archive_of_several(path: str) -> bool:
 def _facts_of_planes(
     path: str | Path, kind: str, shape: tuple[int, int, int], fps: float | None, size: int
 ) -> dict[str, Any]:
-    """Return the facts of all formats."""
     planes, height, width = shape
     facts: dict[str, Any] = {"path": str(path), "format": kind}
     facts |= {"planes": planes, "height": height, "width": width}
@@ -210,7 +209,6 @@ def lossless_facts(path: str) -> dict[str, Any]:
 
 
 def _plane_lines(facts: dict[str, Any]) -> dict[str, str]:
-    """Return the facts of all formats as labels and text."""
     fps, seconds, scale = facts["fps"], facts["seconds"], facts["rate_scale"]
     lines = {
         "planes": f"{facts['planes']} of {facts['width']} x {facts['height']} pixels (W x H)",
@@ -251,7 +249,6 @@ def _recording_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
 
 
 def _unknown_size_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    """Return the kind of a recording of unknown size, and its own facts as labels and text."""
     lines = {"size": readable_bytes(facts["bytes"]), **_image_lines(facts)}
     return f"{_FORMATS[facts['format']]} of unknown size", lines
 
@@ -264,7 +261,6 @@ def _image_lines(facts: dict[str, Any]) -> dict[str, str]:
 
 
 def _bitstream_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    """Return the kind of an ``.sci`` bitstream, and its own facts as labels and text."""
     bits = list(facts["bits_per_group"].values())
     mean = f"{min(bits)} to {max(bits)}, {np.mean(bits):.0f} on average" if bits else ""
     return "SCI bitstream", {
@@ -279,7 +275,6 @@ def _bitstream_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
 
 
 def _video_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    """Return the kind of a coded video, and its own facts as labels and text."""
     last = facts["first"] + facts["stride"] * (facts["images"] - 1)
     weights = f"weights {facts['digest']}" if facts["digest"] else "no weights"
     images = f"{facts['images']}, planes {facts['first']} to {last}, every {facts['stride']} planes"
@@ -288,6 +283,5 @@ def _video_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
 
 
 def _lossless_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    """Return the kind of a lossless bitstream, and its own facts as labels and text."""
     cfa = {} if facts["cfa"] is None else {"cfa": facts["cfa"]}
     return "lossless bitstream", _size_lines(facts) | cfa

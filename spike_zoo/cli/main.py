@@ -210,7 +210,6 @@ def _run_function(command: str, arguments: list[str]) -> int:
 
 
 def _check_options(known: Iterable[str], arguments: Sequence[str]) -> None:
-    """Raise UsageError for the first unknown option; name the nearest known option."""
     names = [
         f"--{option.replace('_', '-')}" for option in (*known, "help", "config", "print_config")
     ]

@@ -69,7 +69,6 @@ def score(
 
 
 def _images(path: Path) -> list[Path]:
-    """Return the images of a folder, or a single image as a list."""
     if not path.exists():
         raise MissingFileError.at(path, "there is no such image or folder")
     if path.is_file():

@@ -332,7 +332,6 @@ class ArchiveDataModule(LightningDataModule):
         return {"processes": options["num_replicas"], "rank": options["rank"]} if options else {}
 
     def _common_seed(self) -> int:
-        """Return one seed for all processes of a run."""
         seed, trainer = torch.initial_seed(), self._running_trainer()
         if trainer is None or not self._rank_options():
             return seed

@@ -206,7 +206,6 @@ class ClassificationDataModule(ArchiveDataModule):
         return samples
 
     def _check_sizes(self, clips: Sequence[LabelledClip], batch: str) -> None:
-        """Raise if clips have different sizes."""
         other = next((clip for clip in clips if clip.size != clips[0].size), None)
         if other is not None:
             (height, width), (high, wide) = clips[0].size, other.size

@@ -105,7 +105,6 @@ class SceneWindows(ReconstructionWindows):
     def _flow(
         self, name: str, numbers: list[int], rows: slice, columns: slice
     ) -> NDArray[np.float16]:
-        """Read the flow from each image to the previous one."""
         read = self.archive.image_motion
         return np.stack([read(name, number, rows=rows, columns=columns) for number in numbers])
 

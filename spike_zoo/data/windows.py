@@ -156,7 +156,6 @@ class ReconstructionWindows:
         return windows
 
     def _centers(self, facts: Facts) -> list[int]:
-        """Return the planes of the images of a recording."""
         return list(facts.image_index)
 
     def _check_images(

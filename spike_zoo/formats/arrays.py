@@ -65,7 +65,6 @@ class ArrayPlanes:
         return np.concatenate(parts)[:, whole[1], whole[2]]
 
     def _values(self, start: int, stop: int) -> NDArray[Any]:
-        """Return the values of planes ``[start, stop)``."""
         header = self.header
         with format_errors(self.path), self.path.open("rb") as stream:
             if header.fortran:  # planes are not contiguous

@@ -126,7 +126,6 @@ class Hdf5File:
         return self._handle
 
     def _check_file(self) -> None:
-        """Raise if the path is not an HDF5 file."""
         if not self.path.is_file():
             if self.path.exists():
                 raise MissingFileError.at(self.path, "is not a file; name an archive")

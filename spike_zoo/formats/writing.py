@@ -182,7 +182,6 @@ def _check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) 
 
 
 def _in_yaml(value: object) -> str:
-    """Return a value as it is written in a sidecar."""
     if isinstance(value, tuple):
         return str([list(pair) for pair in value])
     return str(value).lower() if isinstance(value, bool) else str(value)

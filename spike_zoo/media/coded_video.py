@@ -249,7 +249,6 @@ def _packets(context: av.VideoCodecContext, images: NDArray[np.uint8]) -> Iterat
 
 
 def _without_sei(packet: bytes) -> bytes:
-    """Return a packet of H.264 without SEI units."""
     first, *units = packet.split(UNIT_START)
     others = [unit for unit in units if unit[0] & 0x1F != H264_SEI]
     return UNIT_START.join([first, *others])

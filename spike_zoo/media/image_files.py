@@ -172,7 +172,6 @@ def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _converted(values: NDArray[Any], file: Path) -> NDArray[Any]:
-    """Convert values to uint8, uint16 or float32."""
     if values.dtype == np.bool_:
         return values.astype(np.uint8) * np.uint8(255)
     if values.dtype.kind == "f":

@@ -40,7 +40,6 @@ def _is_faster_in_bf16() -> bool:
 
 
 def _product_seconds(dtype: torch.dtype) -> float:
-    """Return the shortest time of several matrix products."""
     matrix, seconds = torch.ones(_SIDE, _SIDE, dtype=dtype), []
     for _ in range(_REPEATS):
         start = time.perf_counter()

@@ -271,8 +271,6 @@ class LiveServer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Handler of requests of the page."""
-
     server: LiveServer
 
     def do_GET(self) -> None:

@@ -142,7 +142,6 @@ def _add_scene(
     *,
     named: bool = False,
 ) -> None:
-    """Add all sections of one recording."""
     from spike_zoo.pages.flow import add_flow
     from spike_zoo.pages.images import add_deblurring, add_images
 

@@ -110,7 +110,6 @@ def _add_images(page: Page, runs: Sequence[RecordedRun]) -> None:
 
 
 def _folder(run: RecordedRun, kind: str) -> Path:
-    """Return the folder of a run's reconstructions or ground truth images."""
     return Path(run.folder or "", "images", kind)
 
 

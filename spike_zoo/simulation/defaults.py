@@ -167,7 +167,6 @@ def default_scenes(
 def _plan(
     split: Split, testing: str, photographs: PhotographSet | None
 ) -> tuple[tuple[str, str], ...]:
-    """Return the images and speeds of validation or test scenes."""
     if split == "test":
         plan = TEST_PLANS.get(testing)
         return plan or _at_each_speed(shipped_photographs().names["test"])
@@ -177,7 +176,6 @@ def _plan(
 def _training(
     mix: TrainingMix, chosen: PhotographSet, index: int, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Draw the values of a training scene."""
     photographs = chosen.names["train"]
     kind = mix.cycle[index % len(mix.cycle)]
     background = kind

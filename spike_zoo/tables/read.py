@@ -151,7 +151,6 @@ def _column(content: Any, place: str) -> Column:  # noqa: ANN401  (any YAML valu
 
 
 def _check_metric(key: str, place: str) -> None:
-    """Raise an error for a metric without a known direction."""
     *parts, _ = key.split("/")
     if direction(key) is not None or parts[:1] == ["train"]:
         return

@@ -19,8 +19,6 @@ TIMED = 5  # batches, after one warm-up batch
 
 @dataclass
 class _JobMeasurements:
-    """Measurements of one job."""
-
     macs: int
     size: tuple[int, int] | None
     seconds: list[float] = field(default_factory=list)

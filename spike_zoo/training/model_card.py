@@ -82,7 +82,6 @@ def _inert(text: object) -> str:
 
 
 def _as_code(text: object) -> str:
-    """Return text as one line of inline code."""
     return f"`{visible(' '.join(str(text).split())).replace('`', chr(39))}`"
 
 

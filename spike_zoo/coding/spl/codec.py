@@ -177,7 +177,6 @@ def salvage(
 def _recording_of(
     planes: PackedPlanes, header: LosslessHeader, meta: Mapping[str, Any] | None = None
 ) -> SpikeRecording:
-    """Return planes of a bitstream as a recording with the attributes of the header."""
     facts = {name: getattr(header, name) for name in _FACTS}
     return SpikeRecording(planes, header.width, meta=meta, **facts)
 

@@ -155,7 +155,6 @@ def _read(recording: SpikeRecording, center: int, device: torch.device) -> tuple
 
 
 def _intervals(spikes: Tensor) -> Intervals:
-    """Return the intervals of a clip, filled at its ends."""
     intervals = Intervals.of((spikes != 0).byte())
     intervals.fill_ends()
     return intervals

@@ -136,7 +136,6 @@ def _velocity(rates: Tensor, middle: int, reach: int, white: float) -> Tensor:
 
 
 def _rate_image(rates: Tensor, plane: int) -> Tensor:
-    """Return a rate image ``(H, W)`` around a plane."""
     return rates[max(plane - _IMAGE_REACH, 0) : plane + _IMAGE_REACH + 1].mean(dim=0)
 
 

@@ -63,7 +63,6 @@ def integrate(
 
 @compiled
 def _largest(bits: NDArray[np.uint32]) -> np.uint32:
-    """Return the maximum of unsigned integers."""
     worst = np.uint32(0)
     for value in bits:
         worst = max(worst, value)

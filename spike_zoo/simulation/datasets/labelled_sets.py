@@ -177,7 +177,6 @@ def _missing_cifar(folder: Path) -> FormatError | MissingFileError:
 
 
 def _cifar_names(path: Path) -> tuple[str, ...]:
-    """Read the names of the classes, one per line."""
     if not path.is_file():
         raise MissingFileError.at(path, "the names of classes are missing")
     text = path.read_text(encoding="ascii", errors="backslashreplace")
@@ -204,7 +203,6 @@ def _cifar_images(path: Path, names: Sequence[str]) -> list[LabelledImage]:
 
 
 def _cifar_image(path: Path, number: int) -> NDArray[np.uint8]:
-    """Read one image and convert it to grey."""
     channels = np.fromfile(path, np.uint8, _CIFAR_BYTES - 1, offset=number * _CIFAR_BYTES + 1)
     return to_grey(channels.reshape(3, _CIFAR_SIDE, _CIFAR_SIDE).transpose(1, 2, 0))
 

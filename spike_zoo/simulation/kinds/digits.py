@@ -126,7 +126,6 @@ def digit(number: int) -> NDArray[np.uint8]:
 
 @functools.lru_cache(maxsize=1)
 def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return all images and their classes."""
     from sklearn.datasets import load_digits  # slow import that only these archives need
 
     dataset = load_digits()

@@ -193,7 +193,6 @@ def _scenes_function(
 
 
 def _colour_scenes(split: Split, count: int, seed: int, **values: Any) -> list[SceneSpec]:
-    """Return scenes with test images in colour."""
     testing = SHIPPED_PLAN if values["photographs"] else "colour"
     return default_scenes(split, count, seed, testing=testing, **values)
 
@@ -212,7 +211,6 @@ def _clip(spec: SceneSpec, split: Split, values: Options) -> Take:
 
 
 def _softness_range(text: str | None) -> tuple[float, float]:
-    """Return the smallest and the largest value of the option ``--softness``."""
     given = text or "0"
     try:
         low, high = map(float, given.split(":") if ":" in given else (given, given))

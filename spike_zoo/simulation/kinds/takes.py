@@ -113,7 +113,6 @@ def _around(
 
 
 def _sharp(scene: Scene, plane: int, *, colour: bool) -> NDArray[np.uint8]:
-    """Return the image of one plane in 8 bits."""
     if colour:
         return as_levels(scene.colour(plane, plane + 1)[0])
     return as_levels(scene.luminance(plane, plane + 1)[0])

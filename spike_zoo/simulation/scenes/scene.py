@@ -212,7 +212,6 @@ class Scene:
         return image
 
     def _planes(self, start: int, stop: int | None) -> range:
-        """Return a checked range of planes."""
         stop = self.spec.planes if stop is None else stop
         if not 0 <= start <= stop <= self.spec.planes:
             raise ValueError(
@@ -250,7 +249,6 @@ class Scene:
         )[0]
 
     def _background(self, rng: np.random.Generator) -> _Layer:
-        """Build the background layer."""
         spec = self.spec
         half = self.size[1] / 2, self.size[0] / 2
         motion = random_motion(rng, spec.planes, spec.speed * spec.image_ratio, half)

@@ -66,7 +66,6 @@ def _planned(
     environment: Mapping[str, str],
     digests: dict[str, str | None],
 ) -> PlannedRun:
-    """Return the run of one point."""
     command = expand_command(spec, point, environment)
     verb, arguments = _verb(spec, command)
     try:
@@ -131,7 +130,6 @@ def check_profile(profile: str) -> None:
 
 
 def _verb(spec: SweepSpec, command: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the verb of a command and its arguments."""
     for position, part in enumerate(command[:-1]):
         if Path(part).name in ("spike_zoo", "spike-zoo") and command[position + 1] in VERBS:
             return command[position + 1], list(command[position + 2 :])

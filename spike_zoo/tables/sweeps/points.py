@@ -45,7 +45,6 @@ def only_points(points: list[Point], only: str | None) -> list[Point]:
 
 
 def _choices(parameter: Mapping[str, Any]) -> list[Any]:
-    """Return the values of a parameter in a grid."""
     if "min" in parameter:
         return list(range(parameter["min"], parameter["max"] + 1))
     return list(parameter.get("values", [parameter.get("value")]))
