@@ -15,12 +15,7 @@ from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo, warn_of_filters
 from spike_zoo.cli.inputs import load_method, named_errors
 from spike_zoo.cli.options import DatSize, NonNegativeInt, PositiveInt
-from spike_zoo.errors import (
-    GeometryError,
-    MissingFileError,
-    MissingGeometryError,
-    UsageError,
-)
+from spike_zoo.errors import GeometryError, MissingFileError, MissingGeometryError, UsageError
 from spike_zoo.formats.recording import RECORDING_SUFFIXES, read_recording
 from spike_zoo.media.images import IMAGE_SUFFIXES, load_image
 from spike_zoo.media.output import Kind, Target, kind_of

@@ -39,8 +39,7 @@ def hdf5_errors(path: Path, inside: str = "") -> Iterator[None]:
         raise
     except PermissionError as error:
         raise RecordingError.at(
-            path,
-            "no permission to read this file; change its permissions or those of its folder",
+            path, "no permission to read this file; change its permissions or those of its folder"
         ) from error
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(

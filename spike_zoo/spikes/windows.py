@@ -54,11 +54,7 @@ def centers_with_stride(planes: int, stride: int, first: int = 0) -> list[int]:
 
 
 def centers_inside(
-    planes: int,
-    stride: int,
-    margin: int,
-    start: int | None = None,
-    stop: int | None = None,
+    planes: int, stride: int, margin: int, start: int | None = None, stop: int | None = None
 ) -> list[int]:
     """Return every ``stride``-th plane of ``[start, stop)``.
 

@@ -9,15 +9,7 @@ from __future__ import annotations
 
 from argparse import ArgumentError
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Final,
-    Protocol,
-    TypeVar,
-    get_type_hints,
-    runtime_checkable,
-)
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, get_type_hints, runtime_checkable
 
 from spike_zoo.checkpoints.published import split_settings
 from spike_zoo.errors import UsageError, closest
@@ -92,11 +84,7 @@ class Classifies(Protocol):
 
 
 _MAX_MARGIN: Final = 128  # planes
-_VERBS: Final = {
-    Reconstructs: "make images",
-    Deblurs: "deblur",
-    Classifies: "classify",
-}
+_VERBS: Final = {Reconstructs: "make images", Deblurs: "deblur", Classifies: "classify"}
 
 
 def require_ability(module: object, ability: type[Ability], option: str) -> Ability:

@@ -11,11 +11,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from spike_zoo.training.folders import is_child
-from spike_zoo.training.libraries import (
-    is_gradient_pending,
-    is_validation_due,
-    stop_after_batch,
-)
+from spike_zoo.training.libraries import is_gradient_pending, is_validation_due, stop_after_batch
 from spike_zoo.utils.signals import drop_closed_streams, handled_signals
 
 

@@ -228,12 +228,7 @@ class PlainReconstruction(ClipReconstruction):
     applies_maps = True
 
     def __init__(
-        self,
-        channels: int,
-        depth: int,
-        averages: int,
-        branched: bool,
-        smallest_rate_scale: float,
+        self, channels: int, depth: int, averages: int, branched: bool, smallest_rate_scale: float
     ) -> None:
         super().__init__()
         self.hparams: dict[str, Any] = {"channels": channels, "depth": depth, "averages": averages}

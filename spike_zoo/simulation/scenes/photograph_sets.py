@@ -15,10 +15,7 @@ from PIL import Image
 from spike_zoo.errors import MediaError, MissingFileError, UsageError
 from spike_zoo.media.frames import images_in
 from spike_zoo.media.images import IMAGE_SUFFIXES
-from spike_zoo.simulation.scenes.photograph_copies import (
-    PhotographFeatures,
-    copied_photograph,
-)
+from spike_zoo.simulation.scenes.photograph_copies import PhotographFeatures, copied_photograph
 from spike_zoo.simulation.scenes.photographs import (
     PHOTOGRAPHS,
     SHIPPED_FOLDER,

@@ -266,12 +266,7 @@ class Scene:
             speed = 0.0
         origin = tuple(rng.uniform(-0.35, 0.35) * side for side in self.size[::-1])
         motion = random_motion(
-            rng,
-            spec.planes,
-            speed,
-            (radius, radius),
-            origin=(origin[0], origin[1]),
-            follow=True,
+            rng, spec.planes, speed, (radius, radius), origin=(origin[0], origin[1]), follow=True
         )
         side = 2 * math.ceil(1.5 * radius * _TEXELS) + 4
         name, _, image = kind.partition(":")

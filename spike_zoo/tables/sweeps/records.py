@@ -14,13 +14,7 @@ from typing import Any
 
 from spike_zoo.errors import ConfigError, SpikeZooError, UsageError
 from spike_zoo.training.initial_weights import weights_sha256
-from spike_zoo.training.provenance import (
-    CHECKOUT,
-    OF_FITS,
-    changed_code,
-    config_hash,
-    differences,
-)
+from spike_zoo.training.provenance import CHECKOUT, OF_FITS, changed_code, config_hash, differences
 from spike_zoo.training.result import FILENAME, RunResult
 from spike_zoo.training.stored import read_records, store_record
 from spike_zoo.utils.locks import file_version

@@ -11,11 +11,7 @@ from spike_zoo.checkpoints import partial
 from spike_zoo.checkpoints.weight_files import state_digest
 from spike_zoo.errors import ConfigError
 from spike_zoo.media.output import progress_bar
-from spike_zoo.methods.sci.analysis.augmentation import (
-    AUGMENTATION,
-    AugmentationOptions,
-    augment,
-)
+from spike_zoo.methods.sci.analysis.augmentation import AUGMENTATION, AugmentationOptions, augment
 from spike_zoo.methods.sci.analysis.classifier import (
     CLASSIFIER,
     MIDDLE,

@@ -91,10 +91,7 @@ class ReconstructingModule(CodedVideoModule):
     """
 
     def __init__(
-        self,
-        codec: str = "x265",
-        qps: Sequence[int] = QPS,
-        reconstructor: str = PLAYBACK,
+        self, codec: str = "x265", qps: Sequence[int] = QPS, reconstructor: str = PLAYBACK
     ) -> None:
         super().__init__(codec, qps)
         self.save_hyperparameters()
@@ -149,10 +146,7 @@ class ATCModule(ReconstructingModule):
     """
 
     def __init__(
-        self,
-        codec: str = "x265",
-        qps: Sequence[int] = QPS,
-        reconstructor: str = DEFAULT_WEIGHTS,
+        self, codec: str = "x265", qps: Sequence[int] = QPS, reconstructor: str = DEFAULT_WEIGHTS
     ) -> None:
         super().__init__(codec, qps, reconstructor)
 

@@ -11,10 +11,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.analysis.fam import FAM, AnalysisInput, gather_analysis_input
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
 from spike_zoo.methods.sci.features.fem import CLIP, FEM, NEIGHBOURS_PER_SIDE, STEP, WINDOW
-from spike_zoo.methods.sci.features.motion_estimation import (
-    DISMotion,
-    MotionEstimation,
-)
+from spike_zoo.methods.sci.features.motion_estimation import DISMotion, MotionEstimation
 from spike_zoo.nn.fast.layout import set_memory_format
 from spike_zoo.nn.precision import fast_precision
 from spike_zoo.spikes.recording import SpikeRecording
