@@ -226,16 +226,6 @@ class ColourModule(ClassicalModule):
 
 
 class TFSTPModule(ClassicalModule):
-    """Lightning module of :class:`TFSTP`.
+    """Lightning module of :class:`TFSTP`; arguments as of the base class."""
 
-    Args:
-        clip_length: See :class:`ClassicalModule`.
-        lpips: See :class:`ClassicalModule`.
-        protocols: See :class:`ClassicalModule`.
-    """
-
-    def __init__(
-        self, clip_length: int = CLIP_LENGTH, lpips: str = "auto", protocols: Sequence[str] = ()
-    ) -> None:
-        super().__init__(clip_length, lpips=lpips, protocols=protocols)
-        self.method = TFSTP()
+    method = TFSTP()  # it has no settings and no state

@@ -224,10 +224,6 @@ def _softness_range(text: str | None) -> tuple[float, float]:
     return low, high
 
 
-def _planes_of_an_image(values: Options) -> int:
-    return 2 * int(values["margin"]) + 1
-
-
 def _exposures(spec: SceneSpec, split: Split, values: Options) -> Take:
     """Simulate the exposures of a scene; training scenes need no sharp images."""
     stride = 0 if split == "train" else values["stride"]
@@ -261,7 +257,7 @@ _CLIPS: Final = Recipe(
         "photographs": None,
         "softness": None,
     },
-    least_planes=_planes_of_an_image,
+    least_planes=lambda values: 2 * int(values["margin"]) + 1,
     scenes=_scenes_function(default_scenes, "training", "testing", "photographs"),
     take=_clip,
 )
