@@ -250,7 +250,10 @@ STUDIES = {
     "fmvr": {"joint_fmvr_off"},
     "input": {f"recognition_{name}" for name in ("mean", "spikes", "images", "tfi", "plain")},
     "weights": {f"recognition_{name}" for name in ("random", "tfi", "plain")},
-    "coding": {f"recognition_{name}" for name in ("coded", "coded_test", "x265", "svtav1", "jpeg")},
+    "coding": {
+        f"recognition_{name}"
+        for name in ("coded", "coded_part", "coded_test", "x265", "svtav1", "jpeg")
+    },
 }
 FULL = {
     "fem": "full",

@@ -45,7 +45,8 @@ class ClassifierOptions:
     Attributes:
         channels: Channels after the first convolution; twice as many at half of its size, four
             times at a quarter.
-        stride: Stride of the first convolution, even; 4 for images of more than 100 pixels.
+        stride: Stride of the first layer, even. Its convolution has stride 2, so with 4, for images
+            of more than 100 pixels, it is preceded by the means of 2 x 2 pixels.
         blocks: Residual blocks at each size.
         dropout: Probability that an input of the last layer is zero in training.
         fem_width: Width of :class:`FEM`, equal to that of the weights it is read from.
@@ -108,10 +109,10 @@ class ImageClassifier(nn.Module):
     def __init__(self, classes: int, inputs: int, options: ClassifierOptions = CLASSIFIER) -> None:
         super().__init__()
         widths = [options.channels, 2 * options.channels, 4 * options.channels]
-        first = 2 * options.stride, options.stride, options.stride // 2
+        self.pool = nn.AvgPool2d(options.stride // 2)
         layers: list[nn.Module] = []
         for before, width in zip([inputs, *widths], widths, strict=False):
-            entry = conv3(before, width, stride=2) if layers else nn.Conv2d(inputs, width, *first)
+            entry = conv3(before, width, stride=2) if layers else nn.Conv2d(inputs, width, 4, 2, 1)
             layers += [entry, nn.BatchNorm2d(width), nn.ReLU()]
             layers += [NormalisedBlock(width) for _ in range(options.blocks)]
         self.layers = nn.Sequential(*layers)
@@ -121,6 +122,7 @@ class ImageClassifier(nn.Module):
 
     def pooled(self, images: Tensor) -> Tensor:
         """Return the inputs of the last layer: the maximum and the mean of each channel."""
+        images = self.pool(images)
         flat = images.flatten(1)
         mean, deviation = flat.mean(dim=1), flat.std(dim=1, correction=0) + _MIN_DEVIATION
         images = (images - mean.view(-1, 1, 1, 1)) / deviation.view(-1, 1, 1, 1)

@@ -17,14 +17,14 @@ from spike_zoo.coding import rans
 from spike_zoo.coding.header import file_bytes
 from spike_zoo.errors import ConfigError
 from spike_zoo.media import coded_video as video
-from spike_zoo.methods.sci.analysis.classifier import as_bytes
+from spike_zoo.methods.sci.analysis.classifier import WHITE, as_bytes
 from spike_zoo.methods.sci.codec.bitstream import check_exact, codec_networks_of, exact_context
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.frames import encode_frames, stack_frames
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import SymbolEncoder
 from spike_zoo.metrics import rate as rates
-from spike_zoo.metrics.image import MeanOfValues
+from spike_zoo.metrics.image import MeanOfValues, psnr
 from spike_zoo.nn.precision import fast_precision
 
 Coder = Literal["sci", "x265", "svtav1", "jpeg"]
@@ -116,7 +116,7 @@ def encoder_features(
 
 def coded_inputs(
     codec: SCICodec, coder: Coder, features: Tensor, point: int
-) -> tuple[Tensor, list[int]]:
+) -> tuple[Tensor, list[int], Tensor]:
     """Encode and decode the features of clips at a rate point.
 
     Args:
@@ -127,15 +127,18 @@ def coded_inputs(
         point: Quality of SCI, or index of :data:`RATE_POINTS`.
 
     Returns:
-        The inputs of the classifier, uint8 ``(B, n, 3, H, W)``, and the bytes of each clip.
+        The inputs of the classifier, uint8 ``(B, n, 3, H, W)``; bytes of each clip; PSNR of its
+        first channel, relative to the features before coding, in dB.
     """
     if coder == "sci":
         coded = coded_clips(codec, features, point)
-        return as_bytes(coded.features), coded.n_bytes
-    images = as_bytes(features[:, :, 0]).cpu().numpy()
-    decoded, n_bytes = zip(*(_transcoded(clip, coder, point) for clip in images), strict=True)
-    inputs = torch.from_numpy(np.stack(decoded))[:, :, None].expand(-1, -1, 3, -1, -1)
-    return inputs.to(features.device), list(n_bytes)
+        inputs, sizes = as_bytes(coded.features), coded.n_bytes
+    else:
+        images = as_bytes(features[:, :, 0]).cpu().numpy()
+        decoded, n_bytes = zip(*(_transcoded(clip, coder, point) for clip in images), strict=True)
+        repeated = torch.from_numpy(np.stack(decoded))[:, :, None].expand(-1, -1, 3, -1, -1)
+        inputs, sizes = repeated.to(features.device), list(n_bytes)
+    return inputs, sizes, psnr(inputs[:, :, 0].float() / WHITE, features[:, :, 0])
 
 
 def _transcoded(
@@ -154,23 +157,24 @@ def _transcoded(
 
 
 class CodedAccuracy(MetricCollection):
-    """Accuracy and bits per pixel and plane of coded clips at each rate, and without coding."""
+    """Accuracy, bits per pixel and plane, and PSNR at each rate; accuracy without coding."""
 
     def __init__(self) -> None:
-        names = [f"{name}_q{q}" for name in ("accuracy", "bpp") for q in range(QUALITIES)]
+        names = [f"{name}_q{q}" for name in ("accuracy", "bpp", "psnr") for q in range(QUALITIES)]
         means: dict[str, Metric | MetricCollection] = {
             name: MeanOfValues() for name in ("accuracy_not_coded", *names)
         }
         super().__init__(means, compute_groups=False)
 
-    def add(self, point: int, is_correct: Tensor, n_bytes: Sequence[int], spikes: Tensor) -> None:
-        """Add clips ``(B, T, H, W)`` that were coded at a rate point."""
+    def add(self, point: int, spikes: Tensor, n_bytes: Sequence[int], **values: Tensor) -> None:
+        """Add clips ``(B, T, H, W)`` that were coded at a rate point, with accuracy and PSNR."""
         shape = spikes.shape[1], spikes.shape[2], spikes.shape[3]
-        self[f"accuracy_q{point}"].update(is_correct.float().cpu())
-        self[f"bpp_q{point}"].update(torch.tensor([rates.bpp(count, shape) for count in n_bytes]))
+        values["bpp"] = torch.tensor([rates.bpp(count, shape) for count in n_bytes])
+        for name, value in values.items():
+            self[f"{name}_q{point}"].update(value.float().cpu())
 
     def results(self) -> tuple[dict[str, float], dict[str, list[tuple[float, float]]]]:
-        """Return the means with saved bits and lost accuracy, and the curve; reset the metrics."""
+        """Return the means with saved bits and lost accuracy, and the curves; reset the metrics."""
         values = {name: float(metric.compute()) for name, metric in self.items()}
         self.reset()
         reference = values["accuracy_not_coded"]
@@ -181,5 +185,10 @@ class CodedAccuracy(MetricCollection):
             values[f"accuracy_decrease_q{point}"] = points
             if reference > 0:
                 values[f"accuracy_decrease_percent_q{point}"] = percent
-        pairs = [(values[f"bpp_q{q}"], values[f"accuracy_q{q}"]) for q in range(QUALITIES)]
-        return values, {"rate_distortion/accuracy": pairs}
+        curves = {
+            f"rate_distortion/{name}": [
+                (values[f"bpp_q{q}"], values[f"{name}_q{q}"]) for q in range(QUALITIES)
+            ]
+            for name in ("accuracy", "psnr")
+        }
+        return values, curves

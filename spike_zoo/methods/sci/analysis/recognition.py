@@ -170,12 +170,12 @@ class SCIRecognitionModule(ClassificationModule):
         coded = self.coding_options.rows_of(batch["name"], self.coding_options.training)
         for point in range(QUALITIES):
             if rows := [row for row, own in coded if own == point]:
-                inputs[rows], _ = self._coder(batch, rows, MIDDLE)(point)
+                inputs[rows], *_ = self._coder(batch, rows, MIDDLE)(point)
         return inputs
 
     def _coder(
         self, batch: LabelledBatch, rows: Sequence[int], window: int | None = None
-    ) -> Callable[[int], tuple[Tensor, list[int]]]:
+    ) -> Callable[[int], tuple[Tensor, list[int], Tensor]]:
         """Return a function that codes some clips of a batch, or a window, at a rate point."""
         assert self.coding_options.coder is not None
         codec, coder = self.classifier.codec, self.coding_options.coder
@@ -216,13 +216,13 @@ class SCIRecognitionModule(ClassificationModule):
             labels, spikes = batch["label"][rows], batch["spikes"][rows]
             coder = self._coder(batch, rows)
             for point in range(QUALITIES):
-                inputs, n_bytes = coder(point)
+                inputs, n_bytes, psnr = coder(point)
                 is_correct = self.classifier.logits(inputs).argmax(dim=1) == labels
-                self.coded.add(point, is_correct, n_bytes, spikes)
+                self.coded.add(point, spikes, n_bytes, accuracy=is_correct, psnr=psnr)
         return evaluation
 
     def on_test_epoch_end(self) -> None:
-        """Log the metrics of classes and, with a coder, accuracy and bits at each rate.
+        """Log the metrics of classes and, with a coder, accuracy, bits and PSNR at each rate.
 
         The decrease of accuracy is relative to that of the same clips without coding.
         """

@@ -116,18 +116,19 @@ def test_an_input_has_a_row_for_each_window_and_its_middle_is_that_of_training(
 
 
 @pytest.mark.parametrize("coder", get_args(Coder))
-def test_a_coder_returns_five_inputs_and_the_size_of_each_clip(
+def test_a_coder_returns_five_inputs_and_size_and_psnr_of_each_clip(
     coder: Coder, joint_file: str
 ) -> None:
     codec, batch = coded_module(coder, joint_file).classifier.codec, labelled_batch(41, 40, 48)
     features = encoder_features(codec, batch["spikes"], batch["rate_scale"])
     coded = [coded_inputs(codec, coder, features, point) for point in range(4)]
-    assert [inputs.shape for inputs, _ in coded] == 4 * [(2, 5, 3, 40, 48)]
-    assert all(len(n_bytes) == 2 for _, n_bytes in coded)
+    assert [inputs.shape for inputs, *_ in coded] == 4 * [(2, 5, 3, 40, 48)]
+    assert all(len(n_bytes) == len(quality) == 2 for _, n_bytes, quality in coded)
     if coder != "sci":  # its networks are random
-        sizes = [sum(n_bytes) for _, n_bytes in coded]
+        sizes = [sum(n_bytes) for _, n_bytes, _ in coded]
         assert sizes == sorted(sizes)
         assert len(set(sizes)) == 4
+        assert (coded[3][2] > coded[0][2]).all()
 
 
 def test_a_share_of_the_training_clips_is_coded_each_at_one_rate(joint_file: str) -> None:
