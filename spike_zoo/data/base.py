@@ -1,7 +1,5 @@
 """Base class of data modules: loaders, order, seeds and unpacking of samples of an archive."""
 
-from __future__ import annotations
-
 import math
 import operator
 from abc import abstractmethod
@@ -9,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from lightning import LightningDataModule, Trainer
@@ -24,9 +22,7 @@ from spike_zoo.data.loader import EvalLoader, TrainingLoader, outlive_signals
 from spike_zoo.data.sampling import Epochs, EvaluationSampler, SeededSampler
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.formats.remote import is_address
-
-if TYPE_CHECKING:
-    from spike_zoo.tasks.batch import Split
+from spike_zoo.tasks.batch import Split
 
 DEFAULT_ARCHIVE = "data/scenes.h5"
 #: Splits of each stage.

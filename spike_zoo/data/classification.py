@@ -1,9 +1,7 @@
 """Data module of labelled clips for classification: the middle of each recording and its class."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
@@ -15,9 +13,7 @@ from spike_zoo.data.batches import Collate, unpacked
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.windows import centred_window
-
-if TYPE_CHECKING:
-    from spike_zoo.tasks.batch import Split
+from spike_zoo.tasks.batch import Split
 
 LABELLED_ARCHIVE = "data/digits.h5"
 

@@ -1,10 +1,8 @@
 """Data module of image sequences: all or consecutive images of a recording with their spikes."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +17,7 @@ from spike_zoo.data.windows import ReconstructionWindows, Window
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.take import grey
 from spike_zoo.spikes.windows import centred_window
-
-if TYPE_CHECKING:
-    from spike_zoo.tasks.batch import Split
+from spike_zoo.tasks.batch import Split
 
 
 class SceneWindows(ReconstructionWindows):

@@ -18,6 +18,7 @@ from spike_zoo.errors import SpikeZooError
 from spike_zoo.media.output import with_progress
 from spike_zoo.media.viewer import Layer, Viewer
 from spike_zoo.metrics.image import MIN_SIDE, psnr, ssim
+from spike_zoo.pages.choices import Choices
 from spike_zoo.pages.methods import LabelledMethod, explanations, method_label
 from spike_zoo.pages.scene import ReportExposure, ReportScene, most_detailed_point
 from spike_zoo.spikes.windows import spread_planes
@@ -25,7 +26,6 @@ from spike_zoo.tasks.protocols import Deblurs, margin_of, require_ability
 
 if TYPE_CHECKING:
     from spike_zoo.media.page import Page
-    from spike_zoo.pages.choices import Choices
 
 TRUTH: Final = "ground truth"
 _MAX_EXPOSED_PIXELS: Final = 3_000_000  # of one layer, in colour

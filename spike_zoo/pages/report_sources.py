@@ -15,6 +15,8 @@ from spike_zoo.formats.hdf5_recording import is_archive
 from spike_zoo.formats.recording import RECORDING_SUFFIXES, RecordingSource, detect_format
 from spike_zoo.media.page import Page
 from spike_zoo.pages.bitstream import add_rates, bitstream_page
+from spike_zoo.pages.choices import Choices
+from spike_zoo.pages.methods import LabelledMethod
 from spike_zoo.pages.scene import (
     ReportScene,
     add_facts,
@@ -26,8 +28,6 @@ from spike_zoo.pages.scene import (
 from spike_zoo.utils.files import entries_below
 
 if TYPE_CHECKING:
-    from spike_zoo.pages.choices import Choices
-    from spike_zoo.pages.methods import LabelledMethod
     from spike_zoo.tables.runs import RecordedRun
 
 

@@ -17,6 +17,7 @@ from spike_zoo.errors import GeometryError
 from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media.images import as_floats, load_image
 from spike_zoo.media.viewer import SpikePlanes
+from spike_zoo.pages.choices import Choices
 from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.take import LUMA
@@ -24,7 +25,6 @@ from spike_zoo.spikes.windows import check_span, spread_planes
 
 if TYPE_CHECKING:
     from spike_zoo.media.page import Page
-    from spike_zoo.pages.choices import Choices
 
 _LOGGER: Final = logging.getLogger(__name__)
 

@@ -1,11 +1,9 @@
 """DIS optical flow between rate images of a recording, and warping of planes along the flow."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -14,10 +12,8 @@ from torch import Tensor
 
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.nn.warp import warp
+from spike_zoo.tasks.batch import ReconstructionBatch
 from spike_zoo.tasks.clips import FLOW_OFFSET
-
-if TYPE_CHECKING:
-    from spike_zoo.tasks.batch import ReconstructionBatch
 
 FLOW_SOURCE: Final = "DIS"
 """Name of the flow estimator of :func:`estimate_velocities`."""
