@@ -8,6 +8,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.cli.archive import archive_info, readable_bytes
 from spike_zoo.cli.options import DatSize
 from spike_zoo.cli.weights_info import weights_facts, weights_lines
@@ -18,6 +19,7 @@ from spike_zoo.coding.spl.codec import LosslessPlanes
 from spike_zoo.coding.spl.header import LosslessHeader
 from spike_zoo.errors import MissingGeometryError, UsageError, visible
 from spike_zoo.formats.dat_sizes import StoredSize, ranked_sizes
+from spike_zoo.formats.hdf5_recording import is_archive
 from spike_zoo.formats.recording import detect_format, read_recording
 from spike_zoo.formats.remote import local_path
 from spike_zoo.spikes.packing import unpack_bits
@@ -128,9 +130,6 @@ def _facts_with_picture(
 
 
 def _is_archive_of_several(path: str) -> bool:
-    from spike_zoo.archive.reader import SpikeArchive
-    from spike_zoo.formats.hdf5_recording import is_archive
-
     if not is_archive(path):
         return False
     with SpikeArchive(path) as archive:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+import h5py
+
 from spike_zoo.archive.build import build_archive
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.cli.console import echo
@@ -165,8 +167,6 @@ def _make(
 
 def _made_with(path: Path) -> dict[str, Any] | None:
     """Return the options of a simulated archive; None for other files."""
-    import h5py
-
     try:
         with h5py.File(path, "r", locking=False) as file:
             options = json.loads(str(file.attrs.get("generator", "")))

@@ -12,6 +12,7 @@ from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.spikes.cfa import LAYOUTS, Cfa, check_cfa
 from spike_zoo.spikes.rate_scale import user_rate_scale
 from spike_zoo.spikes.recording import positive_number
+from spike_zoo.utils.yaml_files import read_yaml
 
 ROTATIONS = (0, 90, 180, 270)
 _SIZE_FIELDS = ("spike_w", "spike_h")
@@ -136,8 +137,6 @@ def _states_size(path: Path) -> bool:
 
 def load_fields(path: Path) -> dict[str, Any]:
     """Return the fields of a sidecar; raise FormatError if it has none."""
-    from spike_zoo.utils.yaml_files import read_yaml
-
     fields = read_yaml(path, FormatError)
     if not isinstance(fields, dict):
         raise FormatError.at(path, "expected fields such as spike_w: 400")

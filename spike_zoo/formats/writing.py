@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from spike_zoo.coding.spl import codec as lossless
@@ -119,8 +120,6 @@ def _sidecar_text(
     Raises:
         ExistingFileError: If an existing sidecar must be changed and ``overwrite`` is False.
     """
-    import yaml
-
     fields = _fields_of(recording, layout) | {_LOST: recording.meta.get(_LOST)}
     if layout.columns:
         fields["columns"] = [list(pair) for pair in layout.columns]

@@ -16,7 +16,7 @@ from spike_zoo.formats.recording import RECORDING_SUFFIXES, RecordingSource, det
 from spike_zoo.media.page import Page
 from spike_zoo.pages.bitstream import add_rates, bitstream_page
 from spike_zoo.pages.choices import Choices
-from spike_zoo.pages.methods import LabelledMethod
+from spike_zoo.pages.methods import DEFAULTS, LabelledMethod, load_methods
 from spike_zoo.pages.scene import (
     ReportScene,
     add_facts,
@@ -106,7 +106,6 @@ def _report_of_runs(source: Path, heading: str, choices: Choices) -> Page:
 def _add_best(page: Page, runs: Sequence[RecordedRun], choices: Choices) -> None:
     """Add test scenes, reconstructed by the best run that has a checkpoint."""
     from spike_zoo.checkpoints.loading import pick_device
-    from spike_zoo.pages.methods import DEFAULTS
 
     choices = replace(choices, device=pick_device(choices.device))
     for run in reversed(runs):
@@ -166,7 +165,6 @@ def _check_center(scene: ReportScene, choices: Choices) -> None:
 
 def _load_methods(choices: Choices, scene: ReportScene) -> list[LabelledMethod]:
     from spike_zoo.checkpoints.loading import pick_device  # loads torch: after cheap checks
-    from spike_zoo.pages.methods import load_methods
 
     return load_methods(
         choices.methods or (),

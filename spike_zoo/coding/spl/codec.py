@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from spike_zoo.coding.chunks import MAX_PIXELS, Chunks, mapped_file, pack_chunk
 from spike_zoo.coding.errors import BitstreamError, CorruptBitstreamError, DecodeMismatchError
 from spike_zoo.coding.spl.header import HEADER_BYTES, LosslessHeader
-from spike_zoo.coding.spl.spike_model import FiringModel
+from spike_zoo.coding.spl.spike_model import FiringModel, firing_model, reset
 from spike_zoo.errors import GeometryError
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 from spike_zoo.spikes.recording import PackedPlanes, Selection, SpikeRecording
@@ -329,8 +329,6 @@ def _chunks(
 
 def _model_for(number: int, header: LosslessHeader, model: FiringModel | None) -> FiringModel:
     """Return the model for a chunk, reset if the chunk is a restart."""
-    from spike_zoo.coding.spl.spike_model import firing_model, reset
-
     if model is None:
         return firing_model(header.height, header.width)
     if number % header.restart == 0:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -73,12 +73,8 @@ LATER_OPTIONS: Final = (
 )
 
 
-class NamedSource(Protocol):
-    """A scene or image with the name of its take."""
-
-    @property
-    def name(self) -> str:
-        """Name of the take."""
+NamedSource = SceneSpec | ConditionedScene | LabelledDrift
+"""A scene or image with the name of its take."""
 
 
 class ArchiveRequest(NamedTuple):
