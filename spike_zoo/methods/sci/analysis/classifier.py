@@ -21,7 +21,7 @@ from spike_zoo.spikes.rate_scale import rate_scale_of
 from spike_zoo.spikes.recording import SpikeRecording, check_recording
 from spike_zoo.spikes.windows import centred_window, consecutive_clips, mirrored_planes
 from spike_zoo.tasks.clips import read_clip
-from spike_zoo.tasks.protocols import Reconstructs, codec_from, load_adjusted
+from spike_zoo.tasks.protocols import Reconstructs, codec_from, load_adjusted, margin_of
 
 if TYPE_CHECKING:
     from spike_zoo.methods.sci.codec.bitstream import DecodedBitstream
@@ -216,7 +216,11 @@ class SpikeClassifier(nn.Module):
         if self.input == "mean":
             return tfp(spikes, centres, WINDOW)[:, :, None] / scale
         if self.input == "images":
-            length, planes = self.method.clip_length, spikes.shape[1]
+            planes, needed = (
+                spikes.shape[1],
+                max(self.method.clip_length // 2, margin_of(self.method)),
+            )
+            length = 2 * min(needed, planes - 1) + 1  # a longer one would be mirrored twice
             spans = (mirrored_planes(*centred_window(c, length), planes) for c in centres)
             images = [self.method(spikes[:, span], rate_scale) for span in spans]
             return torch.stack(images, dim=1)

@@ -174,7 +174,12 @@ class CodedAccuracy(MetricCollection):
             self[f"{name}_q{point}"].update(value.float().cpu())
 
     def results(self) -> tuple[dict[str, float], dict[str, list[tuple[float, float]]]]:
-        """Return the means with saved bits and lost accuracy, and the curves; reset the metrics."""
+        """Return the means with saved bits and lost accuracy, and the curves; reset the metrics.
+
+        Without coded clips, as in a short test, both are empty.
+        """
+        if not self["accuracy_not_coded"].update_called:
+            return {}, {}
         values = {name: float(metric.compute()) for name, metric in self.items()}
         self.reset()
         reference = values["accuracy_not_coded"]

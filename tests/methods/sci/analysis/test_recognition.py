@@ -28,6 +28,7 @@ from spike_zoo.methods.sci.analysis.coded_inputs import (
     encoder_features,
 )
 from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.spikes.windows import centred_window, mirrored_planes
 from spike_zoo.testing import (
     ClassificationTester,
     MethodTester,
@@ -113,6 +114,19 @@ def test_an_input_has_a_row_for_each_window_and_its_middle_is_that_of_training(
         torch.testing.assert_close(inputs[:, 1, 0] / 255.0, mean.clamp(max=1), atol=0.003, rtol=0)
     logits = torch.stack([classifier.network(inputs[:, n].float() / 255) for n in range(5)])
     torch.testing.assert_close(classifier.logits(inputs), logits.mean(0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("weights", "planes"), [("tfi:average=9", 81), ("sci", 41)])
+def test_images_are_those_of_as_many_planes_as_their_method_needs(
+    weights: str, planes: int
+) -> None:
+    batch = labelled_batch(41, 24, 32)
+    classifier = SpikeClassifier(2, input="images", weights=weights, network=SMALL).eval()
+    span = mirrored_planes(*centred_window(CENTRES[MIDDLE], planes), 41)
+    images = classifier.method(batch["spikes"][:, span], batch["rate_scale"])
+    inputs = classifier.inputs(batch["spikes"], batch["rate_scale"])
+    assert inputs.shape == (2, 5, 1, 24, 32)
+    assert (inputs[:, MIDDLE] / 255.0 - images).abs().max() < 0.01
 
 
 @pytest.mark.parametrize("coder", get_args(Coder))
