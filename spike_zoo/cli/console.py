@@ -12,9 +12,9 @@ from contextvars import ContextVar
 from typing import IO, TYPE_CHECKING, Any
 
 from spike_zoo.errors import RecordingError
-from spike_zoo.media.clipping import ClippedPixels
 
 if TYPE_CHECKING:
+    from spike_zoo.media.clipping import ClippedPixels
     from spike_zoo.spikes.recording import SpikeRecording
 
 _IS_QUIET = ContextVar("_IS_QUIET", default=False)
