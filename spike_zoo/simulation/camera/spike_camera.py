@@ -249,7 +249,7 @@ def ssdm_camera(draws: NDArray[Any], threshold: float = 2.0, **camera: Any) -> S
     The gain is 1.98543, the reset is modulo, the comparison is strict; it has 20000 planes a
     second. The original first integrates one plane of uniform noise and drops its spikes; here the
     resulting charge is the start. Its noise is a separate model
-    (:func:`spike_zoo.simulation.spurious_spikes`, or ``noise="ssdm-v1"``).
+    (:func:`~spike_zoo.simulation.camera.noise.spurious_spikes`, or ``noise="ssdm-v1"``).
 
     Args:
         draws: Uniform numbers in [0, 1), ``(H, W)``, as ``rng.random((H, W), np.float32)``.
