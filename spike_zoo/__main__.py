@@ -1,7 +1,5 @@
 """The command line: ``python -m spike_zoo`` and the console script ``spike-zoo``."""
 
-from __future__ import annotations
-
 import gc
 import os
 import sys

@@ -1,12 +1,11 @@
 """Parallel build of an archive: each take is written to a file, then the files are joined."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 
@@ -15,13 +14,9 @@ from spike_zoo.archive.writer import ArchiveWriter, check_name, copy_unknown_roo
 from spike_zoo.errors import MissingItemError, UsageError
 from spike_zoo.formats.hdf5_writing import new_archive_file
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
+from spike_zoo.spikes.take import Take
 from spike_zoo.utils.executor import run_tasks
 from spike_zoo.utils.files import check_absent, temporary_path
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from spike_zoo.spikes.take import Take
 
 
 def build_archive(

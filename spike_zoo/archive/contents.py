@@ -4,33 +4,27 @@ The table is stored in archives with many recordings, with the SHA-256 of all ot
 file, and is used only if no byte has changed. Otherwise the recordings are read.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
 import os
 import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.archive import schema
 from spike_zoo.errors import FormatError, MissingItemError, SpikeZooError, UsageError
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors
 from spike_zoo.formats.hdf5_recording import is_complete, read_attributes, read_group
 from spike_zoo.formats.hdf5_writing import OutputFile, dataset_sha256, stored_sha256
+from spike_zoo.spikes.cfa import Cfa
 from spike_zoo.spikes.take import Take
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.spikes.cfa import Cfa
 
 MIN_RECORDINGS: Final = 1000
 """Smallest number of recordings of an archive with a table; fewer are read in seconds."""
@@ -67,7 +61,6 @@ class StoredTake(Take):
 
 
 def _facts(content: list[Any], shape: list[int], label: int | None, cfa: Cfa | None) -> Facts:
-    """Return the facts of a row of the table."""
     name, _, rate_scale, index, _, parts = content
     inside = f"{schema.RECORDINGS}/{name}"
     _, size, _ = parts.get(f"{inside}/{schema.IMAGES}") or (None, None, None)

@@ -1,27 +1,22 @@
 """Several archives read as one: a list of files, or a pattern such as ``data/part-*.h5``."""
 
-from __future__ import annotations
-
 import glob
 import os
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from spike_zoo.archive.contents import missing_split
 from spike_zoo.archive.reader import SpikeArchive
+from spike_zoo.archive.schema import Finding, Part
 from spike_zoo.errors import FormatError, MissingFileError
 from spike_zoo.formats.hdf5_recording import missing_recording
 from spike_zoo.formats.remote import is_address
 from spike_zoo.utils.files import natural_order
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from spike_zoo.archive.schema import Finding, Part
 
 _MAX_OPEN: Final = 64  # files that are kept open
 _MAX_NAMED: Final = 5

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.archive import contents, schema
+from spike_zoo.archive.schema import Finding
 from spike_zoo.archive.validate import verify_archive
 from spike_zoo.errors import MissingItemError, PlaneRangeError
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors
 from spike_zoo.formats.hdf5_recording import (
+    StoredPlanes,
     check_root,
     missing_recording,
     read_attributes,
@@ -19,17 +24,10 @@ from spike_zoo.formats.hdf5_recording import (
     stored_planes,
 )
 from spike_zoo.formats.remote import is_address, local_path
+from spike_zoo.spikes.recording import SpikeRecording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import h5py
-    from numpy.typing import NDArray
-
     from spike_zoo.archive.contents import Facts, StoredTake
-    from spike_zoo.archive.schema import Finding
-    from spike_zoo.formats.hdf5_recording import StoredPlanes
-    from spike_zoo.spikes.recording import SpikeRecording
 
 
 class SpikeArchive:

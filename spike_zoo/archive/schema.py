@@ -1,14 +1,16 @@
 """Schema 1 of archives: names, types, shapes and rules, shared by writer and validation."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
+from spike_zoo.errors import SpikeZooError
+from spike_zoo.formats.hdf5 import Hdf5File
 from spike_zoo.formats.hdf5_recording import (
     CALIBRATION,
     LABEL,
@@ -19,14 +21,6 @@ from spike_zoo.formats.hdf5_recording import (
 )
 from spike_zoo.formats.hdf5_writing import NAME_PATTERN, rate_scale_problem
 from spike_zoo.spikes.pixel_maps import MAPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from numpy.typing import DTypeLike, NDArray
-
-    from spike_zoo.errors import SpikeZooError
-    from spike_zoo.formats.hdf5 import Hdf5File
 
 __all__ = [
     "AROUND", "AROUND_INDEX", "BLUR", "BLUR_SPAN", "CALIBRATION", "CONTENTS", "IMAGES",

@@ -1,13 +1,13 @@
 """Validation of archives against all rules of the schema."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -26,6 +26,7 @@ from spike_zoo.errors import MissingFileError, MissingItemError, SpikeZooError
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, holds_objects
 from spike_zoo.formats.hdf5_recording import (
     SOURCE_FORMATS,
+    StoredPlanes,
     check_root,
     is_complete,
     read_attributes,
@@ -35,12 +36,6 @@ from spike_zoo.formats.hdf5_recording import (
 from spike_zoo.formats.hdf5_writing import dataset_sha256, stored_sha256, value_range
 from spike_zoo.spikes.packing import packed_width
 from spike_zoo.utils.executor import run_tasks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from spike_zoo.formats.hdf5_recording import StoredPlanes
 
 _BLOCK_BYTES = 1 << 24
 _TASK_RECORDINGS = 64
@@ -296,7 +291,6 @@ def _spikes(planes: StoredPlanes, sha256: object) -> Iterator[Finding]:
 
 
 def _padded_in_time(planes: StoredPlanes) -> bool:
-    """Return whether a data set packed along time has bits beyond the last plane."""
     spare = planes.shape[0] % 8
     if planes.layout != "tpack" or not spare:
         return False

@@ -1,14 +1,14 @@
 """Writer of HDF5 archives."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.archive import schema
 from spike_zoo.archive.contents import (
@@ -42,16 +42,10 @@ from spike_zoo.formats.hdf5_writing import (
     write_group,
     write_label,
 )
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.take import Take
 from spike_zoo.utils.files import new_file
 from spike_zoo.utils.locks import changed_file
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.spikes.recording import SpikeRecording
 
 #: Data sets that are attributes of a take; if the take has none, they were removed on purpose.
 _OF_TAKES = (

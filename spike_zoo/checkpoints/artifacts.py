@@ -1,7 +1,5 @@
 """Download of checkpoints from W&B artefacts (``wandb:entity/project/name:best``)."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

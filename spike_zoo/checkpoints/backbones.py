@@ -1,7 +1,5 @@
 """Local files of torchvision's weights for perceptual metrics and losses."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from dataclasses import dataclass

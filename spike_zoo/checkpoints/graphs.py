@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,8 +16,6 @@ from spike_zoo.errors import UsageError, WeightsError, first_line
 from spike_zoo.utils.files import GRAPHS, new_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch.export import ExportedProgram
 
 TOLERANCE: Final = 1e-4  # of the largest value; another order of float32 sums differs by 1e-6

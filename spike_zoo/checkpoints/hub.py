@@ -1,7 +1,5 @@
 """Download and upload of weights on the Hugging Face Hub (``hf:owner/name``)."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Loading and export of modules (``spike_zoo.load``), and selection of the device."""
 
-from __future__ import annotations
-
 import contextvars
 import copy
 import importlib

@@ -1,18 +1,13 @@
 """Loading, training and freezing of parts of a module, selected by name."""
 
-from __future__ import annotations
+from collections.abc import Sequence
+from pathlib import Path
 
-from typing import TYPE_CHECKING
+from torch import nn
 
 from spike_zoo.checkpoints.state_dicts import differences, read_state_dict
 from spike_zoo.errors import WeightsError
 from spike_zoo.utils.files import weights_file
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from torch import nn
 
 
 def load_part(

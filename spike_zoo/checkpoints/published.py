@@ -1,7 +1,5 @@
 """Names that ``spike_zoo.load`` accepts: methods without weights, shipped and published weights."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

@@ -11,19 +11,17 @@ from dataclasses import asdict, dataclass, is_dataclass
 from enum import Enum
 from pathlib import Path
 from pickle import PickleError
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spike_zoo.checkpoints.published import PUBLISHED
 from spike_zoo.checkpoints.state_dicts import read_state_dict
 from spike_zoo.checkpoints.weight_files import read_weights, state_digest
 from spike_zoo.errors import ConfigError, WeightsError
 from spike_zoo.utils.yaml_files import read_yaml
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 PUBLISHED_SUFFIXES = (".pth", ".pt")
 #: Errors of torch for values that it does not write, or does not read without executing code.

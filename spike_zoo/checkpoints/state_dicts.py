@@ -1,20 +1,15 @@
 """Reader of state dicts of published weights, and their comparison with a network's."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from spike_zoo.checkpoints.weight_files import read_weights
 from spike_zoo.errors import WeightsError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 StateDict: TypeAlias = Mapping[str, Tensor]
 WeightsSource: TypeAlias = "str | PathLike[str] | StateDict"

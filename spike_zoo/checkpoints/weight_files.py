@@ -1,24 +1,19 @@
 """Safe reader of weights files: no code in them is executed."""
 
-from __future__ import annotations
-
 import hashlib
 import pickle
 import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
+from torch import Tensor, nn
 
 from spike_zoo.errors import MissingFileError, WeightsError, first_line
 from spike_zoo.utils.files import how_to_make
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from torch import Tensor, nn
 
 #: Ends of the names of buffers that are updated in training, of all batch norms.
 _STATISTICS = ("running_mean", "running_var")

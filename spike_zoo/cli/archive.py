@@ -1,14 +1,13 @@
 """Commands ``archive build``, ``info``, ``verify`` and ``export``."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
@@ -30,9 +29,6 @@ from spike_zoo.formats.writing import write_recording
 from spike_zoo.media.output import progress_bar
 from spike_zoo.utils.files import check_suffix, plain_name
 from spike_zoo.utils.locks import locked
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 _Clips = Literal["base", "sreds", "recvidar", "momvidar", "bss"]
 _Exposures = Literal["gopro", "rsb", "usp"]
@@ -139,7 +135,6 @@ def _parse_shards(text: str | None) -> tuple[int, int] | None:
 
 
 def _report_renamed(renamed: Mapping[str, str]) -> None:
-    """Print the recordings that have another name in the archive."""
     examples = [f"{old!r} is named {new!r}" for old, new in list(renamed.items())[:_MAX_RENAMED]]
     more = len(renamed) - len(examples)
     if examples:
@@ -147,7 +142,6 @@ def _report_renamed(renamed: Mapping[str, str]) -> None:
 
 
 def _warn_without_split(names: list[str], source: str) -> None:
-    """Warn of recordings that are in no split."""
     if names:
         print(
             f"warning: {source}: recordings in no split: {len(names)}, {names[0]} is the first; "
@@ -380,7 +374,6 @@ def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> 
 
 
 def _export_images(archive: SpikeArchive, name: str, folder: Path, overwrite: bool) -> None:
-    """Write the sharp and blurry images of one recording as files."""
     take, own = archive.take(name), plain_name(name)
     check_data(archive.path, name, OF_IMAGES)
     if take.images is not None and take.image_index is not None:

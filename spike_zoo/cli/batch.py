@@ -1,7 +1,5 @@
 """Batch processing: one command for all recordings of a folder, a pattern or an archive."""
 
-from __future__ import annotations
-
 import contextlib
 import fnmatch
 import glob
@@ -10,18 +8,18 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from inspect import unwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import spike_zoo
 from spike_zoo.cli.console import collected_notes, echo
 from spike_zoo.cli.inputs import named_errors, recording_source
-from spike_zoo.cli.options import DatOptions
+from spike_zoo.cli.options import DatOptions, DatSize
 from spike_zoo.errors import ExistingFileError, MissingFileError, SpikeZooError, UsageError
-from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES, RecordingSource
 from spike_zoo.formats.remote import is_address
 from spike_zoo.media.output import with_progress
 from spike_zoo.utils.executor import run_tasks
@@ -36,12 +34,6 @@ from spike_zoo.utils.files import (
     weights_file,
 )
 from spike_zoo.utils.locks import locked
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from spike_zoo.cli.options import DatSize
-    from spike_zoo.formats.recording import RecordingSource
 
 Command = TypeVar("Command", bound=Callable[..., None])
 

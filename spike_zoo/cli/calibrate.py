@@ -1,7 +1,5 @@
 """Command ``calibrate``: the noise of a camera from recordings of uniform light."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal, Unpack
 

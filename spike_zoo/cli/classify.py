@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
@@ -18,8 +19,6 @@ from spike_zoo.media.output import progress_bar
 from spike_zoo.tasks.protocols import Classifies, require_ability
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
 
 

@@ -1,7 +1,5 @@
 """Command ``compare``: a run and methods without training, tested on the same images."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 
@@ -78,7 +76,6 @@ def _profile_of(record: RunResult) -> list[str]:
 
 
 def _config_of(method: str) -> Path:
-    """Return the configuration file of a name or path."""
     for path in (Path(method), Path(find_config(f"{_CLASSICAL}{method}"))):
         if path.is_file():
             return path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
@@ -22,26 +22,23 @@ from spike_zoo.cli.inputs import (
 )
 from spike_zoo.cli.options import DatOptions, Gop, NonNegativeInt, PositiveInt, Quality
 from spike_zoo.coding.container import BitstreamWriter
+from spike_zoo.coding.header import Header
 from spike_zoo.coding.spl import codec as lossless_coding
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.hdf5_recording import SPIKES, is_archive
-from spike_zoo.formats.recording import detect_format
+from spike_zoo.formats.recording import RecordingSource, detect_format
 from spike_zoo.formats.remote import local_path
 from spike_zoo.media.clipping import ClippedPixels
 from spike_zoo.media.output import progress_bar, with_progress
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import centers_inside, check_span
 from spike_zoo.tasks.protocols import Reconstructs, codec_from, margin_of, require_ability
 from spike_zoo.utils.files import check_absent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from torch import Tensor, nn
 
-    from spike_zoo.coding.header import Header
-    from spike_zoo.formats.recording import RecordingSource
     from spike_zoo.media.coded_images import CodedImages
-    from spike_zoo.spikes.recording import SpikeRecording
 
 LOSSLESS = ".spl"
 FPS = 25.0
@@ -167,7 +164,6 @@ def _code_lossless(work: _Compression) -> str:
 
 
 def _segments(source: RecordingSource, numbers: Sequence[int]) -> list[bytes]:
-    """Return the chunks of some segments of a lossless bitstream."""
     with quiet():
         recording = source.open()
         return [chunk for number in numbers for chunk in lossless_coding.segment(recording, number)]

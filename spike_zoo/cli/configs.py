@@ -1,7 +1,5 @@
 """Command ``configs``: list or copy the configurations of the package."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from spike_zoo.cli.console import echo

@@ -7,14 +7,13 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import IO, TYPE_CHECKING, Any
 
 from spike_zoo.errors import RecordingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from spike_zoo.media.clipping import ClippedPixels
     from spike_zoo.spikes.recording import SpikeRecording
 

@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo, warn_of_filters
 from spike_zoo.cli.inputs import load_method, named_errors
 from spike_zoo.cli.options import DatSize, NonNegativeInt, PositiveInt
-from spike_zoo.errors import (
-    GeometryError,
-    MissingFileError,
-    MissingGeometryError,
-    UsageError,
-)
+from spike_zoo.errors import GeometryError, MissingFileError, MissingGeometryError, UsageError
 from spike_zoo.formats.recording import RECORDING_SUFFIXES, read_recording
 from spike_zoo.media.images import IMAGE_SUFFIXES, load_image
 from spike_zoo.media.output import Kind, Target, kind_of
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import planes_inside, spread_planes
 from spike_zoo.tasks.exposures import check_pair
 from spike_zoo.tasks.protocols import Deblurs, require_ability
 from spike_zoo.utils.files import folder_entries, shipped_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
-
-    from spike_zoo.spikes.recording import SpikeRecording
 
 FRAMES = 7  # sharp images per exposure by default
 SHIPPED_RATIO = 4  # height of the image / height of the spikes, for weights of the package

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +14,7 @@ from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
 from spike_zoo.cli.inputs import load_method
 from spike_zoo.coding.container import BitstreamReader
+from spike_zoo.coding.errors import BitstreamError
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.coding.spl.header import SUFFIX, is_lossless
@@ -26,9 +28,6 @@ from spike_zoo.tasks.protocols import codec_from
 from spike_zoo.utils.files import check_absent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from spike_zoo.coding.errors import BitstreamError
     from spike_zoo.methods.sci.codec.codec import SCICodec
 
 Item = TypeVar("Item")

@@ -1,7 +1,5 @@
 """Command ``doctor``: versions, devices, optional packages and search paths."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re

@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,6 @@ from spike_zoo.utils.files import EXPORT_NAME, GRAPHS, check_absent, check_suffi
 from spike_zoo.utils.yaml_files import read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import nn
 
 WEIGHTS_SUFFIX = ".safetensors"
@@ -118,7 +117,6 @@ def _loaded(source: str, *, trust: bool) -> nn.Module:
 def _write_folder(
     source: str, folder: Path, name: str, licence: str, *, half: bool, trust: bool
 ) -> None:
-    """Write weights, model card and record, with secrets and home directories redacted."""
     from spike_zoo.training.model_card import model_card
     from spike_zoo.training.provenance import redact
     from spike_zoo.training.result import RunResult

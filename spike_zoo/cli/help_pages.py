@@ -1,17 +1,12 @@
 """Help pages of commands: options as they are typed, in groups, without types of Python."""
 
-from __future__ import annotations
-
-from argparse import SUPPRESS
-from typing import TYPE_CHECKING, Any, Final
+from argparse import SUPPRESS, Action
+from collections.abc import Iterable
+from typing import Any, Final
 
 from jsonargparse import DefaultHelpFormatter
 
 from spike_zoo.cli.options import DESCRIPTIONS, DatOptions
-
-if TYPE_CHECKING:
-    from argparse import Action
-    from collections.abc import Iterable
 
 _DAT: Final = "options of .dat recordings"
 _GROUPS: Final = {

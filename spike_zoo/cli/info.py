@@ -1,14 +1,14 @@
 """Command ``info``: facts of a recording, archive or bitstream from its header and a few planes."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
+from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.cli.archive import archive_info, readable_bytes
 from spike_zoo.cli.options import DatSize
 from spike_zoo.cli.weights_info import weights_facts, weights_lines
@@ -18,17 +18,13 @@ from spike_zoo.coding.header import QUALITIES, is_bitstream
 from spike_zoo.coding.spl.codec import LosslessPlanes
 from spike_zoo.coding.spl.header import LosslessHeader
 from spike_zoo.errors import MissingGeometryError, UsageError, visible
-from spike_zoo.formats.dat_sizes import ranked_sizes
+from spike_zoo.formats.dat_sizes import StoredSize, ranked_sizes
+from spike_zoo.formats.hdf5_recording import is_archive
 from spike_zoo.formats.recording import detect_format, read_recording
 from spike_zoo.formats.remote import local_path
 from spike_zoo.spikes.packing import unpack_bits
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.utils.files import check_absent, shipped_weights, weights_file
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from spike_zoo.formats.dat_sizes import StoredSize
-    from spike_zoo.spikes.recording import SpikeRecording
 
 _SAMPLED_PLANES = 64
 _HEADER_FACTS = ("rate_scale", "quality", "gop", "groups", "frames", "window", "step", "channels")
@@ -134,9 +130,6 @@ def _facts_with_picture(
 
 
 def _is_archive_of_several(path: str) -> bool:
-    from spike_zoo.archive.reader import SpikeArchive
-    from spike_zoo.formats.hdf5_recording import is_archive
-
     if not is_archive(path):
         return False
     with SpikeArchive(path) as archive:
@@ -146,7 +139,6 @@ def _is_archive_of_several(path: str) -> bool:
 def _facts_of_planes(
     path: str | Path, kind: str, shape: tuple[int, int, int], fps: float | None, size: int
 ) -> dict[str, Any]:
-    """Return the facts of all formats."""
     planes, height, width = shape
     facts: dict[str, Any] = {"path": str(path), "format": kind}
     facts |= {"planes": planes, "height": height, "width": width}
@@ -216,7 +208,6 @@ def lossless_facts(path: str) -> dict[str, Any]:
 
 
 def _plane_lines(facts: dict[str, Any]) -> dict[str, str]:
-    """Return the facts of all formats as labels and text."""
     fps, seconds, scale = facts["fps"], facts["seconds"], facts["rate_scale"]
     lines = {
         "planes": f"{facts['planes']} of {facts['width']} x {facts['height']} pixels (W x H)",
@@ -257,7 +248,6 @@ def _recording_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
 
 
 def _unknown_size_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    """Return the kind of a recording of unknown size, and its own facts as labels and text."""
     lines = {"size": readable_bytes(facts["bytes"]), **_image_lines(facts)}
     return f"{_FORMATS[facts['format']]} of unknown size", lines
 
@@ -270,7 +260,6 @@ def _image_lines(facts: dict[str, Any]) -> dict[str, str]:
 
 
 def _bitstream_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    """Return the kind of an ``.sci`` bitstream, and its own facts as labels and text."""
     bits = list(facts["bits_per_group"].values())
     mean = f"{min(bits)} to {max(bits)}, {np.mean(bits):.0f} on average" if bits else ""
     return "SCI bitstream", {
@@ -285,7 +274,6 @@ def _bitstream_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
 
 
 def _video_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    """Return the kind of a coded video, and its own facts as labels and text."""
     last = facts["first"] + facts["stride"] * (facts["images"] - 1)
     weights = f"weights {facts['digest']}" if facts["digest"] else "no weights"
     images = f"{facts['images']}, planes {facts['first']} to {last}, every {facts['stride']} planes"
@@ -294,6 +282,5 @@ def _video_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
 
 
 def _lossless_lines(facts: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    """Return the kind of a lossless bitstream, and its own facts as labels and text."""
     cfa = {} if facts["cfa"] is None else {"cfa": facts["cfa"]}
     return "lossless bitstream", _size_lines(facts) | cfa

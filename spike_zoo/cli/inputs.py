@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -12,16 +13,12 @@ from spike_zoo.errors import RecordingError
 from spike_zoo.formats.recording import RecordingSource
 from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.spikes.rate_scale import rate_scale_of, user_rate_scale
-from spike_zoo.tasks.protocols import load_adjusted
+from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.tasks.protocols import Reconstructs, load_adjusted
 from spike_zoo.utils.executor import run_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
     from torch import Tensor
-
-    from spike_zoo.spikes.recording import SpikeRecording
-    from spike_zoo.tasks.protocols import Reconstructs
 
 _BLOCK: Final = 32  # images per task
 

@@ -1,21 +1,16 @@
 """Command ``live``: local web page that shows a recording as a video while it is recorded."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
 from spike_zoo.cli.inputs import chosen_rate_scale, load_method, recording_source
 from spike_zoo.cli.options import DatSize, Fps, Port, PositiveInt
-from spike_zoo.pages.live_sources import open_source
+from spike_zoo.pages.live_sources import PlaneSource, open_source
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks.protocols import Reconstructs, require_ability
-
-if TYPE_CHECKING:
-    from spike_zoo.pages.live_sources import PlaneSource
-    from spike_zoo.spikes.recording import SpikeRecording
 
 _MIN_PLANES = 200  # for an estimate of the rate scale
 

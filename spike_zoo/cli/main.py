@@ -1,7 +1,5 @@
 """Dispatch of commands, and exit codes and messages of errors."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import importlib
@@ -13,8 +11,9 @@ import sys
 import traceback
 import warnings
 from argparse import ArgumentError
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 from spike_zoo.cli.console import configure_streams, drop_unwritten, quiet
 from spike_zoo.cli.options import resolve_types, types_of
@@ -31,9 +30,6 @@ from spike_zoo.utils.signals import (
     signal_code,
     was_interrupted,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 PROGRAM = "spike-zoo"
 INTERRUPTED, TERMINATED, INVALID, USAGE, FAULT = 130, 143, 1, 2, 70
@@ -214,7 +210,6 @@ def _run_function(command: str, arguments: list[str]) -> int:
 
 
 def _check_options(known: Iterable[str], arguments: Sequence[str]) -> None:
-    """Raise UsageError for the first unknown option; name the nearest known option."""
     names = [
         f"--{option.replace('_', '-')}" for option in (*known, "help", "config", "print_config")
     ]

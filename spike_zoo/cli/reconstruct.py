@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -24,15 +25,12 @@ from spike_zoo.media.clipping import ClippedPixels
 from spike_zoo.media.output import Kind, Target
 from spike_zoo.media.sharpening import sharpened
 from spike_zoo.media.white_balance import WhiteBalance
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import centers_inside, check_span
 from spike_zoo.tasks.protocols import Reconstructs, adjusted, margin_of, require_ability
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from torch import Tensor
-
-    from spike_zoo.spikes.recording import SpikeRecording
 
 STRIDE = 20
 _BUDGET = 60.0  # seconds that the default method may take for all images, on one core

@@ -1,7 +1,5 @@
 """Command ``report``: HTML report of a recording, archive, bitstream or runs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Unpack
 

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import statistics
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,6 @@ from spike_zoo.media.images import IMAGE_SUFFIXES, load_grey
 from spike_zoo.utils.files import check_absent, entries_below, new_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from torch import Tensor
 
 
@@ -70,7 +69,6 @@ def score(
 
 
 def _images(path: Path) -> list[Path]:
-    """Return the images of a folder, or a single image as a list."""
     if not path.exists():
         raise MissingFileError.at(path, "there is no such image or folder")
     if path.is_file():

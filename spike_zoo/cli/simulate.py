@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+import h5py
 
 from spike_zoo.archive.build import build_archive
 from spike_zoo.archive.reader import SpikeArchive
@@ -15,8 +18,6 @@ from spike_zoo.media.output import progress_bar
 from spike_zoo.utils.files import content_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from spike_zoo.simulation.kinds.recipes import ArchiveRequest
 
 _Clips = Literal["reconstruction", "colour", "conditions", "softness", "parallax"]
@@ -166,8 +167,6 @@ def _make(
 
 def _made_with(path: Path) -> dict[str, Any] | None:
     """Return the options of a simulated archive; None for other files."""
-    import h5py
-
     try:
         with h5py.File(path, "r", locking=False) as file:
             options = json.loads(str(file.attrs.get("generator", "")))

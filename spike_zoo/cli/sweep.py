@@ -1,14 +1,12 @@
 """Command ``sweep``: run W&B sweep files on this machine, without an account."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import statistics
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -32,9 +30,6 @@ from spike_zoo.tables.sweeps.spec import SweepSpec, needed_first, read_sweep
 from spike_zoo.training.result import RunResult
 from spike_zoo.training.stored import read_records
 from spike_zoo.utils.cores import usable_cores
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 DEFAULT_PROFILE = "cpu"
 

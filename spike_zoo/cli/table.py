@@ -1,7 +1,5 @@
 """Command ``table``: tables of results and published values as Markdown and CSV."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from spike_zoo.cli.console import echo
@@ -90,7 +88,6 @@ def _targets(file: TableFile, out: str | None, *, is_file: bool) -> list[Path]:
 
 
 def _write(file: TableFile, tables: list[FilledTable], target: Path) -> None:
-    """Write a file atomically."""
     if target.suffix == IMAGE:
         curves = [curve for filled in tables for curve in filled.curves if curve.lines]
         if not curves:

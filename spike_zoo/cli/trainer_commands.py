@@ -1,7 +1,5 @@
 """Commands fit, validate, test and predict, with a help text of the most used options."""
 
-from __future__ import annotations
-
 import textwrap
 
 from spike_zoo.cli.console import silenced_if_quiet

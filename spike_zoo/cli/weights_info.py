@@ -1,17 +1,13 @@
 """Facts of weights for the command ``info``, without loading them."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import yaml
 
 from spike_zoo.errors import WeightsError
 from spike_zoo.utils.files import WEIGHTS_FOLDER, shipped_weights
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def weights_facts(name: str, path: Path) -> dict[str, Any]:

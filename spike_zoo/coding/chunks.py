@@ -1,7 +1,5 @@
 """Numbered chunks of coded data with lengths and checksums, the body of ``.sci`` and ``.spl``."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Reader and writer of ``.sci`` files: a header, then one chunk per group of pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path

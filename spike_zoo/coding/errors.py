@@ -1,7 +1,5 @@
 """Errors of bitstreams, and of the models and devices that code them."""
 
-from __future__ import annotations
-
 from spike_zoo.errors import FormatError, SpikeZooError
 
 

@@ -1,7 +1,5 @@
 """Header of ``.sci`` files (48 bytes): geometry, coding parameters and digest of the model."""
 
-from __future__ import annotations
-
 import math
 import struct
 import zlib

@@ -4,8 +4,6 @@ Range asymmetric numeral systems (rANS; Duda, 2013) with a state of 32 bits, wor
 frequencies of 16 bits. The arithmetic is integer only, so the bytes are the same on every machine.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

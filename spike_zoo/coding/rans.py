@@ -1,7 +1,5 @@
 """rANS encoder and decoder of the symbols of one group of pictures, with fixed tables."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from typing import Any, Final

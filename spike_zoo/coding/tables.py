@@ -1,7 +1,5 @@
 """Integer frequency tables of the range coder, identical on every machine."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files

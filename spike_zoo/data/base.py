@@ -1,17 +1,16 @@
 """Base class of data modules: loaders, order, seeds and unpacking of samples of an archive."""
 
-from __future__ import annotations
-
 import math
 import operator
 from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
-from lightning import LightningDataModule
+from lightning import LightningDataModule, Trainer
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import rank_zero_warn
@@ -23,13 +22,7 @@ from spike_zoo.data.loader import EvalLoader, TrainingLoader, outlive_signals
 from spike_zoo.data.sampling import Epochs, EvaluationSampler, SeededSampler
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.formats.remote import is_address
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from lightning import Trainer
-
-    from spike_zoo.tasks.batch import Split
+from spike_zoo.tasks.batch import Split
 
 DEFAULT_ARCHIVE = "data/scenes.h5"
 #: Splits of each stage.
@@ -335,7 +328,6 @@ class ArchiveDataModule(LightningDataModule):
         return {"processes": options["num_replicas"], "rank": options["rank"]} if options else {}
 
     def _common_seed(self) -> int:
-        """Return one seed for all processes of a run."""
         seed, trainer = torch.initial_seed(), self._running_trainer()
         if trainer is None or not self._rank_options():
             return seed

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary, finalize
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.turning import apply_modes, turn_flows
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-    from torch import Tensor
 
 LARGE = 4096  # bytes of a sample's array; smaller arrays are sent by the pipe
 IMAGES = ("image", "images", "blur")  # entries of a batch that hold intensities

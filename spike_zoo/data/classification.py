@@ -1,25 +1,19 @@
 """Data module of labelled clips for classification: the middle of each recording and its class."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
+from numpy.typing import NDArray
 
+from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.data.base import ArchiveDataModule, check_at_least, counted_reasons
 from spike_zoo.data.batches import Collate, unpacked
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.windows import centred_window
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.archive.reader import SpikeArchive
-    from spike_zoo.tasks.batch import Split
+from spike_zoo.tasks.batch import Split
 
 LABELLED_ARCHIVE = "data/digits.h5"
 
@@ -208,7 +202,6 @@ class ClassificationDataModule(ArchiveDataModule):
         return samples
 
     def _check_sizes(self, clips: Sequence[LabelledClip], batch: str) -> None:
-        """Raise if clips have different sizes."""
         other = next((clip for clip in clips if clip.size != clips[0].size), None)
         if other is not None:
             (height, width), (high, wide) = clips[0].size, other.size

@@ -1,11 +1,11 @@
 """Data module of motion deblurring: blurry images, spikes of the exposure and sharp images."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.data.base import ArchiveDataModule, check_at_least
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.data.windows import sample_crop
@@ -13,12 +13,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.packing import packed_width
 from spike_zoo.spikes.take import channels_first
 from spike_zoo.spikes.windows import spread_planes
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spike_zoo.archive.reader import SpikeArchive
-    from spike_zoo.tasks.batch import Split
+from spike_zoo.tasks.batch import Split
 
 DEBLUR_ARCHIVE = "data/deblur.h5"
 MAKE_DEBLUR_ARCHIVE = "python -m spike_zoo simulate --kind deblur"

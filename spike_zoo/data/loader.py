@@ -1,13 +1,12 @@
 """Data loaders of evaluation and of training; the position of the latter can be saved."""
 
-from __future__ import annotations
-
 import itertools
 import multiprocessing
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from lightning.fabric.utilities.seed import pl_worker_init_function
 from torch.utils.data import DataLoader
@@ -15,9 +14,6 @@ from torch.utils.data import DataLoader
 from spike_zoo.data.batches import Collate, Slots, large_places
 from spike_zoo.data.sampling import SampleKey, SeededSampler
 from spike_zoo.errors import VersionError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _EPOCH, _BATCHES = "epoch", "batches"
 BATCHES_IN_USE = 2  # batches in use by training while a worker has prefetched all its batches

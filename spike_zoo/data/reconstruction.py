@@ -1,20 +1,14 @@
 """Data module of reconstruction: clips with the ground-truth image at their middle plane."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_warn
 
-from spike_zoo.data.base import DEFAULT_ARCHIVE, ArchiveDataModule, check_at_least
+from spike_zoo.data.base import DEFAULT_ARCHIVE, ArchiveDataModule, Samples, check_at_least
 from spike_zoo.data.windows import ReconstructionWindows
 from spike_zoo.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from spike_zoo.data.base import Samples
-    from spike_zoo.tasks.batch import Split
+from spike_zoo.tasks.batch import Split
 
 
 class ReconstructionDataModule(ArchiveDataModule):

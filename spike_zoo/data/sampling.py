@@ -1,15 +1,11 @@
 """Samplers of training and evaluation, with a seed for each training sample."""
 
-from __future__ import annotations
-
 import itertools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch.utils.data import DistributedSampler, SequentialSampler
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 
 class SampleKey(NamedTuple):

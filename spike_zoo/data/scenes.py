@@ -1,30 +1,23 @@
 """Data module of image sequences: all or consecutive images of a recording with their spikes."""
 
-from __future__ import annotations
-
 import itertools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.data.base import DEFAULT_ARCHIVE, check_at_least
 from spike_zoo.data.batches import unpacked
 from spike_zoo.data.reconstruction import ReconstructionDataModule
 from spike_zoo.data.sampling import SampleKey
-from spike_zoo.data.windows import ReconstructionWindows
+from spike_zoo.data.windows import ReconstructionWindows, Window
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.take import grey
 from spike_zoo.spikes.windows import centred_window
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.archive.reader import SpikeArchive
-    from spike_zoo.data.windows import Window
-    from spike_zoo.tasks.batch import Split
+from spike_zoo.tasks.batch import Split
 
 
 class SceneWindows(ReconstructionWindows):
@@ -108,7 +101,6 @@ class SceneWindows(ReconstructionWindows):
     def _flow(
         self, name: str, numbers: list[int], rows: slice, columns: slice
     ) -> NDArray[np.float16]:
-        """Read the flow from each image to the previous one."""
         read = self.archive.image_motion
         return np.stack([read(name, number, rows=rows, columns=columns) for number in numbers])
 

@@ -1,12 +1,14 @@
 """Clips of spikes with the ground-truth image at their middle plane, and random crops."""
 
-from __future__ import annotations
-
 import random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from spike_zoo.archive.contents import Facts
+from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.data.base import counted_reasons
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
@@ -15,14 +17,6 @@ from spike_zoo.spikes.recording import stated_cfa
 from spike_zoo.spikes.take import channels_first, grey
 from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES
 from spike_zoo.spikes.windows import centred_window, consecutive_clips
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.archive.contents import Facts
-    from spike_zoo.archive.reader import SpikeArchive
 
 
 class Window(NamedTuple):
@@ -162,7 +156,6 @@ class ReconstructionWindows:
         return windows
 
     def _centers(self, facts: Facts) -> list[int]:
-        """Return the planes of the images of a recording."""
         return list(facts.image_index)
 
     def _check_images(

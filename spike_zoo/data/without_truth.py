@@ -1,28 +1,23 @@
 """Samples of recordings without images: training targets and held-out spikes."""
 
-from __future__ import annotations
-
 import functools
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
+from spike_zoo.archive.contents import Facts
+from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.checkpoints.loading import load
+from spike_zoo.data.sampling import SampleKey
 from spike_zoo.data.windows import ReconstructionWindows
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.packing import pack_bits, unpack_bits
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks.clips import FLOW_OFFSET, FlowFields
 from spike_zoo.tasks.protocols import Reconstructs
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from spike_zoo.archive.contents import Facts
-    from spike_zoo.archive.reader import SpikeArchive
-    from spike_zoo.data.sampling import SampleKey
 
 LATTICE: Final = 2  # rows and columns from one hidden pixel to the next
 COUNTED_PLANES: Final = 5

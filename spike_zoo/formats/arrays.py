@@ -1,7 +1,5 @@
 """Reader and writer of ``.npy`` and ``.npz`` recordings, which are never unpickled."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import struct
@@ -9,10 +7,13 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
+from numpy.typing import NDArray
 
 from spike_zoo.errors import (
     FormatError,
@@ -23,15 +24,7 @@ from spike_zoo.errors import (
 )
 from spike_zoo.formats.dat_sizes import COMMON_SIZES
 from spike_zoo.spikes.packing import pack_bits, packed_width
-from spike_zoo.spikes.recording import SpikeRecording, positive_number
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.spikes.recording import Selection
+from spike_zoo.spikes.recording import Selection, SpikeRecording, positive_number
 
 _SPIKE_KEYS = ("spikes", "spike", "spk")
 _ATTRIBUTES = ("fps", "threshold", "rate_scale")
@@ -72,7 +65,6 @@ class ArrayPlanes:
         return np.concatenate(parts)[:, whole[1], whole[2]]
 
     def _values(self, start: int, stop: int) -> NDArray[Any]:
-        """Return the values of planes ``[start, stop)``."""
         header = self.header
         with format_errors(self.path), self.path.open("rb") as stream:
             if header.fortran:  # planes are not contiguous

@@ -1,28 +1,22 @@
 """Reader of camera files, which the command ``calibrate`` writes."""
 
-from __future__ import annotations
-
 import warnings
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import FormatError, GeometryError, MissingFileError
 from spike_zoo.formats.arrays import format_errors
 from spike_zoo.formats.sidecar import ROTATIONS
 from spike_zoo.spikes.cfa import LAYOUTS
 from spike_zoo.spikes.pixel_maps import MAPS, PixelMaps
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.utils.locks import file_version
 from spike_zoo.utils.yaml_files import read_yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.spikes.recording import SpikeRecording
 
 _ORIENTATION: Final = ("flip", "mirror", "rotate")
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import FormatError, GeometryError, UsageError
 from spike_zoo.formats.dat_sizes import incomplete_planes
 from spike_zoo.formats.remote import missing_file
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits, unpack_into, uses_kernel
-from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.spikes.recording import Selection, SpikeRecording
 from spike_zoo.utils.files import memory_map
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.spikes.recording import Selection
 
 _BLOCK_PIXELS = 1 << 23  # per block: little memory, negligible overhead of calls
 _BYTES = np.arange(256, dtype=np.uint8)

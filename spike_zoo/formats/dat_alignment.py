@@ -1,17 +1,12 @@
 """Estimation of the first byte of the planes and of the order of bits, from firing rates."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Sequence
+from typing import Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    Values = NDArray[np.float32]
+Values = NDArray[np.float32]
 
 Bit = TypeVar("Bit", bound=np.generic)
 

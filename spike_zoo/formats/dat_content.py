@@ -1,20 +1,14 @@
 """Warnings of headerless recordings whose stated size, bit order or offset does not fit."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from spike_zoo.formats.dat import DatPlanes
 from spike_zoo.formats.dat_alignment import first_byte, is_reversed, mean_rate, reverse_bits
 from spike_zoo.formats.dat_sizes import COMMON_SIZES
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spike_zoo.formats.dat import DatPlanes
 
 _MAX_PIXELS = 1 << 23  # total pixels of the averaged planes
 _MAX_PLANES = 256

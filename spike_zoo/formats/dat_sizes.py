@@ -1,21 +1,16 @@
 """Ranking of the possible sizes of a headerless recording by the autocorrelation of its bits."""
 
-from __future__ import annotations
-
 import shlex
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.formats.dat_alignment import first_byte, is_reversed, mean_rate, reverse_bits
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    Values = NDArray[np.float32]
+Values = NDArray[np.float32]
 
 #: Height, width: sensors, simulators, public data sets and training crops.
 COMMON_SIZES: Final = (

@@ -1,15 +1,16 @@
 """HDF5 files opened separately by each process, without links to other files."""
 
-from __future__ import annotations
-
 import contextlib
 import math
+import mmap
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import (
     FormatError,
@@ -21,12 +22,6 @@ from spike_zoo.errors import (
 )
 from spike_zoo.formats.remote import missing_file
 from spike_zoo.utils.files import memory_map
-
-if TYPE_CHECKING:
-    import mmap
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
 
 _CHUNK_CACHE_BYTES = 4 << 20  # two chunks of the largest sensor; a chunk that fits is cached
 _MAX_OPEN_GROUPS = 256
@@ -44,8 +39,7 @@ def hdf5_errors(path: Path, inside: str = "") -> Iterator[None]:
         raise
     except PermissionError as error:
         raise RecordingError.at(
-            path,
-            "no permission to read this file; change its permissions or those of its folder",
+            path, "no permission to read this file; change its permissions or those of its folder"
         ) from error
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(
@@ -131,7 +125,6 @@ class Hdf5File:
         return self._handle
 
     def _check_file(self) -> None:
-        """Raise if the path is not an HDF5 file."""
         if not self.path.is_file():
             if self.path.exists():
                 raise MissingFileError.at(self.path, "is not a file; name an archive")

@@ -1,29 +1,22 @@
 """Reader of recordings in HDF5 files: groups of archives, and data sets of other programs."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import math
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import FormatError, MissingItemError, SpikeZooError, VersionError
 from spike_zoo.formats.arrays import check_spikes, pack_checked
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, holds_objects, text_of
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 from spike_zoo.spikes.pixel_maps import MAPS, PixelMaps
-from spike_zoo.spikes.recording import SpikeRecording, positive_number
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.spikes.recording import Selection
+from spike_zoo.spikes.recording import Selection, SpikeRecording, positive_number
 
 SCHEMA: Final = "spike-archive"
 SCHEMA_VERSION: Final = 1

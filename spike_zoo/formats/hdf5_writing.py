@@ -10,10 +10,13 @@ import math
 import re
 import signal
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.formats.arrays import cleared_pad_bits
@@ -33,18 +36,12 @@ from spike_zoo.formats.hdf5_recording import (
 )
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 from spike_zoo.spikes.pixel_maps import MAPS
-from spike_zoo.spikes.recording import positive_number
+from spike_zoo.spikes.recording import SpikeRecording, positive_number
 from spike_zoo.utils.files import plain_name
 from spike_zoo.utils.signals import handled_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from _typeshed import ReadableBuffer
-    from numpy.typing import ArrayLike, NDArray
-
-    from spike_zoo.spikes.recording import SpikeRecording
 
 NAME_PATTERN = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,120}")
 PLANES_PER_CHUNK = 16

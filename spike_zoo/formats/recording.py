@@ -6,9 +6,10 @@ import contextlib
 import stat
 import warnings
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, Literal
+from typing import BinaryIO, Final, Literal
 
 from spike_zoo.coding.errors import BitstreamError
 from spike_zoo.coding.spl import codec as lossless
@@ -28,13 +29,9 @@ from spike_zoo.formats.dat_content import warn_of_content
 from spike_zoo.formats.dat_sizes import fitting_sizes
 from spike_zoo.formats.remote import local_path
 from spike_zoo.formats.sidecar import RecordingSettings, sidecar_path
+from spike_zoo.spikes.cfa import Cfa
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import check_span
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from spike_zoo.spikes.cfa import Cfa
-    from spike_zoo.spikes.recording import SpikeRecording
 
 Format = Literal["dat", "npz", "npy", "hdf5", "spl"]
 

@@ -1,7 +1,5 @@
 """Cached copies of recordings and archives given by an address, such as ``s3://bucket/a.dat``."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import logging
@@ -9,16 +7,14 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 from spike_zoo.errors import MissingFileError, RecordingError, UsageError, first_line
 from spike_zoo.utils.files import NOT_WRITABLE, new_file
 from spike_zoo.utils.locks import locked
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 CACHE_VARIABLE: Final = "SPIKE_ZOO_CACHE"
 LIMIT_VARIABLE: Final = "SPIKE_ZOO_CACHE_GB"

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spike_zoo.errors import FormatError, UsageError
-from spike_zoo.spikes.cfa import LAYOUTS, check_cfa
+from spike_zoo.spikes.cfa import LAYOUTS, Cfa, check_cfa
 from spike_zoo.spikes.rate_scale import user_rate_scale
 from spike_zoo.spikes.recording import positive_number
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from spike_zoo.spikes.cfa import Cfa
+from spike_zoo.utils.yaml_files import read_yaml
 
 ROTATIONS = (0, 90, 180, 270)
 _SIZE_FIELDS = ("spike_w", "spike_h")
@@ -140,8 +137,6 @@ def _states_size(path: Path) -> bool:
 
 def load_fields(path: Path) -> dict[str, Any]:
     """Return the fields of a sidecar; raise FormatError if it has none."""
-    from spike_zoo.utils.yaml_files import read_yaml
-
     fields = read_yaml(path, FormatError)
     if not isinstance(fields, dict):
         raise FormatError.at(path, "expected fields such as spike_w: 400")

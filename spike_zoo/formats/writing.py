@@ -1,12 +1,13 @@
 """Writing of recordings in all file formats, and of the sidecars of ``.dat``."""
 
-from __future__ import annotations
-
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import yaml
+from numpy.typing import NDArray
 
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.errors import ExistingFileError, FormatError, UsageError
@@ -16,11 +17,6 @@ from spike_zoo.formats.recording import FORMATS, KNOWN_FORMATS
 from spike_zoo.formats.sidecar import YAML_NAMES, load_fields, own_sidecar, sidecar_path
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.utils.files import check_absent, new_file
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 _LOST = "lost_planes"  # field of a recording from a damaged bitstream
 
@@ -124,8 +120,6 @@ def _sidecar_text(
     Raises:
         ExistingFileError: If an existing sidecar must be changed and ``overwrite`` is False.
     """
-    import yaml
-
     fields = _fields_of(recording, layout) | {_LOST: recording.meta.get(_LOST)}
     if layout.columns:
         fields["columns"] = [list(pair) for pair in layout.columns]
@@ -187,7 +181,6 @@ def _check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) 
 
 
 def _in_yaml(value: object) -> str:
-    """Return a value as it is written in a sidecar."""
     if isinstance(value, tuple):
         return str([list(pair) for pair in value])
     return str(value).lower() if isinstance(value, bool) else str(value)

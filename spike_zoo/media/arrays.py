@@ -1,22 +1,18 @@
 """Writer of ``.npz`` files whose arrays are appended in parts and may be larger than memory."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import MediaError
 from spike_zoo.utils.files import new_file
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class ArraysWriter:

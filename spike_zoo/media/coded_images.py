@@ -1,26 +1,21 @@
 """MP4 files of reconstructed images with metadata on recording and method."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 import av
 import numpy as np
 from av.error import FFmpegError
+from numpy.typing import NDArray
 
 from spike_zoo.errors import ConfigError, FormatError, MissingFileError
 from spike_zoo.media.frames import VideoFrames
 from spike_zoo.utils.yaml_files import parse_dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
 FORMAT: Final = "spike-zoo pictures 1"
 

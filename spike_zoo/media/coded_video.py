@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import MediaError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
 RATE: Final = 25  # images per second; no effect on the bits with a constant quantiser
 MULTIPLE, MIN_SIDE = 8, 24  # sides in pixels; 24 is wider than the smallest unit of x265 (16)
@@ -252,7 +249,6 @@ def _packets(context: av.VideoCodecContext, images: NDArray[np.uint8]) -> Iterat
 
 
 def _without_sei(packet: bytes) -> bytes:
-    """Return a packet of H.264 without SEI units."""
     first, *units = packet.split(UNIT_START)
     others = [unit for unit in units if unit[0] & 0x1F != H264_SEI]
     return UNIT_START.join([first, *others])

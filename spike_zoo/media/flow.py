@@ -1,7 +1,5 @@
 """Colour coding of optical flow: hue for direction, saturation for length."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import av
 import numpy as np
 from av.error import FFmpegError
+from numpy.typing import NDArray
 
 from spike_zoo.errors import MediaError, MissingFileError, UsageError
 from spike_zoo.media.images import IMAGE_SUFFIXES, load_image, to_bytes
 from spike_zoo.utils.files import entries_below, folder_entries
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    Frame = NDArray[np.uint8]
+Frame = NDArray[np.uint8]
 
 _TIMED = 14  # frames whose times are compared with evenly spaced ones: an exposure of footage
 _MAX_SHIFT = 0.15  # of the interval of frames

@@ -1,20 +1,16 @@
 """Reader of image files of any common format, byte order, type and orientation."""
 
-from __future__ import annotations
-
 import math
 import struct
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from spike_zoo.errors import MediaError, MissingFileError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _GREY: Final = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _COLOUR: Final = ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA")
@@ -176,7 +172,6 @@ def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _converted(values: NDArray[Any], file: Path) -> NDArray[Any]:
-    """Convert values to uint8, uint16 or float32."""
     if values.dtype == np.bool_:
         return values.astype(np.uint8) * np.uint8(255)
     if values.dtype.kind == "f":

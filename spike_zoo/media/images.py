@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
@@ -14,13 +16,9 @@ from spike_zoo.media.image_files import SOFTWARE, read_image
 from spike_zoo.utils.files import new_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import TypeAlias
-
-    from numpy.typing import NDArray
     from torch import Tensor
 
-    ImageArray: TypeAlias = Tensor | NDArray[Any]
+ImageArray: TypeAlias = "Tensor | NDArray[Any]"
 
 IMAGE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """Suffixes of files that are read as images in folders."""

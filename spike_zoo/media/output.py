@@ -1,17 +1,16 @@
 """Output of images as a PNG file, a video or a folder, with progress bars."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import shutil
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 from spike_zoo.errors import ExistingFileError, SpikeZooError, UsageError
-from spike_zoo.media.images import save_image
+from spike_zoo.media.images import ImageArray, save_image
 from spike_zoo.utils.files import (
     check_absent,
     check_suffix,
@@ -20,11 +19,6 @@ from spike_zoo.utils.files import (
     temporary_path,
     write_error,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from spike_zoo.media.images import ImageArray
 
 _LOG = logging.getLogger(__name__)
 PROGRESS_SECONDS = 60.0  # seconds between progress lines without a terminal

@@ -4,26 +4,20 @@ A Content-Security-Policy blocks every external source: it allows the style shee
 their digests, and images and videos as data URIs.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from markupsafe import Markup, escape
 
+from spike_zoo.media.images import ImageArray
 from spike_zoo.media.viewer import SpikePlanes, Viewer, image_source
 from spike_zoo.utils.files import new_file
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any
-
-    from spike_zoo.media.images import ImageArray
 
 _SCRIPTS = ("page.js", "page_viewer.js", "page_start.js")  # concatenated in this order
 

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, cast
+from typing import Any, Final, NamedTuple, Self, cast
 
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
 
 from spike_zoo.errors import MediaError
 from spike_zoo.media.coded_video import colourless, largest_unit, normal_priority, padded_side
-from spike_zoo.media.images import to_bytes
+from spike_zoo.media.images import ImageArray, to_bytes
 from spike_zoo.utils.files import new_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.media.images import ImageArray
 
 
 class VideoCodec(NamedTuple):

@@ -5,22 +5,17 @@ from __future__ import annotations
 import base64
 import io
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from spike_zoo.errors import MissingFileError
-from spike_zoo.media.images import to_pillow
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.media.images import ImageArray
+from spike_zoo.media.images import ImageArray, to_pillow
 
 MIME_TYPES: Final = {
     ".png": "image/png",

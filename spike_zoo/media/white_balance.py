@@ -9,12 +9,10 @@ import numpy as np
 
 from spike_zoo.errors import UsageError
 from spike_zoo.spikes.cfa import cfa_masks
-from spike_zoo.spikes.recording import stated_cfa
+from spike_zoo.spikes.recording import SpikeRecording, stated_cfa
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from spike_zoo.spikes.recording import SpikeRecording
 
 GREY_WORLD: Final = "grey-world"
 _SATURATED: Final = 0.95  # of the rate scale; pixels above are ignored

@@ -1,7 +1,5 @@
 """Networks of other repositories: the code in a folder that the user has cloned, as a method."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

@@ -1,10 +1,9 @@
 """Metric collections of the tasks."""
 
-from __future__ import annotations
-
 import warnings
+from collections.abc import Collection
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from torchmetrics import Metric, MetricCollection
 
@@ -14,10 +13,6 @@ from spike_zoo.metrics.flow import end_point_error, still_error
 from spike_zoo.metrics.image import MeanPerImage, psnr, ssim
 from spike_zoo.metrics.perceptual import LPIPS
 from spike_zoo.metrics.published import PROTOCOLS
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-    from pathlib import Path
 
 
 def reconstruction_metrics(

@@ -3,8 +3,6 @@
 Does not import torch, so that tables load fast.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, replace
 from typing import Final

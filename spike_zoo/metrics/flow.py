@@ -1,16 +1,12 @@
 """Errors of optical flow: end-point error, and its ratio to that of zero flow."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from spike_zoo.nn.precision import exact_device
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
 
 def end_point_error(flows: Tensor, truths: Tensor) -> Tensor:

@@ -1,11 +1,10 @@
 """Image quality against ground truth (PSNR, SSIM), one value per image."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 from torchmetrics import Metric
 from torchmetrics.functional.image import (
     peak_signal_noise_ratio,
@@ -14,12 +13,7 @@ from torchmetrics.functional.image import (
 
 from spike_zoo.nn.precision import exact_device, without_autocast
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torch.nn import Module
-
-    Measure = Callable[[Tensor, Tensor], Tensor]
+Measure = Callable[[Tensor, Tensor], Tensor]
 
 BEST_PSNR = 100.0  # dB of a perfect image, so that means stay finite
 MIN_SIDE = 11  # widest window of the measures below

@@ -1,8 +1,7 @@
 """LPIPS with a backbone from a local file, without downloads."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +10,6 @@ from torch.overrides import TorchFunctionMode
 from spike_zoo.checkpoints.backbones import BACKBONES, load_backbone
 from spike_zoo.checkpoints.state_dicts import check_entries
 from spike_zoo.metrics.facts import METRICS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MIN_SIDE = 32  # for smaller images a layer of the backbone has no output
 

@@ -4,25 +4,18 @@ Protocols differ from the usual metrics in the range of values, the windows or t
 perfect image.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import kornia
 import torch
+from torch import Tensor
 
-from spike_zoo.metrics.image import psnr, ssim_uniform7
+from spike_zoo.metrics.image import Measure, psnr, ssim_uniform7
 from spike_zoo.metrics.perceptual import LPIPS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    from torch import Tensor
-
-    from spike_zoo.metrics.image import Measure
 
 _BORDER: Final = 10
 

@@ -3,14 +3,10 @@
 Does not import torch, so that tables load fast.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple, get_args
 
 Interpolation = Literal["cubic", "pchip"]
 MIN_POINTS: Final = 4

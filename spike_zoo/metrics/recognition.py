@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
     MulticlassAccuracy,
     MulticlassF1Score,
@@ -13,10 +14,7 @@ from torchmetrics.classification import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
-    from torchmetrics import Metric
 
 _OF_EACH: Final = "_of_each"  # suffix of metrics with one value per class
 

@@ -1,13 +1,9 @@
 """Spatial smoothness of features (Laplacian), and flicker of images of a static scene."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
 MIN_SIDE = 3  # the Laplacian needs a pixel and its four neighbours
 MIN_IMAGES = 2  # a single image has no deviation

@@ -5,19 +5,15 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from collections.abc import Callable, Hashable
+from typing import Any, Final, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
-
-    from torch import nn
-
-    Result = TypeVar("Result")
+Result = TypeVar("Result")
 
 _EAGER_CALLS: Final = 2  # before the capture: libraries select algorithms and allocate workspaces
 _MAX_GRAPHS: Final = 8  # per network

@@ -1,7 +1,5 @@
 """Deformable convolution v2 (modulated): learned offset and mask per tap."""
 
-from __future__ import annotations
-
 import functools
 
 import torch

@@ -1,7 +1,5 @@
 """Collective functions that also work without several processes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch.distributed as dist

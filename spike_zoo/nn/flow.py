@@ -1,18 +1,14 @@
 """Supervised multi-scale loss of optical flow."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from spike_zoo.nn.padding import centred_padding
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 FLOW_WEIGHTS: Final = MappingProxyType({1: 0.025, 2: 0.05, 4: 0.1, 8: 0.2, 16: 0.4})
 """Downscaling factor of a flow -> weight of its end-point error."""

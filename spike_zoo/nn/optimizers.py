@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,8 +10,6 @@ import torch
 from spike_zoo.nn.schedules import make_scheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from lightning import LightningModule
     from lightning.pytorch.utilities.types import OptimizerLRScheduler
 

@@ -1,7 +1,5 @@
 """Options of modules: dataclasses that command lines and checkpoints store as mappings."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_args
 

@@ -1,7 +1,5 @@
 """Centred padding to multiples and squares, and the inverse cropping."""
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn import functional as F
 

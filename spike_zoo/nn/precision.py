@@ -1,7 +1,5 @@
 """Detection of fast bf16, and layers in full precision within autocast."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import time
@@ -42,7 +40,6 @@ def _is_faster_in_bf16() -> bool:
 
 
 def _product_seconds(dtype: torch.dtype) -> float:
-    """Return the shortest time of several matrix products."""
     matrix, seconds = torch.ones(_SIDE, _SIDE, dtype=dtype), []
     for _ in range(_REPEATS):
         start = time.perf_counter()

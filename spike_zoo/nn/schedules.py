@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from spike_zoo.errors import ConfigError
@@ -13,7 +14,6 @@ from spike_zoo.nn.options import check_choice
 
 if TYPE_CHECKING:
     from lightning import Trainer
-    from torch.optim import Optimizer
 
 #: Index of the update, from 0, and total number of updates -> factor of the learning rate.
 Factor: TypeAlias = Callable[[int, float], float]

@@ -1,14 +1,10 @@
 """Cache of outputs of frozen networks for samples that repeat every epoch."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
 
 GIB = 2**30
 

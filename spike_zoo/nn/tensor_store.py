@@ -1,21 +1,15 @@
 """Memory-mapped file of the outputs of a frozen network for all samples of a data set."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import UsageError
 from spike_zoo.utils.files import new_file
 from spike_zoo.utils.locks import locked
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 _CHUNK = 64  # rows that are computed together
 

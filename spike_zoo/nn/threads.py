@@ -1,19 +1,15 @@
 """Parallel jobs with one torch thread each and ordered results."""
 
-from __future__ import annotations
-
 import contextlib
 from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar, cast
 
 import torch
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
-
-    Result = TypeVar("Result")
+Result = TypeVar("Result")
 
 
 def results_in_order(jobs: Iterable[Callable[[], Result]], threads: int) -> Iterator[Result]:

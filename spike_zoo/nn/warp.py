@@ -1,7 +1,5 @@
 """Backward warping by optical flow."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -6,6 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from markupsafe import Markup
+
 from spike_zoo.coding.container import BitstreamReader
 from spike_zoo.coding.header import QUALITIES
 from spike_zoo.errors import SpikeZooError
@@ -16,7 +18,6 @@ from spike_zoo.media.viewer import Layer, Viewer
 from spike_zoo.spikes.recording import SpikeRecording
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
     from torch import Tensor
 
     from spike_zoo.methods.sci.codec.codec import SCICodec

@@ -1,14 +1,10 @@
 """Options of a report, and limits of its size."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from spike_zoo.formats.sidecar import RecordingSettings
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 #: Largest number of raw planes, of their bits, and of pixels of images, per scene of a report.
 MAX_PLANES: Final = 61

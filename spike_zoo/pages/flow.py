@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import torch
+from torch import Tensor
 
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.media.flow import flow_image
 from spike_zoo.media.output import with_progress
 from spike_zoo.media.viewer import Layer, Viewer
-from spike_zoo.pages.scene import most_detailed_point
+from spike_zoo.pages.choices import Choices
+from spike_zoo.pages.methods import LabelledMethod
+from spike_zoo.pages.scene import ReportScene, most_detailed_point
 from spike_zoo.spikes.windows import spread_planes
 from spike_zoo.tasks.clips import FLOW_OFFSET, FlowFields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from torch import Tensor
-
     from spike_zoo.media.page import Page
-    from spike_zoo.pages.choices import Choices
-    from spike_zoo.pages.methods import LabelledMethod
-    from spike_zoo.pages.scene import ReportScene
 
 MAX_PIXELS: Final = 1 << 20  # of a frame: its flow is computed without tiles
 _MOMENTS: Final = 3

@@ -5,31 +5,27 @@ from __future__ import annotations
 import math
 import statistics
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from spike_zoo.checkpoints.loading import load, pick_device
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.media.output import with_progress
 from spike_zoo.media.viewer import Layer, Viewer
 from spike_zoo.metrics.image import MIN_SIDE, psnr, ssim
-from spike_zoo.pages.methods import explanations, method_label
-from spike_zoo.pages.scene import most_detailed_point
+from spike_zoo.pages.choices import Choices
+from spike_zoo.pages.methods import LabelledMethod, explanations, method_label
+from spike_zoo.pages.scene import ReportExposure, ReportScene, most_detailed_point
 from spike_zoo.spikes.windows import spread_planes
 from spike_zoo.tasks.protocols import Deblurs, margin_of, require_ability
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import Tensor
-
     from spike_zoo.media.page import Page
-    from spike_zoo.pages.choices import Choices
-    from spike_zoo.pages.methods import LabelledMethod
-    from spike_zoo.pages.scene import ReportExposure, ReportScene
 
 TRUTH: Final = "ground truth"
 _MAX_EXPOSED_PIXELS: Final = 3_000_000  # of one layer, in colour

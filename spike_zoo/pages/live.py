@@ -16,11 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from spike_zoo.errors import PlaneRangeError, UsageError
 from spike_zoo.media.images import to_bytes
-from spike_zoo.tasks.protocols import margin_of
+from spike_zoo.tasks.protocols import Reconstructs, margin_of
 
 if TYPE_CHECKING:
     from spike_zoo.pages.live_sources import PlaneSource
-    from spike_zoo.tasks.protocols import Reconstructs
 
 HOST: Final = "127.0.0.1"
 _AROUND: Final = 128  # planes before and after the shown plane that a method gets
@@ -272,8 +271,6 @@ class LiveServer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Handler of requests of the page."""
-
     server: LiveServer
 
     def do_GET(self) -> None:

@@ -1,7 +1,5 @@
 """Sources of planes for the live view: a recording, a growing file or a pipe."""
 
-from __future__ import annotations
-
 import stat
 import threading
 import time
@@ -9,20 +7,17 @@ import warnings
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
 from spike_zoo.formats.dat import DatLayout, DatPlanes, dat_recording
 from spike_zoo.formats.recording import RecordingSource, complete, dat_layout
 from spike_zoo.formats.remote import local_path
 from spike_zoo.formats.sidecar import RecordingSettings
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.spikes.recording import SpikeRecording
 
 _KEPT_BYTES: Final = 1 << 28  # of a pipe: 21 000 planes of 250 x 400
 _READ_BYTES: Final = 1 << 20

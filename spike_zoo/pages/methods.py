@@ -1,16 +1,12 @@
 """Loading, names and explanations of the methods that a report compares."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from spike_zoo.checkpoints.published import WEIGHTLESS, split_settings, weightless_names
 from spike_zoo.tasks.protocols import Reconstructs, load_adjusted, require_ability
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 #: Methods that a report compares by default, by increasing quality.
 DEFAULTS: Final = ("tfp", "tfi:average=9", "plain", "tfi-aligned", "fused", "stir-aligned")

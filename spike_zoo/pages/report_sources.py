@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,10 @@ from spike_zoo.formats.hdf5_recording import is_archive
 from spike_zoo.formats.recording import RECORDING_SUFFIXES, RecordingSource, detect_format
 from spike_zoo.media.page import Page
 from spike_zoo.pages.bitstream import add_rates, bitstream_page
+from spike_zoo.pages.choices import Choices
+from spike_zoo.pages.methods import DEFAULTS, LabelledMethod, load_methods
 from spike_zoo.pages.scene import (
+    ReportScene,
     add_facts,
     add_spikes,
     recordings_to_show,
@@ -24,11 +28,6 @@ from spike_zoo.pages.scene import (
 from spike_zoo.utils.files import entries_below
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from spike_zoo.pages.choices import Choices
-    from spike_zoo.pages.methods import LabelledMethod
-    from spike_zoo.pages.scene import ReportScene
     from spike_zoo.tables.runs import RecordedRun
 
 
@@ -107,7 +106,6 @@ def _report_of_runs(source: Path, heading: str, choices: Choices) -> Page:
 def _add_best(page: Page, runs: Sequence[RecordedRun], choices: Choices) -> None:
     """Add test scenes, reconstructed by the best run that has a checkpoint."""
     from spike_zoo.checkpoints.loading import pick_device
-    from spike_zoo.pages.methods import DEFAULTS
 
     choices = replace(choices, device=pick_device(choices.device))
     for run in reversed(runs):
@@ -143,7 +141,6 @@ def _add_scene(
     *,
     named: bool = False,
 ) -> None:
-    """Add all sections of one recording."""
     from spike_zoo.pages.flow import add_flow
     from spike_zoo.pages.images import add_deblurring, add_images
 
@@ -168,7 +165,6 @@ def _check_center(scene: ReportScene, choices: Choices) -> None:
 
 def _load_methods(choices: Choices, scene: ReportScene) -> list[LabelledMethod]:
     from spike_zoo.checkpoints.loading import pick_device  # loads torch: after cheap checks
-    from spike_zoo.pages.methods import load_methods
 
     return load_methods(
         choices.methods or (),

@@ -1,9 +1,7 @@
 """Report of runs: test images, table, curves, videos and folders."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from spike_zoo.checkpoints.published import WEIGHTLESS
 from spike_zoo.errors import MediaError
@@ -18,9 +16,6 @@ from spike_zoo.tables.render import all_notes, text_rows
 from spike_zoo.tables.runs import RecordedRun, collect_runs, describe_test_splits, table_of_runs
 from spike_zoo.training.result import RECONSTRUCTIONS, TRUTHS
 from spike_zoo.utils.files import folder_entries, natural_order
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _RANKED_BY, _MEASURED = "test/psnr", "psnr"
 
@@ -115,7 +110,6 @@ def _add_images(page: Page, runs: Sequence[RecordedRun]) -> None:
 
 
 def _folder(run: RecordedRun, kind: str) -> Path:
-    """Return the folder of a run's reconstructions or ground truth images."""
     return Path(run.folder or "", "images", kind)
 
 

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.archive.layouts.folders import read_archived
+from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.errors import GeometryError
+from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media.images import as_floats, load_image
 from spike_zoo.media.viewer import SpikePlanes
+from spike_zoo.pages.choices import Choices
 from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.take import LUMA
 from spike_zoo.spikes.windows import check_span, spread_planes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.archive.reader import SpikeArchive
-    from spike_zoo.formats.sidecar import RecordingSettings
     from spike_zoo.media.page import Page
-    from spike_zoo.pages.choices import Choices
-    from spike_zoo.spikes.recording import SpikeRecording
 
 _LOGGER: Final = logging.getLogger(__name__)
 

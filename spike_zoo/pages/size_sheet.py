@@ -1,27 +1,21 @@
 """Contact sheet of a headerless recording in its possible sizes and orientations."""
 
-from __future__ import annotations
-
 import itertools
 import warnings
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ImageOps
 
+from spike_zoo.formats.dat_sizes import StoredSize
 from spike_zoo.formats.recording import read_recording
 from spike_zoo.media.images import contact_sheet, save_image, to_pillow
 from spike_zoo.methods.classical.methods import TFI
 from spike_zoo.spikes.rate_scale import estimate_rate_scale
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.formats.dat_sizes import StoredSize
-    from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.spikes.recording import SpikeRecording
 
 _AVERAGE: Final = 9  # planes
 _SIZES: Final = 9  # with four orientations of the first, three rows of four images

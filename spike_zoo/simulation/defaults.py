@@ -1,23 +1,17 @@
 """Scenes of the default archive: photographs, textures, speeds and cameras of each split."""
 
-from __future__ import annotations
-
 import math
 import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
-from spike_zoo.simulation.scenes.photograph_sets import BUNDLED, shipped_photographs
+from spike_zoo.simulation.scenes.photograph_sets import BUNDLED, PhotographSet, shipped_photographs
 from spike_zoo.simulation.scenes.photographs import SPLITS, TEST_IMAGES, Split
 from spike_zoo.simulation.scenes.scene import SceneSpec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from spike_zoo.simulation.scenes.photograph_sets import PhotographSet
 
 SPEEDS: Final = {"slow": 0.08, "medium": 0.3, "fast": 0.8}
 """Peak speed of the background in pixels per plane, for validation and test scenes."""
@@ -173,7 +167,6 @@ def default_scenes(
 def _plan(
     split: Split, testing: str, photographs: PhotographSet | None
 ) -> tuple[tuple[str, str], ...]:
-    """Return the images and speeds of validation or test scenes."""
     if split == "test":
         plan = TEST_PLANS.get(testing)
         return plan or _at_each_speed(shipped_photographs().names["test"])
@@ -183,7 +176,6 @@ def _plan(
 def _training(
     mix: TrainingMix, chosen: PhotographSet, index: int, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Draw the values of a training scene."""
     photographs = chosen.names["train"]
     kind = mix.cycle[index % len(mix.cycle)]
     background = kind

@@ -1,7 +1,5 @@
 """Colour filter arrays: the Bayer layouts and the colour channel of each pixel."""
 
-from __future__ import annotations
-
 from typing import Final, Literal, get_args
 
 import numpy as np

@@ -1,18 +1,14 @@
 """Decorators that compile kernels with numba."""
 
-from __future__ import annotations
-
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numba
 from numba.core import event
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    Function = TypeVar("Function", bound=Callable[..., object])
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
 _LOG = logging.getLogger(__name__)

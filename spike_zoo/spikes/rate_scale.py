@@ -1,20 +1,15 @@
 """Rate scale of a recording: validation, selection and estimation."""
 
-from __future__ import annotations
-
 import math
 import warnings
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import UsageError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spike_zoo.spikes.cfa import Cfa
-    from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.spikes.cfa import Cfa
+from spike_zoo.spikes.recording import SpikeRecording
 
 _PLANES: Final = 200  # longest window, in planes
 _BLOCK: Final = 20  # planes in memory at a time

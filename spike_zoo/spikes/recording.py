@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError, UsageError
-from spike_zoo.spikes.cfa import LAYOUTS, check_cfa
+from spike_zoo.spikes.cfa import LAYOUTS, Cfa, check_cfa
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
+from spike_zoo.spikes.pixel_maps import PixelMaps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     import torch
-    from numpy.typing import DTypeLike, NDArray
     from torch import Tensor
-
-    from spike_zoo.spikes.cfa import Cfa
-    from spike_zoo.spikes.pixel_maps import PixelMaps
 
 
 Selection: TypeAlias = "slice | tuple[slice, slice, slice]"  # planes, or planes, rows, bytes

@@ -1,16 +1,12 @@
 """Take: a recording with its sharp and blurry images, motion and label."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.spikes.recording import SpikeRecording
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # R, G, B
 

@@ -1,7 +1,5 @@
 """The eight flips and rotations of a square, for planes, images and optical flow."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

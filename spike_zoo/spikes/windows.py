@@ -1,17 +1,13 @@
 """Plane ranges of windows and clips, shared by data loaders and reconstruction."""
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import PlaneRangeError, UsageError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Planes: TypeAlias = SupportsIndex | Iterable[SupportsIndex]
 """One plane or several: an integer, or a list, range, array or tensor of integers."""
@@ -58,11 +54,7 @@ def centers_with_stride(planes: int, stride: int, first: int = 0) -> list[int]:
 
 
 def centers_inside(
-    planes: int,
-    stride: int,
-    margin: int,
-    start: int | None = None,
-    stop: int | None = None,
+    planes: int, stride: int, margin: int, start: int | None = None, stop: int | None = None
 ) -> list[int]:
     """Return every ``stride``-th plane of ``[start, stop)``.
 

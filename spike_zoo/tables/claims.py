@@ -1,7 +1,5 @@
 """Results of claims: statistical tests over seeds and over photographs."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections import Counter, defaultdict

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Any, Final, Literal
 
 from spike_zoo.metrics.facts import MIDDLE, facts_of
 from spike_zoo.metrics.speeds import speed_of, split_speed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Any
 
 Better = Literal["higher", "lower", "neither"]
 

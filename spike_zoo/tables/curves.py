@@ -11,6 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
 from spike_zoo.errors import ConfigError
 from spike_zoo.media.charts import (
     COLOURS,
@@ -30,10 +34,7 @@ from spike_zoo.tables.spec import Claim, CurveSpec, TableSpec, missing_result
 from spike_zoo.training.result import Curve
 
 if TYPE_CHECKING:
-    import numpy as np
-    from markupsafe import Markup
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
     RunsByRow = Mapping[str, Sequence[RecordedRun]]
 

@@ -201,7 +201,6 @@ def _different_rows(spec: TableSpec, runs: Mapping[str, Sequence[RecordedRun]]) 
 
 
 def _claim_results(table: FilledTable, tables: Sequence[FilledTable]) -> tuple[ClaimResult, ...]:
-    """Return the results of a table's claims."""
     columns = {column.name: column for column in table.spec.columns}
 
     def sample(row: str | None, column: str, data: set[str | None]) -> Sample | None:

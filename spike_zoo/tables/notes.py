@@ -1,22 +1,17 @@
 """Warnings about incomparable rows, and notes on the sources and runs of a table."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from spike_zoo.tables.runs import RecordedRun
+from spike_zoo.tables.spec import TableSpec
 from spike_zoo.utils.files import shipped_weights
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from spike_zoo.tables.runs import RecordedRun
-    from spike_zoo.tables.spec import TableSpec
-
-    RunsByRow = Mapping[str, Sequence[RecordedRun]]
+RunsByRow = Mapping[str, Sequence[RecordedRun]]
 
 CONFIG_FILENAME = "config.yaml"  # in the folder of a run
 _COMMIT = re.compile(r"[0-9a-f]+")

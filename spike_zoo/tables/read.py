@@ -1,12 +1,11 @@
 """Reader of table files, with errors that state file, entry and expected content."""
 
-from __future__ import annotations
-
 import csv
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spike_zoo.errors import ConfigError, FormatError, MissingFileError, closest
 from spike_zoo.metrics.facts import METRICS
@@ -22,9 +21,6 @@ from spike_zoo.tables.spec import (
 )
 from spike_zoo.training.result import Curve
 from spike_zoo.utils.yaml_files import check_keys, parse_dataclass, read_yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 #: Keys that all tables of a file may share.
 _SHARED = ("source", "columns", "archive", "command", "protocol", "differs")
@@ -155,7 +151,6 @@ def _column(content: Any, place: str) -> Column:  # noqa: ANN401  (any YAML valu
 
 
 def _check_metric(key: str, place: str) -> None:
-    """Raise an error for a metric without a known direction."""
     *parts, _ = key.split("/")
     if direction(key) is not None or parts[:1] == ["train"]:
         return

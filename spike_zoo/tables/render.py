@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.tables.claims import NOISE_RULE, summarize_claims
-from spike_zoo.tables.curves import METHODS, rate_notes, rate_table
+from spike_zoo.tables.columns import Column
+from spike_zoo.tables.curves import METHODS, FilledCurve, rate_notes, rate_table
+from spike_zoo.tables.fill import FilledTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     import pandas as pd
-
-    from spike_zoo.tables.columns import Column
-    from spike_zoo.tables.curves import FilledCurve
-    from spike_zoo.tables.fill import FilledTable
 
 NOTES = "NOTES.md"  # in the folder of the table file
 DIRTY_NOTE = (

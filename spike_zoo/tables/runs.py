@@ -1,32 +1,24 @@
 """Reading of run records from folders or a W&B sweep, and grouping of runs by configuration."""
 
-from __future__ import annotations
-
 import json
 import math
 import re
 import statistics
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
-from spike_zoo.tables.columns import plain_column
+from spike_zoo.tables.columns import Column, plain_column
 from spike_zoo.tables.spec import DEFAULT_COLUMNS, CurveSpec, Row, TableSpec
 from spike_zoo.training.initial_weights import recipe, settings
 from spike_zoo.training.provenance import digest_of, leaves
-from spike_zoo.training.result import FILENAME, RunResult
-from spike_zoo.training.stored import RECORDS_FILENAME, StoredRecord, read_records
+from spike_zoo.training.result import FILENAME, Curve, RunResult
+from spike_zoo.training.stored import RECORDS_FILENAME, ImageMetrics, StoredRecord, read_records
 from spike_zoo.utils.files import entries_below, shipped_weights
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from spike_zoo.tables.columns import Column
-    from spike_zoo.training.result import Curve
-    from spike_zoo.training.stored import ImageMetrics
 
 FURTHER_COLUMNS = ("test/accuracy", "test/f1", "test/bpp")  # in tables whose runs have them
 RATE_CURVES = "rate_distortion/"  # prefix of the names of rate-distortion curves

@@ -1,7 +1,5 @@
 """Dataclasses of a table file: tables, rows, curves, published columns and claims."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields

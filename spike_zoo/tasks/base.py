@@ -1,7 +1,5 @@
 """Base class of modules: steps, logging, optimiser and checkpoint metadata."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b

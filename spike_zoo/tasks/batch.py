@@ -1,7 +1,5 @@
 """Types of batches from data loaders to modules."""
 
-from __future__ import annotations
-
 from typing import Literal, NotRequired, TypedDict
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Reconstruction of recordings clip by clip, without trainer, metrics or archives."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable

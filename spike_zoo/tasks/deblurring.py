@@ -1,7 +1,5 @@
 """Base class of deblurring methods: sharp images from a blurry image and its spikes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -13,12 +11,7 @@ from spike_zoo.spikes.recording import SpikeRecording, check_recording
 from spike_zoo.spikes.windows import Planes, wanted_planes, whole_windows
 from spike_zoo.tasks.base import MethodModule
 from spike_zoo.tasks.evaluators.deblurring import DeblurEvaluator
-from spike_zoo.tasks.exposures import (
-    Exposure,
-    ExposureResult,
-    as_image,
-    check_pair,
-)
+from spike_zoo.tasks.exposures import Exposure, ExposureResult, as_image, check_pair
 
 
 class DeblurModule(MethodModule):

@@ -8,22 +8,13 @@ base classes describe the methods: :class:`ClipReconstruction`, :class:`DeblurMo
 from __future__ import annotations
 
 from argparse import ArgumentError
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Final,
-    Protocol,
-    TypeVar,
-    get_type_hints,
-    runtime_checkable,
-)
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, get_type_hints, runtime_checkable
 
 from spike_zoo.checkpoints.published import split_settings
 from spike_zoo.errors import UsageError, closest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -93,11 +84,7 @@ class Classifies(Protocol):
 
 
 _MAX_MARGIN: Final = 128  # planes
-_VERBS: Final = {
-    Reconstructs: "make images",
-    Deblurs: "deblur",
-    Classifies: "classify",
-}
+_VERBS: Final = {Reconstructs: "make images", Deblurs: "deblur", Classifies: "classify"}
 
 
 def require_ability(module: object, ability: type[Ability], option: str) -> Ability:

@@ -1,7 +1,5 @@
 """Base class of methods that classify clips of spikes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 

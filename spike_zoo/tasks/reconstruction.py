@@ -1,7 +1,5 @@
 """Base class of methods that reconstruct the image at the middle plane of a clip of spikes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import ClassVar, cast
 

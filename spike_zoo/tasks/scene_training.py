@@ -1,7 +1,5 @@
 """Training on scenes: one optimiser step over all windows of a scene in bounded memory."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias, cast
 

@@ -1,8 +1,6 @@
 """Small samples of deblurring: blurry images with consistent spikes of the exposure."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,12 +8,8 @@ import torch
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.take import Take
+from spike_zoo.tasks.batch import DeblurBatch
 from spike_zoo.testing.patterns import archive_of, drifting_pattern
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from spike_zoo.tasks.batch import DeblurBatch
 
 MARGIN, EXPOSURE = 20, 97
 PLANES = EXPOSURE + 2 * MARGIN

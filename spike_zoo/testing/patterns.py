@@ -1,26 +1,19 @@
 """Small recordings, archives and batches of drifting patterns with ground truth."""
 
-from __future__ import annotations
-
 import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from spike_zoo.archive.build import build_archive
 from spike_zoo.data.batches import unpacked
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.take import Take
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.tasks.batch import LabelledBatch, ReconstructionBatch
+from spike_zoo.tasks.batch import LabelledBatch, ReconstructionBatch
 
 
 def drifting_pattern(planes: int, height: int, width: int, seed: int) -> NDArray[np.float32]:

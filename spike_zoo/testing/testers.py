@@ -1,14 +1,13 @@
 """Base classes of tests that every method must pass; a subclass defines the module."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from lightning import Trainer, seed_everything
+from lightning import LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from spike_zoo.checkpoints.loading import load
@@ -30,11 +29,6 @@ from spike_zoo.testing.patterns import (
     tiny_archive,
 )
 from spike_zoo.training.evaluation import PredictionFiles
-
-if TYPE_CHECKING:
-    from lightning import LightningDataModule
-    from torch import Tensor
-
 
 QUIET: dict[str, Any] = {
     "accelerator": "cpu",

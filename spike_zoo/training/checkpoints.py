@@ -1,23 +1,23 @@
 """Checkpoints of a run: when to save them, atomic writing, and state of resumed runs."""
 
-from __future__ import annotations
-
 import io
 import math
 import os
 import statistics
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning
 import torch
-from lightning import Callback
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 from scipy.special import stdtrit
+from torch import Tensor
 
 from spike_zoo.checkpoints.loading import rebuild
 from spike_zoo.checkpoints.saved_model import plain, read_back, read_checkpoint
@@ -33,12 +33,6 @@ from spike_zoo.training.libraries import (
     step_plateau_schedules,
 )
 from spike_zoo.utils.files import link_or_copy, new_file, synchronise
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from lightning import LightningModule, Trainer
-    from torch import Tensor
 
 PREVIOUS_LAST = "last.before.ckpt"
 #: Key in this package's checkpoints: the first step that a resumed run logs.

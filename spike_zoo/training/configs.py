@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,6 @@ from spike_zoo.training.libraries import whole_numbers_first
 from spike_zoo.utils.yaml_files import read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from lightning.pytorch.cli import LightningArgumentParser
     from torch import nn
 

@@ -1,32 +1,24 @@
 """Measurement of a method's costs during a test: multiply-accumulates and seconds per job."""
 
-from __future__ import annotations
-
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from lightning import Callback
+from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from spike_zoo.tasks.base import MethodModule, ProfiledCall
 from spike_zoo.training.result import Cost
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from lightning import LightningModule, Trainer
-
 TIMED = 5  # batches, after one warm-up batch
 
 
 @dataclass
 class _JobMeasurements:
-    """Measurements of one job."""
-
     macs: int
     size: tuple[int, int] | None
     seconds: list[float] = field(default_factory=list)

@@ -1,10 +1,9 @@
 """CSV logger of metrics that appends to the file of a resumed run."""
 
-from __future__ import annotations
-
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
@@ -12,9 +11,6 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from spike_zoo.utils.files import new_file
 from spike_zoo.utils.locks import changed_file
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 
 class AppendingWriter(ExperimentWriter):

@@ -1,16 +1,14 @@
 """Callbacks and loggers of every run: saved configuration, checks, images, CSV and W&B."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
-from lightning import Callback
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
@@ -23,16 +21,11 @@ from spike_zoo.training.evaluation import PerImageMetrics, PredictionFiles
 from spike_zoo.training.folders import RUN_DIR_VARIABLE
 from spike_zoo.training.images import ConfusionImage, FeatureMap, SampleImages, SampleVideo
 from spike_zoo.training.initial_weights import CKPT_PATH
-from spike_zoo.training.planning import dumped
+from spike_zoo.training.planning import Plan, dumped
 from spike_zoo.training.provenance import versions
+from spike_zoo.training.result import RunResult
 from spike_zoo.training.wandb_logger import SafeWandbLogger
 from spike_zoo.utils.files import new_file
-
-if TYPE_CHECKING:
-    from lightning import LightningModule, Trainer
-
-    from spike_zoo.training.planning import Plan
-    from spike_zoo.training.result import RunResult
 
 SWEEP_ID = "WANDB_SWEEP_ID"  # set by W&B's agent, which waits for a report of the run
 OURS = "spike_zoo.training.wandb_logger.SafeWandbLogger"

@@ -1,28 +1,20 @@
 """Detection of diverged training (values that are not finite) and of constant images."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import torch
-from lightning import Callback
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
 from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
 
 from spike_zoo.checkpoints.weight_files import first_invalid, first_not_finite
 from spike_zoo.errors import DivergenceError
-from spike_zoo.tasks.evaluation import RECONSTRUCTION
+from spike_zoo.tasks.evaluation import RECONSTRUCTION, Evaluation
 from spike_zoo.training.evaluation import EvaluationCallback
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from lightning import LightningModule, Trainer
-    from torch import Tensor
-    from torch.optim import Optimizer
-
-    from spike_zoo.tasks.evaluation import Evaluation
 
 _WAY_OUT = (
     "Lower the learning rate (--model.learning_rate), limit gradients "

@@ -1,13 +1,12 @@
 """Base class of callbacks that process evaluations, and tables and files of each sample."""
 
-from __future__ import annotations
-
 import hashlib
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lightning import Callback
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
 from spike_zoo.media.images import save_image
@@ -17,11 +16,6 @@ from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.training.csv_logger import write_rows
 from spike_zoo.training.result import PER_IMAGE_FILENAME, PREDICTIONS_FILENAME
 from spike_zoo.utils.files import plain_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from lightning import LightningModule, Trainer
 
 
 class EvaluationCallback(Callback):

@@ -7,18 +7,16 @@ import itertools
 import json
 import os
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, Any, Self
 
 from spike_zoo.errors import ExistingFileError, FormatError, UsageError
 from spike_zoo.training.provenance import OF_FITS, differences
 from spike_zoo.training.result import FILENAME, PREDICTIONS_FILENAME, RunResult
 from spike_zoo.utils.files import new_file, open_locked
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 #: Passes the folder to the processes that a run starts.
 PARENT_RUN_DIR = "SPIKE_ZOO_RUN_DIR"

@@ -1,19 +1,20 @@
 """Sample images of evaluations; video, confusion matrix and t-SNE map of a test."""
 
-from __future__ import annotations
-
 import csv
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from lightning import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
+from numpy.typing import NDArray
 
 from spike_zoo.media.charts import confusion_chart, map_chart
 from spike_zoo.media.images import save_image, side_by_side, to_bytes
 from spike_zoo.media.video import save_video
-from spike_zoo.tasks.evaluation import RECONSTRUCTION, TRUTH, CaptionedImages
+from spike_zoo.tasks.evaluation import RECONSTRUCTION, TRUTH, CaptionedImages, Evaluation
 from spike_zoo.training.evaluation import EvaluationCallback
 from spike_zoo.training.result import (
     CONFUSION_FILENAME,
@@ -23,14 +24,6 @@ from spike_zoo.training.result import (
     TRUTHS,
 )
 from spike_zoo.utils.files import new_file, plain_name
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lightning import LightningModule, Trainer
-    from numpy.typing import NDArray
-
-    from spike_zoo.tasks.evaluation import Evaluation
 
 FPS = 10.0
 MAX_IMAGES, MIN_IMAGES = 40, 2  # of a video

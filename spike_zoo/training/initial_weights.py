@@ -1,12 +1,11 @@
 """Identity of initial weights: digests of checkpoints and of the recipes that made them."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spike_zoo.errors import SpikeZooError, WeightsError
 from spike_zoo.training.provenance import (
@@ -18,9 +17,6 @@ from spike_zoo.training.provenance import (
 )
 from spike_zoo.training.result import RunResult
 from spike_zoo.utils.files import weights_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 MODEL = "model.init_args."
 CKPT_PATH = "ckpt_path"

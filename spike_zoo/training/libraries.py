@@ -6,14 +6,13 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Union, get_args
 
 from spike_zoo.errors import ConfigError, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from jsonargparse import ArgumentParser
     from lightning import Callback, Trainer
 

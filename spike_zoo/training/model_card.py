@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -13,8 +14,6 @@ from spike_zoo.errors import visible
 from spike_zoo.training.provenance import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from spike_zoo.training.result import RunResult
 
 #: Command -> example of its use with weights.
@@ -83,7 +82,6 @@ def _inert(text: object) -> str:
 
 
 def _as_code(text: object) -> str:
-    """Return text as one line of inline code."""
     return f"`{visible(' '.join(str(text).split())).replace('`', chr(39))}`"
 
 

@@ -1,20 +1,16 @@
 """Explanations of common errors of argument parsing, Lightning and torch.compile in one line."""
 
-from __future__ import annotations
-
 import argparse
 import re
 import traceback
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spike_zoo.errors import UsageError, closest, first_line
 from spike_zoo.training.configs import config_files
 from spike_zoo.training.provenance import argument_defaults, leaves
 from spike_zoo.utils.yaml_files import read_yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 _STATE_DICT_ERROR = "Error(s) in loading state_dict"  # torch's report
 #: Errors of a path that is no file, no folder or not readable.

@@ -1,18 +1,13 @@
 """Progress lines for runs without a terminal."""
 
-from __future__ import annotations
-
 import math
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lightning import Callback
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
-
-if TYPE_CHECKING:
-    from lightning import LightningModule, Trainer
 
 
 def progress_callbacks(settings: dict[str, Any]) -> list[Callback]:

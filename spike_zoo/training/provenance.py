@@ -1,7 +1,5 @@
 """Provenance of results: commit, versions, digests of configurations, redaction of secrets."""
 
-from __future__ import annotations
-
 import dataclasses
 import getpass
 import hashlib
@@ -11,15 +9,13 @@ import json
 import platform
 import re
 import subprocess
+from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import spike_zoo
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "kornia", "numpy", "h5py")
 #: Dotted keys of a configuration without effect on numbers beyond rounding: output folders,

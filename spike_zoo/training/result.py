@@ -1,20 +1,16 @@
 """Record of a run, ``result.json``: metrics, costs, configuration and versions."""
 
-from __future__ import annotations
-
 import json
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
 from spike_zoo.errors import FormatError, MissingFileError, VersionError
 from spike_zoo.utils.files import new_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 SCHEMA_VERSION = 2
 FILENAME = "result.json"

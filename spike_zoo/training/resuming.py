@@ -1,18 +1,17 @@
 """Resumed runs: checkpoint, arguments of its model, checks, and restored settings."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import math
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from jsonargparse import Namespace
-from lightning import Callback
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
 from spike_zoo.checkpoints.artifacts import fetch_artifact, is_artifact
@@ -25,11 +24,6 @@ from spike_zoo.training.folders import ARCHIVE, FOLDER, LAST, RunStart, check_no
 from spike_zoo.training.initial_weights import CKPT_PATH
 from spike_zoo.training.provenance import differences
 from spike_zoo.utils.files import shipped_weights
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from lightning import LightningModule, Trainer
 
 _CALLBACKS = "trainer.callbacks"  # may differ in a resumed run, which prints a note
 _SCHEDULED = {"lr", "momentum", "betas"}  # options of an optimiser that schedules change

@@ -1,28 +1,18 @@
 """Handling of signals during a fit: stop between batches, so that it resumes exactly."""
 
-from __future__ import annotations
-
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import Any
 
 import torch
-from lightning import Callback
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from spike_zoo.training.folders import is_child
-from spike_zoo.training.libraries import (
-    is_gradient_pending,
-    is_validation_due,
-    stop_after_batch,
-)
+from spike_zoo.training.libraries import is_gradient_pending, is_validation_due, stop_after_batch
 from spike_zoo.utils.signals import drop_closed_streams, handled_signals
-
-if TYPE_CHECKING:
-    from types import FrameType
-
-    from lightning import LightningModule, Trainer
 
 
 class StopBetweenBatches(Callback):

@@ -1,20 +1,16 @@
 """Reader and writer of ``records.jsonl``: the records of a sweep for one profile, one per line."""
 
-from __future__ import annotations
-
 import csv
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import Any, Self
 
 from spike_zoo.errors import FormatError
 from spike_zoo.training.result import FILENAME, PER_IMAGE_FILENAME, RunResult
 from spike_zoo.utils.locks import changed_file, file_version
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 RECORDS_FILENAME = "records.jsonl"
 MAX_IMAGES = 2000  # test images with stored metrics; those of more would take most of the file

@@ -1,18 +1,18 @@
 """LightningCLI for fit, validate, test and predict, with a folder and a record per run."""
 
-from __future__ import annotations
-
 import sys
 import time
 from argparse import ArgumentError
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import yaml
+from jsonargparse import Namespace
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -42,11 +42,6 @@ from spike_zoo.training.result import FILENAME, RunResult, as_curve, shortest
 from spike_zoo.training.stopping import StopBetweenBatches
 from spike_zoo.training.wandb_logger import finish_wandb
 from spike_zoo.utils.yaml_files import limit_aliases_of_options
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from jsonargparse import Namespace
 
 
 def run_trainer(verb: str, arguments: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import shlex
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,6 @@ from spike_zoo.training.provenance import commit, redact
 from spike_zoo.utils.environment import ensure_home
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from lightning.pytorch.callbacks import ModelCheckpoint
     from wandb import Run
 

@@ -6,14 +6,14 @@ import importlib.util
 import os
 import sys
 import time
+from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
-    from types import ModuleType
 
 _STAT: Final = Path("/proc/stat")
 _MIN_LENGTH: Final = 0.2  # seconds over which the load is measured at least

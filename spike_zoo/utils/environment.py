@@ -1,7 +1,5 @@
 """Environment variables of other programs that libraries would obey or reject."""
 
-from __future__ import annotations
-
 import os
 import re
 import tempfile

@@ -1,7 +1,5 @@
 """Execution of independent tasks in local processes (joblib) or on a Dask cluster."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os

@@ -4,8 +4,6 @@ File systems may lack modes, links, locks, memory maps and synchronisation; only
 these features, and each has a fallback.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib
@@ -17,9 +15,10 @@ import secrets
 import shutil
 import unicodedata
 import warnings
+from collections.abc import Iterable, Iterator
 from itertools import filterfalse
 from pathlib import Path, PurePath
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from spike_zoo.errors import (
     ExistingFileError,
@@ -28,9 +27,6 @@ from spike_zoo.errors import (
     SpikeZooError,
     UsageError,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 #: Suffix of an exported graph of a network -> its format.
 GRAPHS = {".onnx": "ONNX", ".pt2": "torch.export"}

@@ -1,15 +1,10 @@
 """Lazy import of the public names of a package (PEP 562)."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def lazy_attributes(package: str) -> tuple[Callable[[str], object], Callable[[], list[str]]]:

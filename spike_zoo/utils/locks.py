@@ -1,10 +1,9 @@
 """Changes of files that several programs change: lock, read, replace."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 from spike_zoo.errors import RecordingError
 from spike_zoo.utils.files import (
@@ -15,10 +14,6 @@ from spike_zoo.utils.files import (
     short_name,
     write_error,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 _LOCKS = threading.local()
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 from argparse import ArgumentError
+from collections.abc import Collection, Iterable
 from dataclasses import MISSING, fields
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints
 
 import yaml
@@ -14,9 +16,6 @@ import yaml
 from spike_zoo.errors import ConfigError, SpikeZooError, closest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-    from pathlib import Path
-
     from jsonargparse import ArgumentParser
 
 Data = TypeVar("Data")

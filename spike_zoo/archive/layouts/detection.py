@@ -1,13 +1,12 @@
 """Detection of the folder layout of a data set, and search for its takes and splits."""
 
-from __future__ import annotations
-
 import hashlib
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from spike_zoo.archive.layouts.exposures import GOPRO, RSB, USP, ExposureRule
 from spike_zoo.archive.layouts.folders import (
@@ -17,6 +16,7 @@ from spike_zoo.archive.layouts.folders import (
     find_real,
     read_archived,
 )
+from spike_zoo.archive.layouts.ground_truth import FoundTake
 from spike_zoo.archive.layouts.sreds import SREDS_PARTS, find_sreds, is_sreds
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import USUAL_SPLITS, Part
@@ -24,13 +24,8 @@ from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats.hdf5_recording import is_archive
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.sidecar import RecordingSettings
+from spike_zoo.spikes.take import Take
 from spike_zoo.utils.files import folder_entries, plain_name
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
-
-    from spike_zoo.archive.layouts.ground_truth import FoundTake
-    from spike_zoo.spikes.take import Take
 
 
 @dataclass

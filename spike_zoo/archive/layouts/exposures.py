@@ -1,29 +1,22 @@
 """Layouts of blurry images with spikes: GOPRO and RSB of S-SDM, and USP-Gaussian."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.archive.layouts.folders import SPLIT_FOLDERS
-from spike_zoo.archive.layouts.ground_truth import open_with_settings, read_fitting_image
+from spike_zoo.archive.layouts.ground_truth import FoundTake, open_with_settings, read_fitting_image
 from spike_zoo.errors import MissingFileError, PlaneRangeError
+from spike_zoo.formats.sidecar import RecordingSettings
 from spike_zoo.media.images import IMAGE_SUFFIXES
 from spike_zoo.spikes.take import Take
 from spike_zoo.spikes.windows import planes_inside
 from spike_zoo.utils.files import folder_entries
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.archive.layouts.ground_truth import FoundTake
-    from spike_zoo.formats.sidecar import RecordingSettings
 
 _SPIKES, _BLUR, _SHARP = "spike_data", "blur_data", "sharp_data"
 _FRAMES = range(-6, 7, 2)  # video frames around the middle of the exposure that S-SDM evaluates

@@ -1,13 +1,13 @@
 """Layouts of recordings with ground-truth images beside them, or without any."""
 
-from __future__ import annotations
-
 import warnings
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from spike_zoo.archive.layouts.ground_truth import (
+    FoundTake,
     GroundTruthImages,
     ImageFiles,
     check_lengths,
@@ -29,18 +29,10 @@ from spike_zoo.formats.camera import attach_maps
 from spike_zoo.formats.hdf5 import Hdf5File
 from spike_zoo.formats.hdf5_recording import is_archive, read_plain
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
-from spike_zoo.formats.sidecar import is_class
+from spike_zoo.formats.sidecar import RecordingSettings, is_class
 from spike_zoo.media.images import IMAGE_SUFFIXES
 from spike_zoo.spikes.take import Take
 from spike_zoo.utils.files import entries_below, folder_entries
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from spike_zoo.archive.layouts.ground_truth import FoundTake
-    from spike_zoo.formats.sidecar import RecordingSettings
-
 
 _MAX_NAMED = 3
 _PLANES_CHECKED = 64

@@ -1,32 +1,24 @@
 """Recordings of layouts, their ground-truth images by plane, and files of exports."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError
 from spike_zoo.formats.recording import RecordingSource
-from spike_zoo.formats.sidecar import own_sidecar, sidecar_path
+from spike_zoo.formats.sidecar import RecordingSettings, own_sidecar, sidecar_path
 from spike_zoo.media.image_files import is_result, read_image
 from spike_zoo.media.images import IMAGE_SUFFIXES, save_image
+from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.spikes.take import Take
 from spike_zoo.utils.files import natural_order, new_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.formats.sidecar import RecordingSettings
-    from spike_zoo.spikes.recording import SpikeRecording
-    from spike_zoo.spikes.take import Take
 
 #: Name, split and reader of a take.
 FoundTake = tuple[str, str | None, "Callable[[], Take]"]

@@ -1,14 +1,15 @@
 """Layout of SREDS: scenes of files of 20 planes, each with an image."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spike_zoo.archive.layouts.ground_truth import open_with_settings
+from spike_zoo.archive.layouts.ground_truth import FoundTake, open_with_settings
 from spike_zoo.errors import FormatError, GeometryError, MissingFileError
 from spike_zoo.formats.dat import DatLayout
 from spike_zoo.formats.sidecar import RecordingSettings
@@ -16,14 +17,6 @@ from spike_zoo.media.image_files import read_image
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.take import Take, grey
 from spike_zoo.utils.files import folder_entries, natural_order
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.archive.layouts.ground_truth import FoundTake
 
 _PLANES = 20  # planes per file, from one image to the next
 _MIN_FILES = 4  # with a window of 61 planes around an image

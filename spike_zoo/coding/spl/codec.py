@@ -11,8 +11,6 @@ length: one chunk, the last decoded planes (32 bytes per pixel) and the model (3
 and 9 MB).
 """
 
-from __future__ import annotations
-
 import struct
 import threading
 import zlib
@@ -28,7 +26,7 @@ from numpy.typing import NDArray
 from spike_zoo.coding.chunks import MAX_PIXELS, Chunks, mapped_file, pack_chunk
 from spike_zoo.coding.errors import BitstreamError, CorruptBitstreamError, DecodeMismatchError
 from spike_zoo.coding.spl.header import HEADER_BYTES, LosslessHeader
-from spike_zoo.coding.spl.spike_model import FiringModel
+from spike_zoo.coding.spl.spike_model import FiringModel, firing_model, reset
 from spike_zoo.errors import GeometryError
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 from spike_zoo.spikes.recording import PackedPlanes, Selection, SpikeRecording
@@ -179,7 +177,6 @@ def salvage(
 def _recording_of(
     planes: PackedPlanes, header: LosslessHeader, meta: Mapping[str, Any] | None = None
 ) -> SpikeRecording:
-    """Return planes of a bitstream as a recording with the attributes of the header."""
     facts = {name: getattr(header, name) for name in _FACTS}
     return SpikeRecording(planes, header.width, meta=meta, **facts)
 
@@ -332,8 +329,6 @@ def _chunks(
 
 def _model_for(number: int, header: LosslessHeader, model: FiringModel | None) -> FiringModel:
     """Return the model for a chunk, reset if the chunk is a restart."""
-    from spike_zoo.coding.spl.spike_model import firing_model, reset
-
     if model is None:
         return firing_model(header.height, header.width)
     if number % header.restart == 0:

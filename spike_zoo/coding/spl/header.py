@@ -1,7 +1,5 @@
 """Header of ``.spl`` files (52 bytes): geometry, chunks and attributes of the recording."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import struct

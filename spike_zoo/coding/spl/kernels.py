@@ -14,8 +14,6 @@ rANS with a state of 32 bits, words and probabilities of 16 bits, as in
 every machine.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Initial state of the lossless coder's context model."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any, Final, NamedTuple, Protocol
 

@@ -1,13 +1,13 @@
 """TFI averaged along optical flow that is estimated from the same recording."""
 
-from __future__ import annotations
-
 import functools
 import math
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spike_zoo.methods.classical.alignment import DEBLUR_MARGIN, GROUP, HALF, WINDOW, PlaneAlignment
 from spike_zoo.methods.classical.deblurring import deblurred, group_weights, weighted_sum
@@ -16,16 +16,10 @@ from spike_zoo.methods.classical.intervals import BLACK, Intervals
 from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.methods.classical.streams import ascending_blocks, nearest_in_recording
 from spike_zoo.nn.threads import results_in_order
+from spike_zoo.spikes.cfa import Cfa
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks import clips
 from spike_zoo.tasks.clips import FLOW_OFFSET
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from torch import Tensor
-
-    from spike_zoo.spikes.cfa import Cfa
-    from spike_zoo.spikes.recording import SpikeRecording
 
 _KEY: Final = 5  # flow is estimated at planes that are multiples of this
 _BLOCK_PIXELS: Final = 1 << 22  # pixels times planes of a block of centres, without the margins

@@ -1,10 +1,9 @@
 """Input of a network: inverse inter-spike intervals aligned along optical flow, and their mean."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from spike_zoo.methods.classical.aligned import white_of
@@ -13,13 +12,9 @@ from spike_zoo.methods.classical.deblurring import deblurred, group_weights
 from spike_zoo.methods.classical.flow import estimate_velocities
 from spike_zoo.methods.classical.intervals import Intervals
 from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import centred_window, mirrored_planes
 from spike_zoo.tasks.clips import FLOW_OFFSET
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from spike_zoo.spikes.recording import SpikeRecording
 
 CLIP_PLANES: Final = 151
 """Planes of a clip. The network reads the middle 61; intervals may end 45 planes further away."""
@@ -160,7 +155,6 @@ def _read(recording: SpikeRecording, center: int, device: torch.device) -> tuple
 
 
 def _intervals(spikes: Tensor) -> Intervals:
-    """Return the intervals of a clip, filled at its ends."""
     intervals = Intervals.of((spikes != 0).byte())
     intervals.fill_ends()
     return intervals

@@ -6,26 +6,20 @@ The tests use the latter as the reference.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from spike_zoo.methods.classical import kernels
 from spike_zoo.methods.classical.flow import displacements_at, warp_planes
-from spike_zoo.methods.classical.intervals import is_compiled_for
+from spike_zoo.methods.classical.intervals import Intervals, is_compiled_for
 from spike_zoo.nn.warp import warp
-from spike_zoo.spikes.cfa import cfa_tile
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from torch import Tensor
-
-    from spike_zoo.methods.classical.intervals import Intervals
-    from spike_zoo.spikes.cfa import Cfa
+from spike_zoo.spikes.cfa import Cfa, cfa_tile
 
 WINDOW: Final = 65
 GROUP: Final = 5  # planes that are averaged before groups are weighted

@@ -3,22 +3,17 @@
 Each kernel computes a band of rows ``[top, bottom)`` of the output, see :func:`over_rows`.
 """
 
-from __future__ import annotations
-
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.spikes.compiling import compiled
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Bytes = NDArray[np.uint8]
-    Floats = NDArray[np.float32]
-    Integers = NDArray[np.int32]
-    Planes = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int32]
+Planes = NDArray[np.int64]
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _SPIKE = np.uint8(0)  # planes since the last spike

@@ -1,10 +1,10 @@
 """Classical reconstruction in colour for spike cameras with Bayer filters."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from spike_zoo.errors import UsageError
@@ -15,16 +15,8 @@ from spike_zoo.methods.classical.demosaicking import Demosaicking, demosaicked
 from spike_zoo.methods.classical.flow import displacements_at, warp_planes
 from spike_zoo.methods.classical.intervals import Intervals
 from spike_zoo.methods.classical.methods import TFI, TFP, ClassicalMethod
-from spike_zoo.spikes.cfa import cfa_masks
-from spike_zoo.spikes.recording import stated_cfa
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from torch import Tensor
-
-    from spike_zoo.spikes.cfa import Cfa
-    from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.spikes.cfa import Cfa, cfa_masks
+from spike_zoo.spikes.recording import SpikeRecording, stated_cfa
 
 _ROUNDS: Final = 4
 _MIN_SIDE: Final = 3  # pixels of a side: borders are mirrored by two pixels

@@ -1,25 +1,17 @@
 """Weights of groups of planes aligned along optical flow, and deblurring of their average."""
 
-from __future__ import annotations
-
 import functools
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.methods.classical.alignment import DEBLUR_MARGIN, HALF, WINDOW
-from spike_zoo.methods.classical.intervals import is_compiled_for
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from spike_zoo.methods.classical.alignment import PlaneAlignment
-    from spike_zoo.methods.classical.intervals import Intervals
+from spike_zoo.methods.classical.alignment import DEBLUR_MARGIN, HALF, WINDOW, PlaneAlignment
+from spike_zoo.methods.classical.intervals import Intervals, is_compiled_for
 
 _SPREAD, _NOISE_SPREAD = 5, 15  # sides of the squares over which differences and noise are averaged
 _TOLERANCE: Final = 1.5  # difference that does not reduce a weight, in noise powers

@@ -1,18 +1,12 @@
 """Demosaicking of Bayer mosaics, and their luminance at full resolution."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.spikes.cfa import cfa_masks
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from spike_zoo.spikes.cfa import Cfa
+from spike_zoo.spikes.cfa import Cfa, cfa_masks
 
 Demosaicking = Literal["malvar", "bilinear"]
 

@@ -1,25 +1,19 @@
 """DIS optical flow between rate images of a recording, and warping of planes along the flow."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.nn.warp import warp
+from spike_zoo.tasks.batch import ReconstructionBatch
 from spike_zoo.tasks.clips import FLOW_OFFSET
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from spike_zoo.tasks.batch import ReconstructionBatch
 
 FLOW_SOURCE: Final = "DIS"
 """Name of the flow estimator of :func:`estimate_velocities`."""
@@ -138,7 +132,6 @@ def _velocity(rates: Tensor, middle: int, reach: int, white: float) -> Tensor:
 
 
 def _rate_image(rates: Tensor, plane: int) -> Tensor:
-    """Return a rate image ``(H, W)`` around a plane."""
     return rates[max(plane - _IMAGE_REACH, 0) : plane + _IMAGE_REACH + 1].mean(dim=0)
 
 

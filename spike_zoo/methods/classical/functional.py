@@ -5,21 +5,16 @@ values other than 0 are spikes. They return float32 in spikes per plane. Divide 
 to get an image.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spike_zoo.methods.classical.intervals import mean_in_windows, mean_intervals, windows_around
 from spike_zoo.nn.options import check_choice
 from spike_zoo.spikes.windows import wanted_planes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torch import Tensor
 
 Convention = Literal["forward", "backward"]
 Missing = Literal["zero", "bound"]

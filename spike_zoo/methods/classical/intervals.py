@@ -7,24 +7,20 @@ and ends at the first spike at plane b or later.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
 from spike_zoo.methods.classical.demosaicking import luminance
+from spike_zoo.spikes.cfa import Cfa
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import centred_window
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from spike_zoo.spikes.cfa import Cfa
-    from spike_zoo.spikes.recording import SpikeRecording
 
 MAX_INTERVAL: Final = 1024
 """Planes beyond which an interval of a recording counts as missing. Longer intervals are darker

@@ -1,21 +1,16 @@
 """Classical reconstruction methods TFP, TFI and TFSTP for clips and recordings."""
 
-from __future__ import annotations
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Self
 
-from typing import TYPE_CHECKING, Any, Self
+from torch import Tensor
 
 from spike_zoo.methods.classical.functional import tfi, tfp
 from spike_zoo.methods.classical.intervals import BLACK
 from spike_zoo.methods.classical.plasticity import tfstp, tfstp_stream
 from spike_zoo.methods.classical.streams import ascending_blocks, tfi_stream, tfp_stream
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks.clips import ClipReconstruction
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from torch import Tensor
-
-    from spike_zoo.spikes.recording import SpikeRecording
 
 CLIP_LENGTH = 151  # planes of one clip in evaluations, by default
 

@@ -1,10 +1,10 @@
 """Lightning modules of the classical methods, for evaluation with the learned methods."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from spike_zoo.errors import ConfigError
@@ -19,16 +19,10 @@ from spike_zoo.methods.classical.colour import (
 )
 from spike_zoo.methods.classical.flow import ground_truth_flow, oracle_flow_error
 from spike_zoo.methods.classical.methods import CLIP_LENGTH, TFI, TFP, TFSTP, ClassicalMethod
+from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.tasks.batch import ReconstructionBatch
 from spike_zoo.tasks.clips import FLOW_OFFSET
 from spike_zoo.tasks.reconstruction import ReconstructionModule
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from torch import Tensor
-
-    from spike_zoo.spikes.recording import SpikeRecording
-    from spike_zoo.tasks.batch import ReconstructionBatch
 
 _CELL: Final = 16  # pixels between independent values of a smooth error
 _COLOUR_METHODS: Final[Mapping[str, type[ColourMethod]]] = {
@@ -232,16 +226,6 @@ class ColourModule(ClassicalModule):
 
 
 class TFSTPModule(ClassicalModule):
-    """Lightning module of :class:`TFSTP`.
+    """Lightning module of :class:`TFSTP`; arguments as of the base class."""
 
-    Args:
-        clip_length: See :class:`ClassicalModule`.
-        lpips: See :class:`ClassicalModule`.
-        protocols: See :class:`ClassicalModule`.
-    """
-
-    def __init__(
-        self, clip_length: int = CLIP_LENGTH, lpips: str = "auto", protocols: Sequence[str] = ()
-    ) -> None:
-        super().__init__(clip_length, lpips=lpips, protocols=protocols)
-        self.method = TFSTP()
+    method = TFSTP()  # it has no settings and no state

@@ -1,23 +1,16 @@
 """Texture from short-term plasticity (TFSTP): rates from a model of a synapse."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spike_zoo.methods.classical.functional import in_order
 from spike_zoo.methods.classical.streams import block_planes
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import wanted_planes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from torch import Tensor
-
-    from spike_zoo.spikes.recording import SpikeRecording
-
 
 # parameters of the synapse as in the papers; times in planes
 _BASELINE: Final = 0.15  # resting value of the utilisation, u0

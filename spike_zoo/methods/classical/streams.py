@@ -1,11 +1,12 @@
 """TFP and TFI of recordings in blocks of planes, with constant memory."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from spike_zoo.methods.classical.intervals import (
     MAX_INTERVAL,
@@ -14,16 +15,8 @@ from spike_zoo.methods.classical.intervals import (
     windows_around,
 )
 from spike_zoo.spikes.packing import pack_bits, unpack_bits
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import wanted_planes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from spike_zoo.spikes.recording import SpikeRecording
-
 
 BLOCK_PIXELS = 1 << 24
 """Pixels times planes of one block: 64 MiB of result."""

@@ -1,19 +1,15 @@
 """Lightning module of Fused."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from spike_zoo.methods.fused.network import Fused, FusedReconstruction
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
+from spike_zoo.tasks.batch import ReconstructionBatch
 from spike_zoo.tasks.reconstruction import ReconstructionModule
-
-if TYPE_CHECKING:
-    from spike_zoo.tasks.batch import ReconstructionBatch
 
 _MIN_ERROR = 1e-5  # mean squared error added to that of a crop; the loss is at most 50 dB
 

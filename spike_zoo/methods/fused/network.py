@@ -1,36 +1,28 @@
 """The fusion network, and its inputs: averages along optical flow and at fixed pixels."""
 
-from __future__ import annotations
-
 import copy
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spike_zoo.methods.classical.aligned import AlignedTFI
 from spike_zoo.methods.classical.aligned_input import CLIP_PLANES
-from spike_zoo.methods.classical.alignment import GROUP, WINDOW
+from spike_zoo.methods.classical.alignment import GROUP, WINDOW, PlaneAlignment
 from spike_zoo.methods.classical.deblurring import deblurred, weighted_sum
 from spike_zoo.methods.classical.flow import FLOW_SOURCE
-from spike_zoo.methods.classical.intervals import large_array
+from spike_zoo.methods.classical.intervals import Intervals, large_array
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.spikes.pixel_maps import PixelMaps
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks import clips
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.methods.classical.alignment import PlaneAlignment
-    from spike_zoo.methods.classical.intervals import Intervals
 
 GAIN: Final = 8.0
 """Factor of differences between images, which are small and determine the weights."""

@@ -1,9 +1,7 @@
 """Lightning module of Plain."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import torch
 from torch import Tensor
@@ -11,10 +9,8 @@ from torch.nn import functional as F
 
 from spike_zoo.methods.plain.network import CLIP_PLANES, Plain, PlainReconstruction
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
+from spike_zoo.tasks.batch import ReconstructionBatch
 from spike_zoo.tasks.reconstruction import ReconstructionModule
-
-if TYPE_CHECKING:
-    from spike_zoo.tasks.batch import ReconstructionBatch
 
 # arguments of PlainReconstruction
 _ARCHITECTURE: Final = "channels", "depth", "averages", "branched", "smallest_rate_scale"

@@ -1,9 +1,8 @@
 """The Plain network: from rates of 57 planes to the image at the middle plane."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +12,8 @@ from spike_zoo.methods.classical.functional import tfi_video
 from spike_zoo.nn.cuda_graphs import replayed
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks.clips import ClipReconstruction, read_clip
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from spike_zoo.spikes.recording import SpikeRecording
 
 CLIP_PLANES: Final = 81
 """Planes of a clip; intervals may end up to 12 planes outside of the planes with a rate."""
@@ -233,12 +228,7 @@ class PlainReconstruction(ClipReconstruction):
     applies_maps = True
 
     def __init__(
-        self,
-        channels: int,
-        depth: int,
-        averages: int,
-        branched: bool,
-        smallest_rate_scale: float,
+        self, channels: int, depth: int, averages: int, branched: bool, smallest_rate_scale: float
     ) -> None:
         super().__init__()
         self.hparams: dict[str, Any] = {"channels": channels, "depth": depth, "averages": averages}

@@ -1,7 +1,5 @@
 """Blind-spot network (BSN) of the teacher: self-supervised denoising of firing rates."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Self, cast
 

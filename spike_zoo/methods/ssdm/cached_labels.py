@@ -1,7 +1,5 @@
 """Cache of the teacher's images of repeated exposures, in memory and in files."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Super-resolution network (EDSR) of the teacher, for firing rates at four times the size."""
 
-from __future__ import annotations
-
 from typing import Self
 
 import torch

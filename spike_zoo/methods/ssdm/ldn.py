@@ -1,7 +1,5 @@
 """The lightweight deblur network (LDN), the student of S-SDM."""
 
-from __future__ import annotations
-
 from typing import NamedTuple, Self
 
 import torch

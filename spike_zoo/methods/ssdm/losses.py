@@ -1,7 +1,5 @@
 """Losses of S-SDM: denoising, enlarging, distillation with image distances, and reblur."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

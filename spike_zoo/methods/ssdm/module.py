@@ -1,7 +1,5 @@
 """Lightning module of S-SDM's student, trained on images of the frozen teacher."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Self

@@ -1,7 +1,5 @@
 """The larger student (SAN) that the S-SDM paper compares with LDN."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Spike-guided deblurring model (SDM), firing rates of exposures, and grey conversion."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

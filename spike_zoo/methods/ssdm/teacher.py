@@ -1,7 +1,5 @@
 """The teacher of S-SDM: cascade of denoising, enlarging and spike-guided deblurring."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Lightning modules that deblur with the teacher alone, and the unchanged blurry image."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Lightning module that trains the teacher's networks, self-supervised."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast
 

@@ -1,12 +1,11 @@
 """Our extension of STIR: input aligned along optical flow, oracle flow, and losses on the flow."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
+from lightning import LightningDataModule
 from torch import Tensor
 
 from spike_zoo.errors import ConfigError
@@ -17,12 +16,8 @@ from spike_zoo.methods.stir.network import STIRPyramid
 from spike_zoo.methods.stir.streaming import AlignedStream
 from spike_zoo.nn import flow as flow_losses
 from spike_zoo.nn.options import check_choice, options_of
-
-if TYPE_CHECKING:
-    from lightning import LightningDataModule
-
-    from spike_zoo.spikes.recording import SpikeRecording
-    from spike_zoo.tasks.batch import ReconstructionBatch
+from spike_zoo.spikes.recording import SpikeRecording
+from spike_zoo.tasks.batch import ReconstructionBatch
 
 FlowSchedule: TypeAlias = Literal["constant", "fading"]
 

@@ -1,7 +1,5 @@
 """Symmetric interactive attention between the features of three blocks at the coarsest level."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -1,7 +1,5 @@
 """Coarse-to-fine decoders of STIR that predict image and optical flow at every level."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, cast
 

@@ -1,7 +1,5 @@
 """Hybrid spike embedding representation (HSER) of blocks of planes."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

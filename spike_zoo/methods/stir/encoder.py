@@ -1,7 +1,5 @@
 """Pyramid encoder of STIR, applied to every embedded block of planes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

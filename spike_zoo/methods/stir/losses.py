@@ -1,7 +1,5 @@
 """Training loss of STIR: reconstruction, multi-scale and perceptual terms."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,9 +1,7 @@
 """Lightning module of STIR."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -18,13 +16,11 @@ from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.options import check_choice, options_of
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes.rate_scale import rate_scale_of
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.tasks import clips
+from spike_zoo.tasks.batch import ReconstructionBatch, SceneBatch
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import scene_terms
-
-if TYPE_CHECKING:
-    from spike_zoo.spikes.recording import SpikeRecording
-    from spike_zoo.tasks.batch import ReconstructionBatch, SceneBatch
 
 SREDS_RATE_SCALE = 0.4  # spikes per plane at white in the data of the published weights
 

@@ -1,7 +1,5 @@
 """The STIR network: reconstruction of the middle of 61 planes with motion compensation."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Conversion of names between the published STIR checkpoint and this package."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from functools import cache
 

@@ -1,13 +1,13 @@
 """Reconstruction by STIR at many planes of a recording, with cached features of blocks."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import math
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import torch
+from torch import Tensor
 
 from spike_zoo.methods.classical.aligned_input import AlignedInput, read_aligned
 from spike_zoo.methods.stir.embedding import BLOCK_PLANES
@@ -16,16 +16,10 @@ from spike_zoo.methods.stir.tiling import TileGrid
 from spike_zoo.nn.cuda_graphs import replayed
 from spike_zoo.nn.options import check_choice
 from spike_zoo.nn.threads import results_in_order
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.windows import centred_window, mirrored_planes
 from spike_zoo.tasks.clips import read_clip
 from spike_zoo.utils.cores import usable_cores
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from torch import Tensor
-
-    from spike_zoo.spikes.recording import SpikeRecording
 
 Precision = Literal["32", "bf16"]
 

@@ -1,7 +1,5 @@
 """Overlapping tiles of frames that need too much memory without tiles."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

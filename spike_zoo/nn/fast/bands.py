@@ -9,6 +9,7 @@ and 8.5 times in a training step (one core, torchvision 0.29), and six times the
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,6 @@ from spike_zoo.nn.fast.layout import has_rows
 from spike_zoo.nn.precision import without_autocast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from numpy.typing import NDArray
 
 BAND = 2**17  # samples of a band, which fit a core's cache

@@ -7,9 +7,8 @@ output channels there is no gain. A 1x1 convolution as a matrix product reduces 
 by a tenth at 21 channels.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from einops import rearrange
@@ -27,9 +26,6 @@ from spike_zoo.nn.fast.layout import (
     to_layer_format,
 )
 from spike_zoo.nn.fast.prelu import PReLU, prelu
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # Limits of spare_channels: channels per vector, least channels, least pixels.
 VECTOR, WIDE, LARGE = 16, 128, 48 * 48

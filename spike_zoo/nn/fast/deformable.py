@@ -4,8 +4,6 @@ It is registered as an operator so that PyTorch's flop counter uses its formula.
 miss matrix products computed in bands and torchvision's operator.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 import sys

@@ -1,16 +1,11 @@
 """Memory layout of images (channels-last or contiguous), and conditions of the fast layers."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from spike_zoo.nn.precision import AUTOCAST_DEVICES
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def set_memory_format(module: nn.Module, layout: torch.memory_format) -> None:

@@ -5,14 +5,15 @@ noise of the electrons from that of the reset, short and double intervals count 
 spikes, and the maps of rates at three levels give the fixed patterns.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from spike_zoo.formats.camera import sensor_facts
 from spike_zoo.simulation.camera.light_checks import (
@@ -21,25 +22,16 @@ from spike_zoo.simulation.camera.light_checks import (
     check_same_pixels,
     check_uniform,
 )
+from spike_zoo.simulation.camera.noise import CameraNoise
 from spike_zoo.simulation.camera.noise_estimates import (
     GROUPS,
     NoiseEstimator,
     grouped_sums,
     reported,
 )
-from spike_zoo.simulation.camera.uniform_light import UniformLight, illumination, pattern
+from spike_zoo.simulation.camera.uniform_light import Map, UniformLight, illumination, pattern
+from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.utils.files import new_file
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.simulation.camera.noise import CameraNoise
-    from spike_zoo.simulation.camera.uniform_light import Map
-    from spike_zoo.spikes.recording import SpikeRecording
-
 
 _HOT: Final = 10  # times the median of the dark rates
 

@@ -1,21 +1,15 @@
 """Blurry exposures of a colour camera and spikes of the same scene."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from spike_zoo.simulation.camera.spike_camera import SpikeCamera
 from spike_zoo.spikes.take import Take
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.simulation.camera.spike_camera import SpikeCamera
-
-    Images = NDArray[np.float32]
+Images = NDArray[np.float32]
 
 EXPOSURE_PLANES = 97
 """Planes per blurry image of S-SDM's GOPRO set."""

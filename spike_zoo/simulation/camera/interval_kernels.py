@@ -1,15 +1,11 @@
 """Numba kernels: statistics of the intervals between the spikes of each pixel."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.spikes.compiling import compiled, compiled_inline
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 COUNTS: Final = ("spurious", "missed", "intervals", "weight", "interval", "variance", "skewness")
 """Columns of :func:`interval_moments`."""

@@ -1,16 +1,12 @@
 """Numba kernels of the integrate-and-fire camera, without and with noise."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.spikes.compiling import compiled, compiled_inline
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 SOFT: Final = 0
 MODULO: Final = 1
@@ -67,7 +63,6 @@ def integrate(
 
 @compiled
 def _largest(bits: NDArray[np.uint32]) -> np.uint32:
-    """Return the maximum of unsigned integers."""
     worst = np.uint32(0)
     for value in bits:
         worst = max(worst, value)

@@ -1,24 +1,17 @@
 """Checks that recordings of uniform light suit a calibration."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import gamma
 
 from spike_zoo.errors import FormatError, GeometryError
 from spike_zoo.formats.camera import sensor_facts
 from spike_zoo.simulation.camera.interval_kernels import COUNTS
-from spike_zoo.simulation.camera.uniform_light import pattern, same_filter
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.simulation.camera.uniform_light import Map, UniformLight
+from spike_zoo.simulation.camera.uniform_light import Map, UniformLight, pattern, same_filter
 
 MIN_PLANES: Final = 500
 MIN_SIDE: Final = 16  # per filter

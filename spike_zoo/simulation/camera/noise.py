@@ -1,22 +1,17 @@
 """Noise model of spike cameras, with presets, fixed patterns and spurious spikes."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import UsageError
 from spike_zoo.utils.yaml_files import parse_dataclass, read_yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
 
 SPURIOUS_MEAN: Final = 140.0
 SPURIOUS_DEVIATION: Final = 50.0

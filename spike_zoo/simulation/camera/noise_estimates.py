@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import optimize, signal, stats
 
 from spike_zoo.simulation.camera.interval_kernels import COUNTS
 from spike_zoo.simulation.camera.noise import CameraNoise
-from spike_zoo.simulation.camera.uniform_light import WINDOW, illumination, pattern
+from spike_zoo.simulation.camera.uniform_light import (
+    WINDOW,
+    Map,
+    UniformLight,
+    illumination,
+    pattern,
+)
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.simulation.camera.uniform_light import Map, UniformLight
-
-    Sums = dict[str, NDArray[np.float64]]
+Sums = dict[str, NDArray[np.float64]]
 
 GROUPS: Final = 40
 """Groups of pixels, for the jackknife."""

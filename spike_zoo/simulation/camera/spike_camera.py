@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.simulation.camera.noise import CameraNoise, fixed_patterns, resolve_noise
 from spike_zoo.spikes.packing import pack_bits
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.utils.cores import usable_cores
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from numpy.typing import NDArray
 
 Reset = Literal["soft", "modulo", "hard"]
 Start = Literal["uniform", "zero"]
@@ -252,7 +249,7 @@ def ssdm_camera(draws: NDArray[Any], threshold: float = 2.0, **camera: Any) -> S
     The gain is 1.98543, the reset is modulo, the comparison is strict; it has 20000 planes a
     second. The original first integrates one plane of uniform noise and drops its spikes; here the
     resulting charge is the start. Its noise is a separate model
-    (:func:`spike_zoo.simulation.spurious_spikes`, or ``noise="ssdm-v1"``).
+    (:func:`~spike_zoo.simulation.camera.noise.spurious_spikes`, or ``noise="ssdm-v1"``).
 
     Args:
         draws: Uniform numbers in [0, 1), ``(H, W)``, as ``rng.random((H, W), np.float32)``.

@@ -1,11 +1,11 @@
 """Recordings of uniform light: rates, intervals, and differences from the neighbourhood."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from spike_zoo.simulation.camera.interval_kernels import (
@@ -14,15 +14,9 @@ from spike_zoo.simulation.camera.interval_kernels import (
     interval_moments,
 )
 from spike_zoo.spikes.packing import unpack_bits
+from spike_zoo.spikes.recording import SpikeRecording
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.spikes.recording import SpikeRecording
-
-    Map = NDArray[np.float64]
+Map = NDArray[np.float64]
 
 WINDOW: Final = 15  # pixels; fixed patterns are differences from the mean of such a square
 _DEGREE: Final = 4  # of the polynomial of the illumination, for example of a vignette

@@ -1,13 +1,12 @@
 """Kinds of archives that ``simulate`` makes from a folder of images, in :data:`IMAGE_SETS`."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.simulation.datasets.labelled_sets import (
@@ -18,18 +17,11 @@ from spike_zoo.simulation.datasets.labelled_sets import (
     find_mnist,
 )
 from spike_zoo.simulation.datasets.septuplets import SEPTUPLET_SIMULATOR, Septuplet, find_septuplets
-from spike_zoo.simulation.kinds.labelled import LabelledImage, labelled_drifts
-from spike_zoo.simulation.kinds.recipes import ArchiveRequest
+from spike_zoo.simulation.kinds.labelled import LabelledImage, LabelledSet, labelled_drifts
+from spike_zoo.simulation.kinds.recipes import ArchiveRequest, Options, TakesBySplit
 from spike_zoo.simulation.scenes.drifting import DRIFT_PLANES, DRIFT_SIMULATOR, DriftSpec
-from spike_zoo.simulation.scenes.photographs import SPLITS
+from spike_zoo.simulation.scenes.photographs import SPLITS, Split
 from spike_zoo.utils.files import content_sha256, plain_name
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from spike_zoo.simulation.kinds.labelled import LabelledSet
-    from spike_zoo.simulation.kinds.recipes import Options, TakesBySplit
-    from spike_zoo.simulation.scenes.photographs import Split
 
 _MIN_PLANES: Final = 2  # of a motion
 ALL_IMAGES: Final[dict[str, Any]] = dict.fromkeys(SPLITS)

@@ -3,30 +3,24 @@
 The readers check every file and never unpickle, unlike those of torchvision.
 """
 
-from __future__ import annotations
-
 import functools
 import gzip
 import itertools
 import math
 import zlib
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import FormatError, MissingFileError
 from spike_zoo.media.frames import images_in
 from spike_zoo.media.images import IMAGE_SUFFIXES, load_grey, to_grey
 from spike_zoo.simulation.kinds.labelled import LabelledImage, LabelledSet
+from spike_zoo.simulation.scenes.photographs import Split
 from spike_zoo.utils.files import folder_entries, natural_order
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.simulation.scenes.photographs import Split
 
 _DIGITS: Final = tuple(str(digit) for digit in range(10))
 _UNSIGNED_BYTES: Final = 8  # code of the data type in the header of an idx file
@@ -183,7 +177,6 @@ def _missing_cifar(folder: Path) -> FormatError | MissingFileError:
 
 
 def _cifar_names(path: Path) -> tuple[str, ...]:
-    """Read the names of the classes, one per line."""
     if not path.is_file():
         raise MissingFileError.at(path, "the names of classes are missing")
     text = path.read_text(encoding="ascii", errors="backslashreplace")
@@ -210,7 +203,6 @@ def _cifar_images(path: Path, names: Sequence[str]) -> list[LabelledImage]:
 
 
 def _cifar_image(path: Path, number: int) -> NDArray[np.uint8]:
-    """Read one image and convert it to grey."""
     channels = np.fromfile(path, np.uint8, _CIFAR_BYTES - 1, offset=number * _CIFAR_BYTES + 1)
     return to_grey(channels.reshape(3, _CIFAR_SIDE, _CIFAR_SIDE).transpose(1, 2, 0))
 

@@ -1,27 +1,21 @@
 """Simulation of spikes from clips of seven frames (Vimeo-90K), with frames as ground truth."""
 
-from __future__ import annotations
-
 import re
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.errors import FormatError, MediaError, MissingFileError
 from spike_zoo.media.images import load_grey
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
 from spike_zoo.simulation.kinds.takes import FPS, simulated_meta
+from spike_zoo.simulation.scenes.photographs import Split
 from spike_zoo.spikes.take import Take
 from spike_zoo.utils.files import plain_name
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.simulation.scenes.photographs import Split
 
 SEPTUPLET_SIMULATOR: Final = "spike_zoo.simulation septuplets v1"
 FRAMES: Final = 7

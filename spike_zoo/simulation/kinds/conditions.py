@@ -1,10 +1,9 @@
 """Test scenes with varied light, speed, noise, defects and lost planes, and with parallax."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,15 +12,10 @@ from spike_zoo.simulation.camera.noise import NOISE_PRESETS, CameraNoise
 from spike_zoo.simulation.defaults import SHIPPED_PLAN, SPEEDS, default_scenes
 from spike_zoo.simulation.kinds.takes import MARGIN, simulate_take
 from spike_zoo.simulation.scenes.photograph_sets import PhotographSet, shipped_photographs
-from spike_zoo.simulation.scenes.photographs import TEST_IMAGES
+from spike_zoo.simulation.scenes.photographs import TEST_IMAGES, Split
+from spike_zoo.simulation.scenes.scene import SceneSpec
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.take import Take
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from spike_zoo.simulation.scenes.photographs import Split
-    from spike_zoo.simulation.scenes.scene import SceneSpec
 
 CONDITIONS_SIMULATOR: Final = "spike_zoo.simulation conditions v1"
 SOFTNESS_SIMULATOR: Final = "spike_zoo.simulation softness v1"

@@ -1,11 +1,9 @@
 """Scenes and exposures of the default archive of motion deblurring."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
@@ -20,14 +18,11 @@ from spike_zoo.simulation.camera.exposure import (
 from spike_zoo.simulation.camera.spike_camera import SSDM_GAIN, ssdm_camera
 from spike_zoo.simulation.defaults import SHIPPED_PLAN, default_scenes
 from spike_zoo.simulation.kinds.takes import FPS, simulated_meta
-from spike_zoo.simulation.scenes.scene import Scene
+from spike_zoo.simulation.scenes.photograph_sets import PhotographSet
+from spike_zoo.simulation.scenes.photographs import Split
+from spike_zoo.simulation.scenes.scene import Scene, SceneSpec
 from spike_zoo.simulation.scenes.textures import GREY
-
-if TYPE_CHECKING:
-    from spike_zoo.simulation.scenes.photograph_sets import PhotographSet
-    from spike_zoo.simulation.scenes.photographs import Split
-    from spike_zoo.simulation.scenes.scene import SceneSpec
-    from spike_zoo.spikes.take import Take
+from spike_zoo.spikes.take import Take
 
 DEBLUR_SIMULATOR: Final = "spike_zoo.simulation deblur v2"
 DEBLUR_PLANES: Final = EXPOSURE_PLANES + 2 * EXPOSURE_MARGIN

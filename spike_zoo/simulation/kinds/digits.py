@@ -1,23 +1,17 @@
 """Moving handwritten digits of scikit-learn, the default archive of recognition."""
 
-from __future__ import annotations
-
 import functools
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from spike_zoo.errors import UsageError
 from spike_zoo.simulation.kinds.labelled import LabelledDrift, LabelledImage, labelled_drifts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.simulation.scenes.photographs import Split
+from spike_zoo.simulation.scenes.photographs import Split
 
 DIGIT_NAMES: Final = tuple(str(digit) for digit in range(10))
 DIGIT_SPLITS: Final[dict[Split, range]] = {
@@ -132,7 +126,6 @@ def digit(number: int) -> NDArray[np.uint8]:
 
 @functools.lru_cache(maxsize=1)
 def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return all images and their classes."""
     from sklearn.datasets import load_digits  # slow import that only these archives need
 
     dataset = load_digits()

@@ -1,40 +1,32 @@
 """Blurry exposures and spikes from interpolated sharp video, as in S-SDM's GOPRO set."""
 
-from __future__ import annotations
-
 import itertools
 import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from pathlib import Path, PurePosixPath
+from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
 from spike_zoo.errors import MediaError, UsageError
-from spike_zoo.media.frames import find_footage
+from spike_zoo.media.frames import FrameSource, find_footage
 from spike_zoo.nn.warp import sampling_grid, warp
 from spike_zoo.simulation.camera.exposure import EXPOSURE_MARGIN, RATIO, ExposurePlanes
 from spike_zoo.simulation.camera.spike_camera import ssdm_camera
 from spike_zoo.simulation.kinds.takes import simulated_meta
 from spike_zoo.simulation.scenes.photographs import SPLITS
 from spike_zoo.simulation.scenes.textures import GREY
+from spike_zoo.spikes.take import Take
 from spike_zoo.utils.files import plain_name
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from spike_zoo.media.frames import FrameSource
-    from spike_zoo.spikes.take import Take
-
-    Images = NDArray[np.float32]
-    Interpolator = Callable[[Images, Images, Sequence[float]], Images]
+Images = NDArray[np.float32]
+Interpolator = Callable[[Images, Images, Sequence[float]], Images]
 
 FOOTAGE_SIMULATOR: Final = "spike_zoo.simulation footage v2"
 EXPOSED_FRAMES: Final = 13

@@ -1,24 +1,18 @@
 """Labelled images, and simulated recordings of them in motion for recognition."""
 
-from __future__ import annotations
-
 import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.simulation.scenes.drifting import DriftSpec, simulate_drift
+from spike_zoo.simulation.scenes.photographs import Split
+from spike_zoo.spikes.take import Take
 from spike_zoo.utils.files import plain_name
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.simulation.scenes.photographs import Split
-    from spike_zoo.spikes.take import Take
 
 
 @dataclass(frozen=True)

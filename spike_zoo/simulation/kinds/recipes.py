@@ -1,14 +1,12 @@
 """Recipes of the archives that the command ``simulate`` writes, in :data:`RECIPES`."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -22,6 +20,7 @@ from spike_zoo.simulation.kinds.conditions import (
     PARALLAX_SIMULATOR,
     SOFTNESS,
     SOFTNESS_SIMULATOR,
+    ConditionedScene,
     conditioned_scenes,
     parallax_scenes,
 )
@@ -31,7 +30,8 @@ from spike_zoo.simulation.kinds.deblurring import (
     simulate_exposures,
 )
 from spike_zoo.simulation.kinds.digits import DIGIT_NAMES, DIGIT_SPLITS, digit_drifts
-from spike_zoo.simulation.kinds.footage import FOOTAGE_SIMULATOR, footage_takes
+from spike_zoo.simulation.kinds.footage import FOOTAGE_SIMULATOR, Footage, footage_takes
+from spike_zoo.simulation.kinds.labelled import LabelledDrift
 from spike_zoo.simulation.kinds.sequences import (
     SEQUENCE_MARGIN,
     SEQUENCE_PLANES,
@@ -49,14 +49,9 @@ from spike_zoo.simulation.kinds.takes import (
 from spike_zoo.simulation.scenes.drifting import DRIFT_PLANES, DRIFT_SIMULATOR
 from spike_zoo.simulation.scenes.photograph_sets import photograph_set
 from spike_zoo.simulation.scenes.photographs import SPLITS, Split
+from spike_zoo.simulation.scenes.scene import SceneSpec
+from spike_zoo.spikes.take import Take
 from spike_zoo.utils.files import content_sha256
-
-if TYPE_CHECKING:
-    from spike_zoo.simulation.kinds.conditions import ConditionedScene
-    from spike_zoo.simulation.kinds.footage import Footage
-    from spike_zoo.simulation.kinds.labelled import LabelledDrift
-    from spike_zoo.simulation.scenes.scene import SceneSpec
-    from spike_zoo.spikes.take import Take
 
 _MAX_SOFTNESS: Final = 5.0  # pixels
 
@@ -78,12 +73,8 @@ LATER_OPTIONS: Final = (
 )
 
 
-class NamedSource(Protocol):
-    """A scene or image with the name of its take."""
-
-    @property
-    def name(self) -> str:
-        """Name of the take."""
+NamedSource = SceneSpec | ConditionedScene | LabelledDrift
+"""A scene or image with the name of its take."""
 
 
 class ArchiveRequest(NamedTuple):
@@ -198,7 +189,6 @@ def _scenes_function(
 
 
 def _colour_scenes(split: Split, count: int, seed: int, **values: Any) -> list[SceneSpec]:
-    """Return scenes with test images in colour."""
     testing = SHIPPED_PLAN if values["photographs"] else "colour"
     return default_scenes(split, count, seed, testing=testing, **values)
 
@@ -217,7 +207,6 @@ def _clip(spec: SceneSpec, split: Split, values: Options) -> Take:
 
 
 def _softness_range(text: str | None) -> tuple[float, float]:
-    """Return the smallest and the largest value of the option ``--softness``."""
     given = text or "0"
     try:
         low, high = map(float, given.split(":") if ":" in given else (given, given))
@@ -229,10 +218,6 @@ def _softness_range(text: str | None) -> tuple[float, float]:
             "range such as 0:0.6"
         )
     return low, high
-
-
-def _planes_of_an_image(values: Options) -> int:
-    return 2 * int(values["margin"]) + 1
 
 
 def _exposures(spec: SceneSpec, split: Split, values: Options) -> Take:
@@ -268,7 +253,7 @@ _CLIPS: Final = Recipe(
         "photographs": None,
         "softness": None,
     },
-    least_planes=_planes_of_an_image,
+    least_planes=lambda values: 2 * int(values["margin"]) + 1,
     scenes=_scenes_function(default_scenes, "training", "testing", "photographs"),
     take=_clip,
 )

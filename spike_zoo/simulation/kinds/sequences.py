@@ -1,24 +1,18 @@
 """Scenes of image sequences at three speeds, with ground truth every seven planes."""
 
-from __future__ import annotations
-
 import math
 import zlib
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
 from spike_zoo.simulation.defaults import default_scenes
-from spike_zoo.simulation.scenes.photograph_sets import BUNDLED
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from spike_zoo.simulation.scenes.photograph_sets import PhotographSet
-    from spike_zoo.simulation.scenes.photographs import Split
-    from spike_zoo.simulation.scenes.scene import SceneSpec
+from spike_zoo.simulation.scenes.photograph_sets import BUNDLED, PhotographSet
+from spike_zoo.simulation.scenes.photographs import Split
+from spike_zoo.simulation.scenes.scene import SceneSpec
 
 SEQUENCE_SIMULATOR: Final = "spike_zoo.simulation sequence v1"
 SEQUENCE_PLANES: Final = 97

@@ -1,26 +1,18 @@
 """Simulation of a take: the spikes of a scene with sharp images and motion as ground truth."""
 
-from __future__ import annotations
-
 import itertools
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.simulation.camera.exposure import as_levels
+from spike_zoo.simulation.camera.noise import CameraNoise
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
-from spike_zoo.simulation.scenes.scene import Scene
-from spike_zoo.spikes.cfa import cfa_masks
+from spike_zoo.simulation.scenes.scene import Scene, SceneSpec
+from spike_zoo.spikes.cfa import Cfa, cfa_masks
 from spike_zoo.spikes.take import Take
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.simulation.camera.noise import CameraNoise
-    from spike_zoo.simulation.scenes.scene import SceneSpec
-    from spike_zoo.spikes.cfa import Cfa
 
 FPS: Final = 20000.0
 """Planes per second of simulated recordings, as of real spike cameras."""
@@ -121,7 +113,6 @@ def _around(
 
 
 def _sharp(scene: Scene, plane: int, *, colour: bool) -> NDArray[np.uint8]:
-    """Return the image of one plane in 8 bits."""
     if colour:
         return as_levels(scene.colour(plane, plane + 1)[0])
     return as_levels(scene.luminance(plane, plane + 1)[0])

@@ -1,21 +1,17 @@
 """Simulation of an image in uniform linear motion, for data sets of recognition."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from spike_zoo.errors import UsageError
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
 from spike_zoo.simulation.kinds.takes import FPS, simulated_meta
 from spike_zoo.spikes.take import Take
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 DRIFT_SIMULATOR: Final = "spike_zoo.simulation drifting v1"
 DRIFT_PLANES: Final = 41

@@ -1,17 +1,12 @@
 """Ground-truth motion and occlusion of scene layers."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.simulation.scenes.trajectory import Motion
+from spike_zoo.simulation.scenes.trajectory import Motion
 
 _COVERED: Final = 0.5  # coverage from which an object occludes a point
 _ROUNDING: Final = 1e-6  # tolerance in pixels for points at the edge

@@ -1,16 +1,11 @@
 """Detection of copies of known photographs: turned, cropped, resized, grey or compressed."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from collections.abc import Mapping
+from typing import Final, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
 
 _PARTS: Final = 16  # of a fingerprint, along each axis
 #: Smallest correlation of the fingerprints of two copies of a photograph. Copies of different size

@@ -1,24 +1,21 @@
 """Sets of photographs for scenes: the shipped set, and folders of users."""
 
-from __future__ import annotations
-
 import csv
 import functools
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from spike_zoo.errors import MediaError, MissingFileError, UsageError
 from spike_zoo.media.frames import images_in
 from spike_zoo.media.images import IMAGE_SUFFIXES
-from spike_zoo.simulation.scenes.photograph_copies import (
-    PhotographFeatures,
-    copied_photograph,
-)
+from spike_zoo.simulation.scenes.photograph_copies import PhotographFeatures, copied_photograph
 from spike_zoo.simulation.scenes.photographs import (
     PHOTOGRAPHS,
     SHIPPED_FOLDER,
@@ -30,11 +27,6 @@ from spike_zoo.simulation.scenes.photographs import (
     photograph_file,
 )
 from spike_zoo.utils.files import content_sha256
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
 
 _MIN_COUNT: Final = 4  # photographs of a folder; a texture of leaves contains three
 _HIDDEN: Final = 0.05  # smallest share of transparent pixels of a cut-out

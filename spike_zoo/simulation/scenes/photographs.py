@@ -1,27 +1,22 @@
 """Photographs by name: of scikit-image and scikit-learn, of the shipped set, and of files."""
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 import itertools
 import math
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from spike_zoo.errors import MissingFileError
 from spike_zoo.media.image_files import read_image
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
 
 Split = Literal["train", "val", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")

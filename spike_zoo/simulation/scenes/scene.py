@@ -1,15 +1,14 @@
 """Renderer of scenes from smoothly moving texture layers, with anti-aliasing."""
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional
@@ -19,9 +18,6 @@ from spike_zoo.simulation.scenes.flow import LayerGeometry, backward_flow
 from spike_zoo.simulation.scenes.photographs import cutout
 from spike_zoo.simulation.scenes.textures import GREY, coverage, leaf_outline, make_texture
 from spike_zoo.simulation.scenes.trajectory import Motion, Pose, hand_shake, random_motion
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _TEXELS: Final = 2  # texels per image pixel, so that bilinear sampling blurs little
 _CANDIDATES: Final = 6  # random views of a background, of which the one with most contrast is used
@@ -216,7 +212,6 @@ class Scene:
         return image
 
     def _planes(self, start: int, stop: int | None) -> range:
-        """Return a checked range of planes."""
         stop = self.spec.planes if stop is None else stop
         if not 0 <= start <= stop <= self.spec.planes:
             raise ValueError(
@@ -254,7 +249,6 @@ class Scene:
         )[0]
 
     def _background(self, rng: np.random.Generator) -> _Layer:
-        """Build the background layer."""
         spec = self.spec
         half = self.size[1] / 2, self.size[0] / 2
         motion = random_motion(rng, spec.planes, spec.speed * spec.image_ratio, half)
@@ -272,12 +266,7 @@ class Scene:
             speed = 0.0
         origin = tuple(rng.uniform(-0.35, 0.35) * side for side in self.size[::-1])
         motion = random_motion(
-            rng,
-            spec.planes,
-            speed,
-            (radius, radius),
-            origin=(origin[0], origin[1]),
-            follow=True,
+            rng, spec.planes, speed, (radius, radius), origin=(origin[0], origin[1]), follow=True
         )
         side = 2 * math.ceil(1.5 * radius * _TEXELS) + 4
         name, _, image = kind.partition(":")

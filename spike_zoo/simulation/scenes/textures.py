@@ -1,22 +1,20 @@
 """Band-limited textures of scenes: photographs, dead leaves, fractal noise, patterns and text."""
 
-from __future__ import annotations
-
 import functools
 import math
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from torch.nn import functional
 
 from spike_zoo.simulation.scenes.photographs import photograph
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    Texture = NDArray[np.float32]
-    Angles = NDArray[np.float64]
+Texture = NDArray[np.float32]
+Angles = NDArray[np.float64]
 
 GREY: Final = (0.30, 0.59, 0.11)
 """Weights of R, G and B in the luminance, as in S-SDM's simulator."""
@@ -117,8 +115,6 @@ def stripes(
 
 def text(size: tuple[int, int], texels: float, rng: np.random.Generator) -> Texture:
     """Return lines of random letters on clouded paper, dark on bright or bright on dark."""
-    from PIL import Image, ImageDraw, ImageFont
-
     ink = Image.new("L", (size[1], size[0]))
     draw = ImageDraw.Draw(ink)
     top = 0.0
@@ -278,9 +274,6 @@ def _stretched(values: Texture, rng: np.random.Generator) -> Texture:
 
 def _resized(image: Texture, size: tuple[int, ...], *, clip: bool = True) -> Texture:
     """Resize ``(3, h, w)`` by bicubic interpolation, with anti-aliasing for reduction."""
-    import torch
-    from torch.nn import functional
-
     tensor = torch.from_numpy(np.array(image))[None]  # a copy: photographs are read-only
     resized = functional.interpolate(
         tensor, size=size, mode="bicubic", align_corners=False, antialias=True

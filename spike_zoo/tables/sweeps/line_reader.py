@@ -1,23 +1,18 @@
 """Parser of the command lines of fit, validate, test and predict."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser
 
 from spike_zoo.training.configs import with_files
 from spike_zoo.training.libraries import quiet_libraries
 from spike_zoo.training.planning import Plan, defaults_of, plan_of
 from spike_zoo.training.resuming import copy_model_arguments, explicit_arguments
 from spike_zoo.training.trainer import ZooCLI, cli_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lightning.pytorch.cli import LightningArgumentParser
 
 
 class LineReader(ZooCLI):

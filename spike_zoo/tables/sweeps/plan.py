@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -24,8 +25,6 @@ from spike_zoo.training.stored import RECORDS_FILENAME
 from spike_zoo.utils.files import how_to_make
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from spike_zoo.tables.sweeps.line_reader import LineReader
 
 _PARSING = (argparse.ArgumentError, argparse.ArgumentTypeError)
@@ -67,7 +66,6 @@ def _planned(
     environment: Mapping[str, str],
     digests: dict[str, str | None],
 ) -> PlannedRun:
-    """Return the run of one point."""
     command = expand_command(spec, point, environment)
     verb, arguments = _verb(spec, command)
     try:
@@ -132,7 +130,6 @@ def check_profile(profile: str) -> None:
 
 
 def _verb(spec: SweepSpec, command: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the verb of a command and its arguments."""
     for position, part in enumerate(command[:-1]):
         if Path(part).name in ("spike_zoo", "spike-zoo") and command[position + 1] in VERBS:
             return command[position + 1], list(command[position + 2 :])

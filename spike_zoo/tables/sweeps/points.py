@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from spike_zoo.tables.sweeps.spec import SweepSpec
 
 Point = dict[str, Any]
@@ -46,7 +45,6 @@ def only_points(points: list[Point], only: str | None) -> list[Point]:
 
 
 def _choices(parameter: Mapping[str, Any]) -> list[Any]:
-    """Return the values of a parameter in a grid."""
     if "min" in parameter:
         return list(range(parameter["min"], parameter["max"] + 1))
     return list(parameter.get("values", [parameter.get("value")]))

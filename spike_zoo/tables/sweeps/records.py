@@ -6,26 +6,18 @@ import hashlib
 import json
 import shutil
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spike_zoo.errors import ConfigError, SpikeZooError, UsageError
 from spike_zoo.training.initial_weights import weights_sha256
-from spike_zoo.training.provenance import (
-    CHECKOUT,
-    OF_FITS,
-    changed_code,
-    config_hash,
-    differences,
-)
+from spike_zoo.training.provenance import CHECKOUT, OF_FITS, changed_code, config_hash, differences
 from spike_zoo.training.result import FILENAME, RunResult
 from spike_zoo.training.stored import read_records, store_record
 from spike_zoo.utils.locks import file_version
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 FAILURE_FILENAME = "failure.txt"
 OUTPUT_FILENAME = "output.txt"

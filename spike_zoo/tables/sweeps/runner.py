@@ -1,7 +1,5 @@
 """Execution of the unfinished runs of a sweep in processes or on a Dask cluster."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -9,10 +7,10 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, Literal
 
 from spike_zoo.tables.sweeps.records import (
     PlannedRun,
@@ -23,9 +21,6 @@ from spike_zoo.tables.sweeps.records import (
 from spike_zoo.training.folders import RUN_DIR_VARIABLE, lock_of
 from spike_zoo.training.planning import FILES_VARIABLE
 from spike_zoo.utils.executor import run_tasks
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 POLL_SECONDS = 0.05
 STOP_SECONDS = 60.0  # a stopped run has this time to save its checkpoint

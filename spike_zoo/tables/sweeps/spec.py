@@ -1,7 +1,5 @@
 """Readers of W&B sweep files and of ``needs.yaml`` in the same folder."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -16,9 +14,7 @@ from spike_zoo.utils.yaml_files import parse_dataclass, read_yaml
 NEEDS_FILENAME = "needs.yaml"  # not part of the sweep file: W&B warns about unknown keys
 TABLE_FILENAME = "table.yaml"
 #: Keys of W&B's schema for sweeps that have no effect here.
-_IGNORED: Final = {
-    *("apiVersion", "kind", "description", "entity", "project", "metric", "metrics"),
-}
+_IGNORED: Final = {*("apiVersion", "kind", "description", "entity", "project", "metric", "metrics")}
 _OF_WANDB: Final = ("early_terminate", "controller", "scheduler", "job", "image_uri")
 
 

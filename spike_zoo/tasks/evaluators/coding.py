@@ -1,7 +1,5 @@
 """Evaluator of spike coding: rate and image quality of whole recordings at every rate point."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 

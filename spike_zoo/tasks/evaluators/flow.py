@@ -1,7 +1,5 @@
 """Evaluator of optical flow that a method estimates besides its images."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

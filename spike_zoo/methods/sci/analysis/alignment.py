@@ -1,7 +1,5 @@
 """Associated feature regression (AFR): alignment by warping and by deformable convolution."""
 
-from __future__ import annotations
-
 from typing import Literal, cast
 
 import torch

@@ -1,7 +1,5 @@
 """Augmentation of images in training for recognition."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

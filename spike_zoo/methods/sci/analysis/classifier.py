@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.classical.functional import tfp
 from spike_zoo.methods.sci.features.blocks import FEATURES, conv3
-from spike_zoo.methods.sci.features.fem import CLIP, FEM, STEP, WINDOW
+from spike_zoo.methods.sci.features.fem import CAMERA_SCALE, CLIP, FEM, STEP, WINDOW
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.fast.layout import set_memory_format
 from spike_zoo.nn.options import check_choice, options_of
@@ -32,7 +32,6 @@ ClassifierInput = Literal["features", "mean", "spikes", "images"]
 CENTRES: Final = range(WINDOW // 2, CLIP - WINDOW // 2, STEP)
 """Middle planes of the five windows of a clip."""
 MIDDLE: Final = len(CENTRES) // 2
-CAMERA_SCALE: Final = 0.6  # rate scale to which spikes are normalised for FEM
 WHITE: Final = 255
 STRIDE: Final = CLIP // 2 // STEP * STEP + STEP  # planes between clips of a recording
 _TOGETHER: Final = 16  # windows in one call of FEM; more do not fit into the cache of a core

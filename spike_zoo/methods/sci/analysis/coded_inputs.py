@@ -1,7 +1,5 @@
 """Inputs of recognition after coding, by SCI's codec or by codecs of video and images."""
 
-from __future__ import annotations
-
 import io
 import zlib
 from collections.abc import Sequence
@@ -20,7 +18,6 @@ from spike_zoo.coding.header import file_bytes
 from spike_zoo.errors import ConfigError
 from spike_zoo.media import coded_video as video
 from spike_zoo.methods.sci.analysis.classifier import WHITE, as_bytes
-from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
 from spike_zoo.methods.sci.codec.bitstream import check_exact, codec_networks_of, exact_context
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.frames import encode_frames, stack_frames
@@ -113,12 +110,8 @@ def encoder_features(
     with exact_context(spikes.device), fast_precision(spikes.device):
         features = codec.features(spikes, rate_scale)
         windows = range(features.shape[1]) if window is None else [window]
-        if codec.analysis == "decoder" or codec.fam is None:
-            return features[:, windows].float()
-        motion = codec.backward_flow(features)
-        parts = (gather_analysis_input(features, motion, n) for n in windows)
-        images = torch.stack([codec.fam(*part) for part in parts], dim=1)
-    return images.float().clamp(0.0, 1.0).expand(-1, -1, features.shape[2], -1, -1)
+        motion = codec.backward_flow(features) if codec.reach else None
+        return torch.stack([codec.coded(features, motion, n) for n in windows], dim=1).float()
 
 
 def coded_inputs(

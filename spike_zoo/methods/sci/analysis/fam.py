@@ -1,7 +1,5 @@
 """Feature analysis module (FAM): image reconstruction from five features."""
 
-from __future__ import annotations
-
 from typing import NamedTuple, cast
 
 import torch

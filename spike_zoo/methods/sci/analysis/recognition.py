@@ -1,7 +1,5 @@
 """Training module of recognition with SCI, and of its baselines."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -13,11 +11,7 @@ from spike_zoo.checkpoints import partial
 from spike_zoo.checkpoints.weight_files import state_digest
 from spike_zoo.errors import ConfigError
 from spike_zoo.media.output import progress_bar
-from spike_zoo.methods.sci.analysis.augmentation import (
-    AUGMENTATION,
-    AugmentationOptions,
-    augment,
-)
+from spike_zoo.methods.sci.analysis.augmentation import AUGMENTATION, AugmentationOptions, augment
 from spike_zoo.methods.sci.analysis.classifier import (
     CLASSIFIER,
     MIDDLE,

@@ -1,7 +1,5 @@
 """Rates of SCI's bitstreams with trained weights."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from spike_zoo.checkpoints.loading import load

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.errors import ConfigError
 from spike_zoo.media import coded_video as video
+from spike_zoo.methods.sci.analysis.classifier import WHITE, as_bytes
 from spike_zoo.methods.sci.analysis.fam import gather_analysis_input
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import WINDOW
@@ -28,7 +29,6 @@ from spike_zoo.tasks.protocols import Reconstructs, load_adjusted
 Motion = Literal["decoded", "none"]
 Channels = Literal["all", "mean"]
 AFFINE_BYTES = 24  # slope and offset of three channels, float32
-WHITE = 255
 THRESHOLD = 128  # least value of a decoded pixel that is a spike
 QPS = (42, 37, 32, 27)
 PLAYBACK = f"tfp:window={WINDOW}"
@@ -91,10 +91,7 @@ class ReconstructingModule(CodedVideoModule):
     """
 
     def __init__(
-        self,
-        codec: str = "x265",
-        qps: Sequence[int] = QPS,
-        reconstructor: str = PLAYBACK,
+        self, codec: str = "x265", qps: Sequence[int] = QPS, reconstructor: str = PLAYBACK
     ) -> None:
         super().__init__(codec, qps)
         self.save_hyperparameters()
@@ -149,16 +146,13 @@ class ATCModule(ReconstructingModule):
     """
 
     def __init__(
-        self,
-        codec: str = "x265",
-        qps: Sequence[int] = QPS,
-        reconstructor: str = DEFAULT_WEIGHTS,
+        self, codec: str = "x265", qps: Sequence[int] = QPS, reconstructor: str = DEFAULT_WEIGHTS
     ) -> None:
         super().__init__(codec, qps, reconstructor)
 
     def prepared(self, scene: CodedScene) -> NDArray[Any]:
         """Return the images of a recording as bytes ``(N, H, W)``."""
-        return as_bytes(self.images_of(scene.spikes, scene)[:, 0])
+        return as_bytes(self.images_of(scene.spikes, scene)[:, 0]).cpu().numpy()
 
     def decompress(self, coded: CompressedRecording, scene: CodedScene) -> Tensor:
         """Return the decoded images."""
@@ -221,9 +215,9 @@ class CAASModule(CodedVideoModule):
         clips = (scene.spikes[span][None] for span in spans)
         features = torch.stack([networks.feature(clip, scale)[0] for clip in clips]).float()
         if self.channels == "all":
-            return PreparedFeatures(as_bytes(features), None)
+            return PreparedFeatures(as_bytes(features).cpu().numpy(), None)
         mean = features.mean(dim=1)
-        return PreparedFeatures(as_bytes(mean), affine_maps(features, mean))
+        return PreparedFeatures(as_bytes(mean).cpu().numpy(), affine_maps(features, mean))
 
     def compress(self, prepared: PreparedFeatures, point: int) -> CompressedRecording:  # type: ignore[override]  # its own
         """Encode features as a video, with the affine maps of their channels."""
@@ -272,8 +266,3 @@ def affine_maps(features: Tensor, mean: Tensor) -> Tensor:
     contrast = (mean - mean.mean())[:, None]
     slope = (features * contrast).mean(dims) / contrast.square().mean().clamp(min=1e-9)
     return torch.stack([slope, features.mean(dims) - slope * mean.mean()])
-
-
-def as_bytes(images: Tensor) -> NDArray[Any]:
-    """Quantise images in [0, 1] to bytes."""
-    return (images.float().clamp(0.0, 1.0) * WHITE).round().to(torch.uint8).cpu().numpy()

@@ -15,10 +15,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from spike_zoo.coding import container, rans
 from spike_zoo.coding import errors as coding_errors
-from spike_zoo.coding import rans
 from spike_zoo.coding import tables as frequency_tables
-from spike_zoo.coding.container import BitstreamReader
 from spike_zoo.coding.header import Header
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, decode_frames, encode_frames
@@ -76,7 +75,7 @@ class DecodedBitstream:
 
     @classmethod
     def of_groups(
-        cls, groups: Iterable[DecodedBitstream], reader: BitstreamReader
+        cls, groups: Iterable[DecodedBitstream], reader: container.BitstreamReader
     ) -> DecodedBitstream:
         """Concatenate all decoded groups of a reader."""
         parts, size = list(groups), (reader.header.height, reader.header.width)
@@ -205,7 +204,9 @@ def decoded_group(
     return features, motions
 
 
-def decoded_groups(codec: SCINetworks, reader: BitstreamReader) -> Iterator[DecodedBitstream]:
+def decoded_groups(
+    codec: SCINetworks, reader: container.BitstreamReader
+) -> Iterator[DecodedBitstream]:
     """Yield the decoded groups of pictures.
 
     If the reader is not strict, groups that cannot be decoded are left out, and their errors are

@@ -1,7 +1,5 @@
 """SCI's codec: bitstreams of spike streams, and images of decoded bitstreams."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from collections.abc import Iterable, Iterator

@@ -14,8 +14,6 @@ Each returns the decoded symbols. All predictions are computed from decoded symb
            -> ... -> latent = means + symbols
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Mapping, Sequence

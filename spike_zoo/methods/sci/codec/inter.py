@@ -1,7 +1,5 @@
 """P-frame codec: motion and content, predicted from the previous decoded frame."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -30,11 +28,7 @@ from spike_zoo.methods.sci.codec.inter_layers import (
 )
 from spike_zoo.methods.sci.codec.intra import LATENT_STRIDE, grid_of
 from spike_zoo.methods.sci.features.blocks import DSB, conv3, scale_channels, warp_features
-from spike_zoo.methods.sci.features.motion_estimation import (
-    affine_flow,
-    fit_affine,
-    refine_affine,
-)
+from spike_zoo.methods.sci.features.motion_estimation import affine_flow, fit_affine, refine_affine
 from spike_zoo.nn.precision import in_full_precision
 
 Context = Literal["condition", "residual"]

@@ -3,8 +3,6 @@
 ``width`` multiplies channels and block counts; 1 is the paper's budget.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 

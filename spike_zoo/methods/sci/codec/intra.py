@@ -1,7 +1,5 @@
 """I-frame codec: features coded without reference to other frames."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable
@@ -12,12 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.codec.entropy import (
-    FrameCoder,
-    LatentEntropy,
-    Passes,
-    UncodedLatent,
-)
+from spike_zoo.methods.sci.codec.entropy import FrameCoder, LatentEntropy, Passes, UncodedLatent
 from spike_zoo.methods.sci.features.blocks import (
     DSB,
     FEATURES,
@@ -152,10 +145,7 @@ class Intra(nn.Module):
         self.synthesis = IntraSynthesis(width, block_transform=block_transform)
 
     def encode(
-        self,
-        coder: FrameCoder,
-        feature: Tensor,
-        refine: Callable[..., UncodedLatent] | None = None,
+        self, coder: FrameCoder, feature: Tensor, refine: Callable[..., UncodedLatent] | None = None
     ) -> Tensor:
         """Encode a feature ``(B, 3, H, W)`` with sides that are multiples of 64, and decode it.
 

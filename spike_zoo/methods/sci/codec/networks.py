@@ -1,7 +1,5 @@
 """Networks of SCI together: their outputs for clips and for recordings."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from typing import Literal
@@ -12,11 +10,15 @@ from torch import Tensor, nn
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.analysis.fam import FAM, AnalysisInput, gather_analysis_input
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
-from spike_zoo.methods.sci.features.fem import CLIP, FEM, NEIGHBOURS_PER_SIDE, STEP, WINDOW
-from spike_zoo.methods.sci.features.motion_estimation import (
-    DISMotion,
-    MotionEstimation,
+from spike_zoo.methods.sci.features.fem import (
+    CAMERA_SCALE,
+    CLIP,
+    FEM,
+    NEIGHBOURS_PER_SIDE,
+    STEP,
+    WINDOW,
 )
+from spike_zoo.methods.sci.features.motion_estimation import DISMotion, MotionEstimation
 from spike_zoo.nn.fast.layout import set_memory_format
 from spike_zoo.nn.precision import fast_precision
 from spike_zoo.spikes.recording import SpikeRecording
@@ -30,7 +32,6 @@ Analysis = Literal["decoder", "encoder"]
 """Place of the analysis: of decoded features, or before coding; then its images are coded."""
 RD_WEIGHTS = (64.0, 128.0, 256.0, 512.0)
 """Weight of the mean square error in the rate-distortion loss, for each quality (paper)."""
-CAMERA_SCALE = 0.6  # rate scale to which spikes are normalised for FEM
 _MAX_PIXELS = 2**24
 CACHE_SIZE = 32  # cached features and motions: enough for centres with a stride of 1
 

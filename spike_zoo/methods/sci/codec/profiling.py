@@ -1,7 +1,5 @@
 """Profiling jobs of SCI's codec, which decode without a bitstream."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Refinement of the latent of an I-frame in an encoder, by gradient descent on its real cost."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Integer network that predicts the scale index of each symbol, identical on every machine."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Sequence
 from typing import Any

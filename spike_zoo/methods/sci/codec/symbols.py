@@ -15,12 +15,7 @@ from torch import Tensor
 from spike_zoo.coding import rans
 from spike_zoo.coding import tables as frequency_tables
 from spike_zoo.methods.sci.codec.entropy import MIN_MASS, RADIUS, HyperPrior
-from spike_zoo.methods.sci.codec.scale_net import (
-    LEVELS,
-    ScaleNet,
-    clamp_with_gradient,
-    ste_round,
-)
+from spike_zoo.methods.sci.codec.scale_net import LEVELS, ScaleNet, clamp_with_gradient, ste_round
 
 ESCAPE_BITS = 16.0
 """Bits that follow an escape, for a symbol beyond the radius of its table."""

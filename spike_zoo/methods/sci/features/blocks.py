@@ -1,7 +1,5 @@
 """Layers that all networks of SCI share, and the scaling of their widths."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

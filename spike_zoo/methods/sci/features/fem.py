@@ -1,7 +1,5 @@
 """Feature extraction module (FEM): two pathways of binary filters, fused into one feature."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal, cast
 
@@ -27,6 +25,7 @@ from spike_zoo.nn.precision import in_full_precision
 Pathway = Literal["dual", "ventral", "dorsal"]
 Fusion = Literal["pfu", "concat", "none"]
 
+CAMERA_SCALE = 0.6  # rate scale to which spikes are normalised
 WINDOW = 13
 """Planes of one feature: the span of the widest ventral filter and of the four dorsal filters."""
 STEP = 7

@@ -1,7 +1,5 @@
 """Coarse-to-fine motion estimation between features, chaining over time, and refinement (FMVR)."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Training module of stage ``codec``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast, get_args
 
@@ -31,11 +29,7 @@ from spike_zoo.methods.sci.training.options import (
     NetworkOptions,
     with_part,
 )
-from spike_zoo.methods.sci.training.stage_module import (
-    WARMUP,
-    StagedModule,
-    check_scenes,
-)
+from spike_zoo.methods.sci.training.stage_module import WARMUP, StagedModule, check_scenes
 from spike_zoo.nn.options import options_of
 from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.tasks.batch import SceneBatch

@@ -1,7 +1,5 @@
 """Coder of recordings with SCI's networks, and its evaluator."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, cast

@@ -1,7 +1,5 @@
 """Training module of stage ``joint``: decoder and analysis, without change of bitstreams."""
 
-from __future__ import annotations
-
 from typing import cast
 
 import torch
@@ -30,11 +28,7 @@ from spike_zoo.methods.sci.training.options import (
     CodingOptions,
     NetworkOptions,
 )
-from spike_zoo.methods.sci.training.stage_module import (
-    WARMUP,
-    StagedModule,
-    check_scenes,
-)
+from spike_zoo.methods.sci.training.stage_module import WARMUP, StagedModule, check_scenes
 from spike_zoo.nn.options import options_of
 from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.tasks.batch import SceneBatch

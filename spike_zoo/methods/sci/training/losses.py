@@ -1,7 +1,5 @@
 """Losses of SCI's training stages."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

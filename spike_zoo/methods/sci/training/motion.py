@@ -1,7 +1,5 @@
 """Training module of stage ``motion``: motion estimation between neighbouring features."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
@@ -13,12 +11,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.media import flow as flow_media
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS, MotionEstimation
 from spike_zoo.methods.sci.training.losses import flow_terms
-from spike_zoo.methods.sci.training.options import (
-    NETWORKS,
-    STAGES,
-    NetworkOptions,
-    check_weights,
-)
+from spike_zoo.methods.sci.training.options import NETWORKS, STAGES, NetworkOptions, check_weights
 from spike_zoo.methods.sci.training.stage_module import (
     WARMUP,
     FeatureBatch,

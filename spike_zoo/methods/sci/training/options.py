@@ -1,7 +1,5 @@
 """Training stages of SCI (trained, frozen and absent parts), and options that they share."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
