@@ -8,8 +8,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from benchmarks.claims import PROFILES, ROOT, committed_tables
+from spike_zoo.media.images import save_image
 from spike_zoo.metrics.speeds import photograph_of
 from spike_zoo.tables import read_table_file
+from spike_zoo.tables.curves import curves_chart
 from spike_zoo.tables.render import markdown_grid, measured_text
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from spike_zoo.tables.fill import FilledTable
 
 PAGES: Final = ROOT / "docs" / "reproduce"
+CODED: Final = "Recognition after compression (Table VII)"
+PICTURE: Final = ROOT / "docs" / "pictures" / "recognition-coded.png"
 #: The part of a page that this script writes.
 TABLES: Final = re.compile(r"(?<=<!-- tables -->\n).*(?=<!-- end of tables -->)", re.DOTALL)
 NOT_MEASURED: Final = "not measured"
@@ -220,9 +224,12 @@ def _differences(table: FilledTable) -> Iterator[Value]:
 
 
 def main() -> None:
-    """Write the pages."""
-    for path, page in pages_of(committed_tables()).items():
+    """Write the pages, and the charts of recognition after compression."""
+    tables = committed_tables()
+    for path, page in pages_of(tables).items():
         path.write_text(page, encoding="utf-8")
+    coded = next(one for filled in tables.values() for one in filled if one.spec.title == CODED)
+    save_image(curves_chart(coded.curves), PICTURE, overwrite=True)
 
 
 if __name__ == "__main__":

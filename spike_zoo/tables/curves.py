@@ -293,10 +293,11 @@ def curve_chart(curve: FilledCurve) -> Markup:
 
 
 def curves_chart(curves: Sequence[FilledCurve]) -> NDArray[np.uint8]:
-    """Return an image of all curves, three charts in a row, uint8 ``(H, W, 3)``."""
-    rows = math.ceil(len(curves) / _CHARTS_IN_A_ROW)
+    """Return an image of all curves, up to three charts in a row, uint8 ``(H, W, 3)``."""
+    columns = min(len(curves), _CHARTS_IN_A_ROW)
+    rows = math.ceil(len(curves) / columns)
     names = list(dict.fromkeys(line.row for filled in curves for line in filled.lines))
-    figure, grid = new_charts(rows, _CHARTS_IN_A_ROW, width=11.0, height=3.2 * rows)
+    figure, grid = new_charts(rows, columns, width=11.0, height=3.2 * rows)
     handles: dict[Any, Any] = {}  # name -> line of the legend, which all curves share
     for axes, curve in itertools.zip_longest(grid, curves):
         if curve is None:
