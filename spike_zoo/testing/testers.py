@@ -338,14 +338,14 @@ class MethodTester(CheckpointTester):
         for name in ("one", "two"):
             seed_everything(0)
             module = self.make_module()
-            self.fit(module, self.make_data(module, tmp_path), tmp_path / name, steps=4)
+            self.fit(module, self.make_data(module, tmp_path), tmp_path / name, steps=5)
             states.append(module.state_dict())
         seed_everything(0)
         resumed = self.make_module()
-        middle = tmp_path / "one" / "epoch=0-step=1.ckpt"
+        middle = tmp_path / "one" / "epoch=1-step=3.ckpt"
         assert middle.is_file()
         options = {"ckpt_path": str(middle), "weights_only": True}
-        self.fit(resumed, self.make_data(resumed, tmp_path), tmp_path / "three", 4, **options)
+        self.fit(resumed, self.make_data(resumed, tmp_path), tmp_path / "three", 5, **options)
         states.append(resumed.state_dict())
         for other in states[1:]:
             for key, value in states[0].items():

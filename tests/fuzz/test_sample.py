@@ -12,7 +12,7 @@ from tests.fuzz.targets import TARGETS
 INPUTS = 112  # per target
 
 
-@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 8])
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize("name", TARGETS)
 def test_every_input_gives_a_result_or_a_clear_error(name: str, step: int, tmp_path: Path) -> None:
     outcomes = {number: problem_of(name, number, tmp_path) for number in range(0, INPUTS, step)}

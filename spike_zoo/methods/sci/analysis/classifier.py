@@ -216,11 +216,9 @@ class SpikeClassifier(nn.Module):
         if self.input == "mean":
             return tfp(spikes, centres, WINDOW)[:, :, None] / scale
         if self.input == "images":
-            planes, needed = (
-                spikes.shape[1],
-                max(self.method.clip_length // 2, margin_of(self.method)),
-            )
-            length = 2 * min(needed, planes - 1) + 1  # a longer one would be mirrored twice
+            planes = spikes.shape[1]
+            reach = max(self.method.clip_length // 2, margin_of(self.method))
+            length = 2 * min(reach, planes - 1) + 1  # a longer one would be mirrored twice
             spans = (mirrored_planes(*centred_window(c, length), planes) for c in centres)
             images = [self.method(spikes[:, span], rate_scale) for span in spans]
             return torch.stack(images, dim=1)
