@@ -62,7 +62,7 @@ def cli_settings() -> dict[str, Any]:
     limit_aliases_of_options()
     # of a callback's default value, such as that of Timer
     yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, x: dumper.represent_data(x.value))
-    strict = {"exit_on_error": False}
+    strict, verbs = {"exit_on_error": False}, ZooCLI.subcommands()
     return {
         "model_class": LightningModule,
         "datamodule_class": LightningDataModule,
@@ -73,11 +73,7 @@ def cli_settings() -> dict[str, Any]:
         "seed_everything_default": 0,
         "auto_configure_optimizers": False,
         "parser_class": _Parser,
-        "parser_kwargs": {
-            **strict,
-            "prog": "spike-zoo",
-            **dict.fromkeys(ZooCLI.subcommands(), strict),
-        },
+        "parser_kwargs": strict | {"prog": "spike-zoo"} | dict.fromkeys(verbs, strict),
     }
 
 
