@@ -27,8 +27,8 @@ from spike_zoo.media.charts import (
 )
 from spike_zoo.metrics.rate import Interpolation, bd_rate
 from spike_zoo.metrics.speeds import photograph_of
-from spike_zoo.tables.claims import Sample, pool, varies
 from spike_zoo.tables.columns import Column
+from spike_zoo.tables.noise import Sample, pool, varies
 from spike_zoo.tables.runs import RecordedRun
 from spike_zoo.tables.spec import Claim, CurveSpec, TableSpec, missing_result
 from spike_zoo.training.result import Curve

@@ -14,16 +14,12 @@ from spike_zoo.tables.claims import (
     WITHIN_NOISE,
     ClaimResult,
     Result,
-    Sample,
     controlled,
     evaluate_claim,
-    outliers,
-    paired_differences,
-    pool,
-    varies,
 )
 from spike_zoo.tables.columns import COSTS, Column, plain_column
 from spike_zoo.tables.curves import BD_RATE, METHODS, NAMES, FilledCurve, fill_curves
+from spike_zoo.tables.noise import Sample, outliers, paired_differences, pool, varies
 from spike_zoo.tables.notes import differences_of, notes_of, warnings_of
 from spike_zoo.tables.runs import RecordedRun, configurations_of, newest_configuration
 from spike_zoo.tables.spec import Claim, TableSpec, missing_result

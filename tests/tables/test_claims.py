@@ -17,15 +17,12 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.tables import read_table_file, render_markdown
 from spike_zoo.tables.claims import (
     Result,
-    Sample,
     controlled,
     evaluate_claim,
-    noise_of,
-    outliers,
-    pool,
     summarize_claims,
 )
 from spike_zoo.tables.columns import Column, plain_column
+from spike_zoo.tables.noise import Sample, noise_of, outliers, pool
 from spike_zoo.tables.runs import RecordedRun
 from spike_zoo.tables.spec import Claim
 from tests.helpers.tables import SPEC, filled, make_run, write_spec
