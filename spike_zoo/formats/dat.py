@@ -30,8 +30,8 @@ _REVERSED_BYTES = np.packbits(np.unpackbits(_BYTES[:, None], axis=1), axis=1, bi
 class DatLayout:
     """Bit layout of the planes in a ``.dat`` file.
 
-    Bit k of byte j of a plane, counted from the lowest or with ``bit_order`` ``"big"`` from the
-    highest, is its pixel ``8 j + k`` in row order, without padding per row.
+    Stored rows follow each other without padding. Pixel ``8 j + k`` of a plane is bit k of its
+    byte j. Bit 0 is the lowest bit of a byte, or with ``bit_order`` ``"big"`` the highest.
     """
 
     height: int  #: rows H

@@ -209,7 +209,8 @@ def read_recording(
     """Open a spike recording. Planes are read on demand, except those of ``.npz``.
 
     Arguments override the attributes of the file, which override those of its sidecar
-    (``<file>.yaml``; for ``.dat`` also SpikeCV's ``config.yaml`` up to five folders above).
+    (``<file>.yaml``; for a ``.dat`` whose size neither states, also SpikeCV's ``config.yaml`` up to
+    five folders above).
 
     Args:
         path: A ``.dat``, ``.npz``, ``.npy``, ``.h5`` or ``.spl`` file, detected by content and
@@ -233,8 +234,8 @@ def read_recording(
         bit_order: ``"big"`` if the first pixel of a byte of a ``.dat`` is its highest bit, as
             ``numpy.packbits`` writes; None: as its sidecar states, else ``"little"``.
         allow_partial: Drop an incomplete last plane of a ``.dat``, with a warning.
-        check_rows: Warn if size, bit order or first byte (unless stated as 0) of a ``.dat`` do
-            not fit its pixels. Reads up to 256 planes.
+        check_rows: Warn if the size, bit order or offset of a ``.dat`` do not fit its pixels. An
+            offset stated as 0 is not checked. Reads up to 256 planes.
         fps: Planes per second, overrides the file.
         rate_scale: Spikes per plane at white, overrides the file.
         cfa: Layout of the Bayer filters of the upright image, overrides the file.

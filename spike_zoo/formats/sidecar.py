@@ -1,4 +1,4 @@
-"""RecordingSettingss of recordings: YAML files ``<file>.yaml``, and SpikeCV's ``config.yaml``."""
+"""Sidecars of recordings: YAML files ``<file>.yaml``, and SpikeCV's ``config.yaml``."""
 
 from __future__ import annotations
 

@@ -264,7 +264,7 @@ class SpikeRecording:
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
         """Read planes ``[start, stop)`` as bool ``(stop - start, H, W)``."""
-        unpacked = getattr(self._planes, "unpacked", None)  # planes that are not packed in the file
+        unpacked = getattr(self._planes, "unpacked", None)  # of a .dat
         if unpacked is None:
             return unpack_bits(self.read_packed(start, stop), self._width)
         planes: NDArray[np.bool_] = unpacked(start, self._checked_stop(start, stop))

@@ -32,9 +32,10 @@ from spike_zoo.nn.padding import crop_padding
 from spike_zoo.nn.precision import fast_precision
 
 BLOCK, LEAST_GAIN = 8, 56.0
-"""Side of a block of pixels, and the least gain of a block, in bits, for which an encoder compares
-costs: its square error after interpolation of the uncoded features, times the weight. The P-frames
-of a local event need several hundred bits, and an event may lie in four blocks."""
+"""Side of a block of pixels, and a limit in bits. An encoder compares costs if a block gains at
+least this: the sum of its square errors when features before coding are interpolated, times the
+weight. P-frames of a local event need several hundred bits, but the event may be divided among
+four blocks, so the limit of one block is lower."""
 SMALL_IMAGE = 2**15
 """Pixels of the largest image for which an encoder always compares costs: the search is fast, and
 small gains of quality are a larger part of the cost."""
@@ -127,7 +128,7 @@ class FrameEncoder(NamedTuple):
     def encode(
         self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
     ) -> EncodedFrames:
-        """Encode features as P-frames and gaps.
+        """Encode features as P-frames and gaps; without ``skip`` or a weight, only as P-frames.
 
         Either only the last feature is coded and the others are interpolated, or each half is
         encoded recursively, whichever costs less. Halves are not tried if interpolation has small
@@ -143,7 +144,7 @@ class FrameEncoder(NamedTuple):
         if gap and not self.chooses_modes:
             return self._halves(symbols, features, before)
         with fast_precision(start.device):
-            # errors of a decoded frame of low quality would be described as motion
+            # with skip, from the feature before coding: coding errors would be taken for motion
             earlier = start if self.inter.skip else before.feature
             motion = self.estimation(following[-1], earlier)
         last = partial(self._last, features=following, motion=motion, before=before)
@@ -264,7 +265,7 @@ class PFrameCandidate(NamedTuple):
 
 
 class PFrameSearch(NamedTuple):
-    """Candidates of a P-frame; arguments as of :meth:`FrameEncoder.encode`."""
+    """Candidates of a P-frame for the last of some features; the others are interpolated."""
 
     encoder: FrameEncoder
     symbols: EncodedSymbols

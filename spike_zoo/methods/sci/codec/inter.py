@@ -108,7 +108,7 @@ class DecodedPFrame(NamedTuple):
     latents: tuple[DecodedLatent, DecodedLatent]  # of motion and content, for the next frame
 
     def reference(self, gap: int) -> ReferenceFrame:
-        """Return the reference frame of the next P-frame, after ``gap`` frames left out before."""
+        """Return this frame as reference of the next; ``gap`` frames were left out before it."""
         feature, affine = self.feature.float().clamp(0.0, 1.0), self.affine / (gap + 1)
         return ReferenceFrame(feature, affine, *self.latents)
 
@@ -122,8 +122,8 @@ class Inter(nn.Module):
             difference to the warped reference frame, without contexts. Both add the warped
             reference frame to the output of the synthesis, which is zero before training. If this
             identity had to be learned, errors would accumulate from frame to frame.
-        skip: Whether a bitstream stores a :class:`FrameMode` per P-frame, and whether the I-frame
-            has the next higher quality. In the paper all frames are coded at one quality.
+        skip: Whether a bitstream stores a :class:`FrameMode` per P-frame, and whether an I-frame
+            may have the next higher quality. In the paper all frames are coded at one quality.
         temporal_prior: Predictors of latents from the reference frame. ``"full"``: its symbols
             predict scale indexes, its latents and the contexts predict means. ``"symbols"``: as
             full, without the contexts. ``"none"``: no predictor.

@@ -160,8 +160,8 @@ def smooth_flow(motion: Tensor, feature: Tensor) -> Tensor:
 def fit_affine(motion: Tensor, feature: Tensor) -> Tensor:
     """Return the affine motion of most edges of a feature, ``(B, 6, 1, 1)``.
 
-    Motion is ``(B, 2, H, W)``. Least squares, reweighted by the gradients of the feature and such
-    that objects with another motion have little weight.
+    Motion is ``(B, 2, H, W)``. Weighted least squares over the pixels: edges have a large weight,
+    and pixels whose motion is far from the last fit (other objects) a small one.
     """
     motion, feature = motion[..., ::FIT_STRIDE, ::FIT_STRIDE], feature.float().mean(1, keepdim=True)
     weight = spatial_gradient(feature).norm(dim=2)[..., ::FIT_STRIDE, ::FIT_STRIDE].flatten(1)

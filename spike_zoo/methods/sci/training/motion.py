@@ -98,7 +98,7 @@ class SCIMotionModule(StagedModule, ReconstructionModule):
 
     Args:
         fem: Checkpoint of stage ``"fem"`` to start from; read at the start of a fit.
-        flow_loss_weight: Weight of the end-point error at the start of the run. 0 is the paper's:
+        flow_loss_weight: Weight of the end-point error at the start of the run. With 0, the loss is
             only the error of the warped feature.
         flow_loss_weight_end: Weight at the end of the run, relative to ``flow_loss_weight``; it
             changes linearly. With 0, the errors of slow and fast motion increased again.
