@@ -63,10 +63,9 @@ def test_the_documented_commands_make_a_table_of_the_tree(
     document = "docs/howto/recordings.md"
     monkeypatch.chdir(tmp_path)
     write_tree(document, tmp_path / TREES[document])
-    smoke = [*SMALL[2:], "--model.init_args.width", "0.25", "--model.init_args.pyramid_levels", "3"]
     extra_options = {
         "archive build": ["--jobs", "1"],
-        "fit": ["--config", str(ROOT / "configs" / "profiles" / "smoke.yaml"), *smoke],
+        "fit": ["--config", str(ROOT / "configs" / "profiles" / "smoke.yaml"), *SMALL[2:]],
         "compare": ["--methods", "tfp", "tfi9"],
     }
     (block,) = (b for b in blocks_of(document) if "spike_zoo compare runs/own" in b.text)
