@@ -133,8 +133,6 @@ class SceneOptions(TypedDict, total=False):
         threshold: Firing threshold of S-SDM's camera, only with "deblur": 2, 4 and 8 are 1, 2 and 4
             in the paper. Default: 2.
         motions: Number of motions of each training image. Default: 4 for digits, 1 with --images.
-        clutter: Pieces of other digits behind each digit of "labelled", which is then rotated by up
-            to 45 degrees. Default: 0.
         softness: Blur of the lens: the light is blurred by a Gaussian of this standard deviation
             in pixels before it is integrated, and the images stay sharp. A range such as 0:0.6
             gives each scene another value. Default: 0.
@@ -157,7 +155,6 @@ class SceneOptions(TypedDict, total=False):
     cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None
     threshold: Literal[2, 4, 8] | None
     motions: PositiveInt | None
-    clutter: NonNegativeInt | None
     softness: str | None
 
 

@@ -1,13 +1,10 @@
 """Moving handwritten digits of scikit-learn, the default archive of recognition."""
 
 import functools
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from spike_zoo.errors import UsageError
 from spike_zoo.simulation.kinds.labelled import LabelledDrift, LabelledImage, labelled_drifts
@@ -24,12 +21,6 @@ DIGIT_SPLITS: Final[dict[Split, range]] = {
 MIN_DIGIT: Final = 0.2
 MAX_DIGIT: Final = 0.4
 
-_ROTATION: Final = 45  # largest rotation of a digit before clutter, in degrees
-_SIDE: Final = 64  # side of a digit before it is rotated or cut into pieces, in pixels
-_PIECE: Final = 32  # side of a piece of clutter in the same pixels
-_GREY: Final = 128  # level of clutter; digits have up to 255
-_CLUTTER_SEED: Final = 3  # 1 and 2 are those of the motion and the camera
-
 
 def digit_drifts(
     split: Split,
@@ -41,7 +32,6 @@ def digit_drifts(
     width: int = 48,
     planes: int = 41,
     noise: str = "none",
-    clutter: int = 0,
 ) -> list[LabelledDrift]:
     """Return moving digits of the first images of a split.
 
@@ -54,8 +44,6 @@ def digit_drifts(
         width: Columns of a plane.
         planes: Planes of a recording.
         noise: Noise preset of the camera.
-        clutter: Pieces of other digits of the split behind each digit, static and half as bright.
-            With clutter, digits are rotated by up to 45 degrees.
 
     Raises:
         UsageError: If the split has fewer images, or planes are too small for the motion.
@@ -64,7 +52,7 @@ def digit_drifts(
     if count > len(numbers):
         raise UsageError(f"--{split} must be at most {len(numbers)} images of digits, got {count}")
     images = (_image(number) for number in numbers[:count])
-    drifts = labelled_drifts(
+    return labelled_drifts(
         images,
         motions if split == "train" else 1,
         seed,
@@ -75,41 +63,6 @@ def digit_drifts(
         fastest=MAX_DIGIT,
         noise=noise,
     )
-    return [_cluttered(drift, numbers, clutter) for drift in drifts] if clutter else drifts
-
-
-def _cluttered(drift: LabelledDrift, numbers: range, pieces: int) -> LabelledDrift:
-    """Rotate a digit, and place pieces of digits of the given images behind it."""
-    rng = np.random.default_rng(np.random.SeedSequence([drift.spec.seed, _CLUTTER_SEED]))
-    angle, seed = float(rng.uniform(-_ROTATION, _ROTATION)), int(rng.integers(2**32))
-    size = drift.spec.height, drift.spec.width
-    side = drift.spec.image_size(1, 1)[0]
-    read = functools.partial(_rotated, drift.image.read, angle)
-    background = functools.partial(_pieces, numbers, pieces, size, side, seed)
-    return replace(drift, image=replace(drift.image, read=read), background=background)
-
-
-def _rotated(read: Callable[[], NDArray[np.uint8]], angle: float) -> NDArray[np.uint8]:
-    """Return an image enlarged and rotated, on a canvas that contains it."""
-    image = Image.fromarray(read()).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
-    return np.asarray(image.rotate(angle, Image.Resampling.BICUBIC, expand=True))
-
-
-def _pieces(
-    numbers: range, pieces: int, size: tuple[int, int], side: int, seed: int
-) -> NDArray[np.float32]:
-    """Return a plane in [0, 1] with quarters of random digits, each digit ``side`` pixels high."""
-    rng = np.random.default_rng(seed)
-    plane = Image.new("L", (size[1], size[0]))
-    quarter = max(1, side // 2)
-    for _ in range(pieces):
-        image = Image.fromarray(digit(int(rng.choice(numbers))))
-        left, top = (int(x) for x in rng.integers(_SIDE - _PIECE + 1, size=2))
-        image = image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
-        image = image.crop((left, top, left + _PIECE, top + _PIECE)).resize((quarter, quarter))
-        x, y = (int(rng.integers(-quarter // 2, end - quarter // 2)) for end in plane.size)
-        plane.paste(_GREY, (x, y), image)
-    return np.asarray(plane, np.float32) / np.float32(255)
 
 
 def _image(number: int) -> LabelledImage:

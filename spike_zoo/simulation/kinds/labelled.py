@@ -45,8 +45,6 @@ class LabelledDrift:
 
     image: LabelledImage  #: the moving image
     spec: DriftSpec  #: motion and camera
-    #: function that returns the static background, ``(H, W)`` in [0, 1]; None: a dark one
-    background: Callable[[], NDArray[np.float32]] | None = None
 
     @property
     def name(self) -> str:
@@ -57,11 +55,7 @@ class LabelledDrift:
         """Simulate the recording and return it with its label."""
         image = self.image
         return simulate_drift(
-            image.read(),
-            self.spec,
-            label=image.label,
-            label_name=image.label_name,
-            background=self.background() if self.background else None,
+            image.read(), self.spec, label=image.label, label_name=image.label_name
         )
 
 

@@ -68,7 +68,6 @@ LATER_OPTIONS: Final = (
     "training",
     "testing",
     "photographs",
-    "clutter",
     "softness",
 )
 
@@ -353,9 +352,9 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                     motions=4,
                 ),
             },
-            options={"noise": "none", "clutter": 0},
+            options={"noise": "none"},
             least_planes=lambda values: 2,
-            scenes=_scenes_function(digit_drifts, "motions", "clutter"),
+            scenes=_scenes_function(digit_drifts, "motions"),
             take=_own_take,
             label_names=DIGIT_NAMES,
         ),

@@ -163,7 +163,6 @@ def simulate_drift(
     *,
     label: int | None = None,
     label_name: str = "",
-    background: NDArray[np.float32] | None = None,
 ) -> Take:
     """Simulate a spike camera on a moving image.
 
@@ -172,8 +171,6 @@ def simulate_drift(
         spec: Size, motion and camera.
         label: Class index of the take.
         label_name: Name of the class.
-        background: Luminance of a static background, ``(H, W)`` in [0, 1]. The brighter of image
-            and background is visible.
 
     Returns:
         The recording with its label; ``meta`` of the recording contains the parameters.
@@ -186,8 +183,6 @@ def simulate_drift(
     room = size[0] - texels.shape[0] / _TEXELS, size[1] - texels.shape[1] / _TEXELS
     drift = random_drift(motion, room, spec.planes, (spec.slowest, spec.fastest))
     light = drifting_light(texels, drift, size, spec.planes)
-    if background is not None:
-        light = np.maximum(light, background)
     camera = SpikeCamera(gain=spec.rate_scale, noise=spec.noise, generator=chance)
     further = {"noise": spec.noise, "mirrored": spec.mirrored, "drift": drift._asdict()}
     further |= {"label_name": label_name} if label_name else {}

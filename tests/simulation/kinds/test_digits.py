@@ -47,34 +47,6 @@ def test_the_motion_compensated_mean_of_the_spikes_is_the_digit() -> None:
     assert np.corrcoef(estimated.ravel(), expected.ravel())[0, 1] > 0.85
 
 
-def test_clutter_stands_still_and_is_half_as_bright() -> None:
-    (plain,), (drift,) = digit_drifts("val", 1), digit_drifts("val", 1, clutter=8)
-    (again,) = digit_drifts("val", 1, clutter=8)
-    assert drift.background is not None
-    assert again.background is not None
-    background = drift.background()
-    assert background.shape == (48, 48)
-    assert 0.3 < background.max() <= 128 / 255
-    np.testing.assert_array_equal(background, again.background())
-    rates = drift.take().recording[:].mean(axis=0) / 0.6
-    path = drift.take().recording.meta["drift"]
-    assert path == plain.take().recording.meta["drift"]
-    covered = plain.take().recording[:].any(axis=0) | (drift.image.read().max() < 200)
-    beside = ~covered & (background > 0.2)
-    assert beside.sum() > 20
-    np.testing.assert_allclose(rates[beside], background[beside], atol=0.1)
-
-
-def test_digits_before_clutter_are_rotated_by_at_most_45_degrees() -> None:
-    drifts = digit_drifts("train", 4, clutter=1)
-    images = [drift.image.read() for drift in drifts[:4]]
-    assert len({image.shape for image in images}) > 1  # four angles of one image
-    for image in images:
-        assert min(image.shape) >= 64
-        assert max(image.shape) <= 92
-        assert image.max() >= 240
-
-
 @pytest.mark.parametrize(("split", "count"), [("train", 1199), ("val", 201), ("test", 400)])
 def test_more_images_than_available_are_rejected(split: str, count: int) -> None:
     with pytest.raises(UsageError, match=rf"--{split} must be at most {count - 1} images"):
