@@ -21,6 +21,7 @@ from tests.conftest import ROOT
 EXPERIMENTS = ROOT / "experiments"
 
 
+@cache  # reading the sweeps of a method takes a tenth of a second, and tests ask per variant
 def smoke_variants(method: str) -> set[Path]:
     """Return the variants of a method that ``make smoke-tables ALL=1`` runs."""
     return variants_of(EXPERIMENTS / method / "sweep.yaml")
