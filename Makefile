@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/stamps
 RUN := $(BIN)/python experiments/run.py
+export PYTHONDONTWRITEBYTECODE := # compiled modules are kept, because many short processes import them
 # one thread per process: with more, processes that share cores wait for each other in every operation
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 PARALLEL := -n auto --maxprocesses 8 --dist worksteal
