@@ -16,22 +16,11 @@ RELEVANT_PSNR: Final = 0.1
 """Smallest relevant difference of PSNR in decibels, as accepted by ``make reproduce``."""
 MIN_PHOTOGRAPHS: Final = 6
 """Smallest number of photographs of a paired test; results on fewer ones are undecided."""
-NOISE_RULE: Final = (
-    "Over seeds, a difference is within noise if it is smaller than t · s · sqrt(1/n₁ + 1/n₂): s "
-    "is the standard deviation over seeds, pooled over all rows of the file with the same data and "
-    "two seeds or more whose results differ, and t the two-sided 95 % point of Student's "
-    "distribution with the degrees of freedom of s. "
-    "A row whose variance is an outlier (Cochran's test at 1 %, ISO 5725-2) has its own s. "
-    "Where no row has two such seeds the noise is unknown. Parameters and MACs have no noise. "
-    "Over photographs, a paired t-test compares the means of each photograph over its scenes, "
-    "images and seeds; for BD-rates, jackknife pseudo-values. 'No seeds' are methods without "
-    "training and fixed weights, for which only this test decides. Other claims are decided if "
-    "both tests agree. On fewer than 6 photographs a claim is undecided. "
-    "'p = 0.01 against 0' is the probability of such a difference if the true one is 0. "
-    "'Better' is also not supported if the 95 % interval contains 0 and lies below half the "
-    "reported difference or, without one, below 0.1 dB of PSNR, the accepted difference of a "
-    "reproduction; p is then against this difference. Results are decided at a false discovery "
-    "rate of 5 % (Benjamini-Hochberg) over all claims of the page."
+CLAIM_RULE: Final = (
+    "A claim is decided by a t-test over seeds and a paired t-test over at least 6 photographs, "
+    "which must agree, at a false discovery rate of 5 % over all claims of the page; without "
+    "seeds, only by the test over photographs. 'p = 0.01 against 0' is the probability of such a "
+    "difference if the true one is 0. All rules are in docs/tables.md, *Results of claims*."
 )
 
 
@@ -106,7 +95,7 @@ def evaluate_claim(
 
     Let d be the improvement of ``row`` over ``other``. The remainder is d - margin, for closeness
     margin - |d|. Over seeds, the claim is within noise if the remainder is not larger than its
-    noise; otherwise its sign decides. The test over photographs must agree. :data:`NOISE_RULE`
+    noise; otherwise its sign decides. The test over photographs must agree. ``docs/tables.md``
     describes the noise and the other results.
     ``above`` is the row that both must exceed, ``than`` the other column, ``paired`` has the
     difference of each photograph, and ``photographs`` is the number of photographs in the test set

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.tables.claims import NOISE_RULE, summarize_claims
+from spike_zoo.tables.claims import CLAIM_RULE, summarize_claims
 from spike_zoo.tables.columns import Column
 from spike_zoo.tables.curves import METHODS, FilledCurve, rate_notes, rate_table
 from spike_zoo.tables.fill import FilledTable
@@ -96,7 +96,7 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
             lines += ["", f"{curve.title}:", "", *_curve_lines(curve)]
         lines += ["", *(f"{note}  " for note in all_notes(table)), ""]
     results = [result for table in tables for result in table.claims]
-    lines += [NOISE_RULE, ""] if results else []
+    lines += [CLAIM_RULE, ""] if results else []
     if any("Code state unknown" in line for line in lines):
         lines += [DIRTY_NOTE, ""]
     file = tables[0].spec.file if tables else None
