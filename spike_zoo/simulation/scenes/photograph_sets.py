@@ -127,9 +127,7 @@ def _is_cutout(file: Path) -> bool:
 
 def _for_training(sizes: Mapping[Path, tuple[int, int]]) -> list[Path]:
     """Check images of these least sizes, and leave out those of the validation split."""
-    bundled = {bundled_file(name) for name, *_ in TEST_IMAGES.values()}
-    test = _features([*_shipped_files("test"), *bundled])
-    val = _features(_shipped_files("val"))
+    test, val = _known_features("test"), _known_features("val")
     remaining: list[Path] = []
     left_out: list[Path] = []
     for file, size in sizes.items():
@@ -161,5 +159,9 @@ def _checked_levels(file: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     return levels
 
 
-def _features(files: list[Path]) -> dict[str, PhotographFeatures]:
+@functools.cache
+def _known_features(split: Split) -> dict[str, PhotographFeatures]:
+    """Return features of a split's photographs that training must not show, by name."""
+    bundled = {bundled_file(name) for name, *_ in TEST_IMAGES.values()} if split == "test" else ()
+    files = [*_shipped_files(split), *bundled]
     return {file.stem: PhotographFeatures.of(image_levels(file)) for file in files}
