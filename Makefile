@@ -24,7 +24,8 @@ $(STAMPS)/setup: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python >= 3.11 is needed; name one with: make setup PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(PIP) -e '.[dev]'
+	$(PIP) --no-compile -e '.[dev]'
+	-@$(BIN)/python -m compileall -q -j 0 -x '/tests?/' .venv/lib >/dev/null  # pip would use one core
 	@mkdir -p $(STAMPS) && touch $@
 
 # an extra of pyproject.toml: audit, docs or notebooks
