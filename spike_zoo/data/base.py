@@ -17,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from spike_zoo.archive.joined import archive_files, open_archive
 from spike_zoo.archive.reader import SpikeArchive
-from spike_zoo.data.batches import Collate, unpacked
+from spike_zoo.data.batches import collate, unpacked
 from spike_zoo.data.loader import EvalLoader, TrainingLoader, outlive_signals
 from spike_zoo.data.sampling import Epochs, EvaluationSampler, SeededSampler
 from spike_zoo.errors import ConfigError, MissingFileError
@@ -231,7 +231,7 @@ class ArchiveDataModule(LightningDataModule):
             sampler=sampler,
             num_workers=self.workers,
             worker_init_fn=outlive_signals,
-            collate_fn=Collate(),
+            collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
             drop_last=False,
             persistent_workers=self.workers > 0,
@@ -357,7 +357,7 @@ class ArchiveDataModule(LightningDataModule):
             batch_size=self.eval_batch_size,
             num_workers=self.workers,
             worker_init_fn=outlive_signals,
-            collate_fn=Collate(),
+            collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,
         )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.data.base import ArchiveDataModule, check_at_least, counted_reasons
-from spike_zoo.data.batches import Collate, unpacked
+from spike_zoo.data.batches import collate, unpacked
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.windows import centred_window
@@ -169,7 +169,7 @@ class ClassificationDataModule(ArchiveDataModule):
     def batch_of(self, split: Split, samples: Sequence[int]) -> Any:  # noqa: ANN401  (a LabelledBatch)
         """Return some samples of a split as one batch on the CPU, in any order."""
         clips = self.clips(split)
-        return unpacked(Collate()([clips[sample] for sample in samples]), self.spike_dtype)
+        return unpacked(collate([clips[sample] for sample in samples]), self.spike_dtype)
 
     def serve_inputs(self, split: Split, inputs: NDArray[Any]) -> None:
         """Add a row of an array to each sample of a split, as its entry ``inputs``.

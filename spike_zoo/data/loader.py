@@ -1,7 +1,6 @@
 """Data loaders of evaluation and of training; the position of the latter can be saved."""
 
 import itertools
-import multiprocessing
 import os
 import signal
 import threading
@@ -11,12 +10,10 @@ from typing import Any
 from lightning.fabric.utilities.seed import pl_worker_init_function
 from torch.utils.data import DataLoader
 
-from spike_zoo.data.batches import Collate, Slots, large_places
-from spike_zoo.data.sampling import SampleKey, SeededSampler
+from spike_zoo.data.sampling import SeededSampler
 from spike_zoo.errors import VersionError
 
 _EPOCH, _BATCHES = "epoch", "batches"
-BATCHES_IN_USE = 2  # batches in use by training while a worker has prefetched all its batches
 
 
 class EvalLoader(DataLoader[Any]):
@@ -59,7 +56,7 @@ class EvalLoader(DataLoader[Any]):
 
 
 class TrainingLoader(DataLoader[Any]):
-    """Load samples by key; forked workers pass large arrays in shared memory.
+    """Load samples by key.
 
     Its state is the epoch and the number of batches of that epoch that were returned. The order of
     samples follows from seed and epoch, so a loader with another number of workers continues at
@@ -77,10 +74,6 @@ class TrainingLoader(DataLoader[Any]):
         """Yield the batches of an epoch, which is determined when the first batch is requested."""
         if self.check is not None:
             self.check()
-        processes = self.multiprocessing_context or multiprocessing
-        is_forked = self.num_workers and processes.get_start_method() == "fork"
-        if is_forked and self._iterator is None:  # the workers are forked below
-            self.collate_fn = Collate(self._slots())
         for number, batch in enumerate(super().__iter__(), 1):
             done = self.sampler.skipped // self.batch_size + number
             self._position = self.sampler.epoch, done
@@ -102,12 +95,6 @@ class TrainingLoader(DataLoader[Any]):
             )
         self._position = state[_EPOCH], state[_BATCHES]
         self.sampler.resume(state[_EPOCH], state[_BATCHES] * self.batch_size)
-
-    def _slots(self) -> Slots:
-        """Return slots with the size of a batch of the first sample."""
-        sample = self.dataset[SampleKey(0, 0)]
-        _, size = large_places({key: [value] * self.batch_size for key, value in sample.items()})
-        return Slots(self.num_workers, (self.prefetch_factor or 0) + BATCHES_IN_USE, size)
 
 
 def outlive_signals(worker: int) -> None:

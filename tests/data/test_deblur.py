@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter
 from spike_zoo.data import DeblurDataModule
-from spike_zoo.data.batches import Collate, unpacked
+from spike_zoo.data.batches import collate, unpacked
 from spike_zoo.data.deblur import Exposures
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
@@ -102,7 +102,7 @@ def crops(path: Path, crop: int | None) -> Exposures:
 def test_planes_and_images_have_the_same_crop_and_augmentation(
     archive_path: Path, seed: int, crop: int | None
 ) -> None:
-    batch = unpacked(Collate()([crops(archive_path, crop)[SampleKey(0, seed)]]))
+    batch = unpacked(collate([crops(archive_path, crop)[SampleKey(0, seed)]]))
     planes = exposed_take(3).recording[9:48]
     height, width = batch["spikes"].shape[2:]
     for image in (batch["blur"][0], batch["images"][0, 0]):

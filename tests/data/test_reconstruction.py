@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from spike_zoo import SpikeArchive
 from spike_zoo.data import ReconstructionDataModule
-from spike_zoo.data.batches import Collate, unpacked
+from spike_zoo.data.batches import collate, unpacked
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.data.windows import ReconstructionWindows
 from spike_zoo.errors import ConfigError
@@ -45,7 +45,7 @@ def crops(archive_path: Path) -> ReconstructionWindows:
 def test_planes_and_image_have_the_same_crop_and_augmentation(
     crops: ReconstructionWindows, seed: int
 ) -> None:
-    batch = unpacked(Collate()([crops[SampleKey(1, seed)]]))
+    batch = unpacked(collate([crops[SampleKey(1, seed)]]))
     assert batch["spikes"].shape == (1, 61, 24, 24)
     rate = batch["spikes"].mean(1) / batch["rate_scale"]
     error = (rate - batch["image"][:, 0]).abs().mean()

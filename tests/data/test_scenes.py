@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import build_archive
 from spike_zoo.data import SceneDataModule
-from spike_zoo.data.batches import Collate, unpacked
+from spike_zoo.data.batches import collate, unpacked
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.data.scenes import SceneWindows
 from spike_zoo.errors import ConfigError
@@ -52,7 +52,7 @@ def archive_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_scene_contains_every_image_with_a_complete_window(archive_path: Path) -> None:
     scenes = SceneWindows(SpikeArchive(archive_path), "train", 61)
     assert len(scenes) == 4
-    batch = unpacked(Collate()([scenes[2]]), torch.uint8)
+    batch = unpacked(collate([scenes[2]]), torch.uint8)
     take: Any = pattern_take(2, PLANES, stride=STRIDE)
     assert batch["name"] == ["train-2"]
     assert batch["spikes"].dtype == torch.uint8
@@ -79,7 +79,7 @@ def test_all_planes_and_images_of_a_scene_have_the_same_crop_and_augmentation(
     archive_path: Path, seed: int
 ) -> None:
     sample, scene = crops(archive_path)[SampleKey(1, seed)], crops(archive_path)[1]
-    batch, whole = (unpacked(Collate()([one]), torch.uint8) for one in (sample, scene))
+    batch, whole = (unpacked(collate([one]), torch.uint8) for one in (sample, scene))
     mode, images = sample["mode"], whole["images"][0]
     (place,) = (
         place
@@ -192,7 +192,7 @@ def test_images_outside_every_sample_are_reported(moving_path: Path) -> None:
 
 def test_motion_is_served_with_its_images(moving_path: Path) -> None:
     runs = SceneWindows(SpikeArchive(moving_path), "test", 61, images=3)
-    batch = unpacked(Collate()([runs[1]]), torch.uint8)
+    batch = unpacked(collate([runs[1]]), torch.uint8)
     take: Any = moving_take(0, 241)
     first = runs.scenes[1][0].image
     assert batch["flow"].dtype == torch.float32
@@ -203,11 +203,11 @@ def test_motion_has_the_crop_and_augmentation_of_its_images(moving_path: Path) -
     scenes = SceneWindows(
         SpikeArchive(moving_path), "train", 61, images=2, is_training=True, crop=24, augment=True
     )
-    whole = unpacked(Collate()([scenes[3]]), torch.uint8)
+    whole = unpacked(collate([scenes[3]]), torch.uint8)
     modes = set()
     for seed in range(12):
         sample = scenes[SampleKey(3, seed)]
-        batch = unpacked(Collate()([sample]), torch.uint8)
+        batch = unpacked(collate([sample]), torch.uint8)
         mode = sample["mode"]
         inverse = [0, 1, 2, 5, 4, 3, 6, 7][mode]  # 3 and 5 undo each other
         image = apply_mode(batch["images"][0, 0, 0], inverse)

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from spike_zoo import SpikeArchive
 from spike_zoo.data import SceneDataModule
-from spike_zoo.data.batches import Collate, unpacked
+from spike_zoo.data.batches import collate, unpacked
 from spike_zoo.data.scenes import SceneWindows
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.training.stage_module import check_scenes
@@ -47,7 +47,7 @@ def small_module(**arguments: Any) -> STIRModule:
 @pytest.fixture
 def scenes(archive: Path) -> SceneBatch:
     windows = SceneWindows(SpikeArchive(archive), "train", 61)
-    return unpacked(Collate()([windows[0], windows[1]]), torch.uint8)
+    return unpacked(collate([windows[0], windows[1]]), torch.uint8)
 
 
 def summed_loss(module: STIRModule, scenes: SceneBatch, first: int = 1) -> Tensor:
