@@ -21,6 +21,9 @@ from tests.helpers.variants import assert_builds, profiles_of, variants_to_run
 
 PROFILES = sorted((ROOT / "configs" / "profiles").glob("*.yaml"))
 LOGGERS = sorted((ROOT / "configs" / "loggers").glob("*.yaml"))
+#: Configurations with their own tests: tests/methods/{ssdm,sci}/test_configs.py (sci's with
+#: recognition), tests/test_base.py, and tests/methods/test_external.py for other repositories.
+OTHERS = re.compile(r"/(ssdm|sci|recognition|base|external)[/_.]")
 METHODS = sorted(
     path
     for folder in ("configs", "experiments")
@@ -29,8 +32,7 @@ METHODS = sorted(
     and path.parent.parent.name != "profiles"  # stacked on a profile, not methods
     and not path.stem.startswith(("table", "sweep", "needs", "stages", "recipes", "demo", "smoke"))
     and path.stem != "finetune"  # tests/training/test_without_truth.py
-    # ssdm and sci have their own test_configs.py, base test_base.py
-    and not re.search(r"/(ssdm|sci|base)[/_.]", path.relative_to(ROOT).as_posix())
+    and not OTHERS.search(path.relative_to(ROOT).as_posix())
 )
 VARIANTS = [path for path in METHODS if path.parent.name == "variants"]
 #: The other variants are built here and run by ``make smoke-tables``.
