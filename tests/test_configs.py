@@ -21,6 +21,8 @@ from tests.helpers.variants import assert_builds, profiles_of, variants_to_run
 
 PROFILES = sorted((ROOT / "configs" / "profiles").glob("*.yaml"))
 LOGGERS = sorted((ROOT / "configs" / "loggers").glob("*.yaml"))
+#: Beginnings of names of files in experiments/ that are no configurations.
+DESCRIPTIONS = ("table", "sweep", "needs", "stages", "recipes", "demo", "smoke", "reds")
 #: Configurations with their own tests: tests/methods/{ssdm,sci}/test_configs.py (sci's with
 #: recognition), tests/test_base.py, and tests/methods/test_external.py for other repositories.
 OTHERS = re.compile(r"/(ssdm|sci|recognition|base|external)[/_.]")
@@ -30,7 +32,7 @@ METHODS = sorted(
     for path in (ROOT / folder).rglob("*.yaml")
     if path not in [*PROFILES, *LOGGERS]
     and path.parent.parent.name != "profiles"  # stacked on a profile, not methods
-    and not path.stem.startswith(("table", "sweep", "needs", "stages", "recipes", "demo", "smoke"))
+    and not path.stem.startswith(DESCRIPTIONS)
     and path.stem != "finetune"  # tests/training/test_without_truth.py
     and not OTHERS.search(path.relative_to(ROOT).as_posix())
 )
