@@ -161,11 +161,13 @@ def test_every_committed_record_counts_as_finished(
     monkeypatch.setattr(sweep_plan, "_data_sha256", lambda *_: None)
     runs: list[PlannedRun] = []
     folder = Path("experiments", method)
-    # sweeps of archives that no command makes are tested separately
-    for file in filter(Path.is_file, (folder / "sweep.yaml", folder / "sweep_samples.yaml")):
-        for spec in needed_first(read_sweep(file)):
-            planned = _planned(spec, reader, "cpu")
-            runs += with_origins(planned, runs)
+    # sweeps of archives that no command makes, and of recognition, are not needed by sweep.yaml
+    others = (folder / "sweep_samples.yaml", *sorted(folder.glob("sweep_s_*.yaml")))
+    files = filter(Path.is_file, (folder / "sweep.yaml", *others))
+    specs = {spec.path: spec for file in files for spec in needed_first(read_sweep(file))}
+    for spec in specs.values():
+        planned = _planned(spec, reader, "cpu")
+        runs += with_origins(planned, runs)
     stored = read_records(folder / "results" / "cpu" / "records.jsonl")
     planned = [run for run in runs if run.name in stored]
     assert {run.name for run in planned} == stored.keys()
