@@ -42,6 +42,9 @@ small gains of quality are a larger part of the cost."""
 SMALL_CHANGE = 1.0
 """An encoder also compares costs if the mean square error of interpolated uncoded features is at
 least this factor times that of the reference frame: for changes without a local event."""
+COARSE_REFERENCE = 0.5
+"""An encoder also compares costs if the errors of the reference frame cost at least this many bits
+per pixel: content coded in an earlier frame may reduce the errors of all that follow."""
 
 
 class DecodedFrame(NamedTuple):
@@ -202,10 +205,13 @@ class FrameEncoder(NamedTuple):
         """
         if errors[0].numel() <= SMALL_IMAGE:
             return True
-        blocks = BLOCK**2 * F.avg_pool2d(errors, BLOCK)
-        if float(self.weight or 0.0) * float(blocks.max()) >= LEAST_GAIN:
+        weight = float(self.weight or 0.0)
+        if weight * BLOCK**2 * float(F.avg_pool2d(errors, BLOCK).max()) >= LEAST_GAIN:
             return True
-        return float(errors.mean()) >= SMALL_CHANGE * float(of_reference.mean())
+        reference_error = float(of_reference.mean())
+        if weight * reference_error >= COARSE_REFERENCE:
+            return True
+        return float(errors.mean()) >= SMALL_CHANGE * reference_error
 
     def _halves(
         self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame

@@ -305,12 +305,16 @@ def test_the_motion_of_a_camera_is_decoded(
 
 
 @pytest.mark.parametrize(
-    ("event", "expected"),
-    [(None, [3]), ("flash", [0, 0, 0, 0])],
+    ("event", "quality", "expected"),
+    [(None, 1, [3, 3]), ("flash", 3, [0, 0, 0, 0])],  # two I-frames are tried at quality 1
     ids=["none, only interpolated", "in all features, never interpolated"],
 )
 def test_an_encoder_does_not_try_what_cannot_cost_less(
-    shipped: SCICodec, event: str | None, expected: list[int], monkeypatch: pytest.MonkeyPatch
+    shipped: SCICodec,
+    event: str | None,
+    quality: int,
+    expected: list[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gaps = []
 
@@ -324,7 +328,7 @@ def test_an_encoder_does_not_try_what_cannot_cost_less(
     monkeypatch.setattr(FrameEncoder, "_parts", encode_parts)
     features, _ = event_features(event or "flash")
     still = [features[0].repeat(1, 1, 3, 3)] * 5  # small images are always compared
-    coded_cost(shipped, features if event else still, 3, chooses=True)
+    coded_cost(shipped, features if event else still, quality, chooses=True)
     assert gaps == expected
 
 
