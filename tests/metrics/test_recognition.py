@@ -25,12 +25,6 @@ def test_values_equal_scikit_learn_for_several_batches() -> None:
     assert len(results) == 4 + 3 * 4
 
 
-def test_accuracy_is_over_samples_and_not_over_classes() -> None:
-    metrics = recognition_metrics(2)
-    metrics.update(torch.tensor([0, 0, 0, 0]), torch.tensor([0, 0, 0, 1]))
-    assert metrics.compute()["accuracy"] == 0.75, "the mean over classes is a half"
-
-
 def test_values_per_class_keep_the_prefix_and_can_be_omitted() -> None:
     metrics = recognition_metrics(2).clone(prefix="test/")
     metrics.update(torch.tensor([0, 1]), torch.tensor([0, 1]))

@@ -32,13 +32,6 @@ def test_a_ramp_is_interpolated_at_fractions_of_a_pixel() -> None:
     torch.testing.assert_close(warp(ramp, flow)[..., :15], ramp[..., :15] + 0.25)
 
 
-def test_grid_is_computed_in_single_precision_for_double_flows() -> None:
-    grid = sampling_grid(torch.zeros(1, 2, 5, 1280, dtype=torch.float64))
-    assert grid.dtype == torch.float64
-    single = torch.linspace(-1, 1, 1280, dtype=torch.float32).double()
-    torch.testing.assert_close(grid[0, 2, :, 0], single, rtol=0.0, atol=0.0)
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_low_precision_features_are_sampled_in_single_precision(dtype: torch.dtype) -> None:
     features = torch.rand(1, 3, 4, 1280).to(dtype)

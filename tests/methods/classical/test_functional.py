@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from spike_zoo import read_recording
 from spike_zoo.errors import PlaneRangeError
@@ -53,13 +52,6 @@ def streams(draw: st.DrawFn) -> NDArray[np.bool_]:
     density = draw(st.sampled_from([0.0, 0.05, 0.3, 0.9, 1.0]))
     seed = draw(st.integers(0, 2**32 - 1))
     return np.random.default_rng(seed).random(shape) < density
-
-
-def regular(period: int, planes: int = 60, first: int = 0) -> Tensor:
-    """Return one pixel that fires on every ``period``-th plane."""
-    spikes = torch.zeros(planes, 1, 1, dtype=torch.bool)
-    spikes[first::period] = True
-    return spikes
 
 
 @given(spikes=streams(), window=st.integers(1, 30))
@@ -117,23 +109,6 @@ def test_a_centre_of_numpy_is_one_plane() -> None:
 def test_repeated_centres_beside_skipped_ones_repeat_their_image() -> None:
     spikes = torch.rand(9, 2, 3) < 0.5
     assert torch.equal(tfi_video(spikes, [0, 0, 2]), tfi_video(spikes)[[0, 0, 2]])
-
-
-@pytest.mark.parametrize("period", [1, 2, 4, 7])
-@pytest.mark.parametrize("average", [1, 5, 8])
-def test_steady_light_gives_the_inverse_of_its_period(period: int, average: int) -> None:
-    assert tfi(regular(period), 30, average).item() == pytest.approx(1 / period, abs=1e-7)
-    assert tfp(regular(period), 30, 4 * period).item() == pytest.approx(1 / period, abs=1e-7)
-
-
-def test_odd_windows_are_symmetric_and_even_ones_reach_further_back() -> None:
-    spikes = torch.zeros(9, 1, 1)
-    spikes[2] = 1
-    assert [tfp(spikes, center, 5).item() > 0 for center in range(9)] == [True] * 5 + [False] * 4
-    assert [tfp(spikes, center, 4).item() > 0 for center in range(9)] == [
-        *[False, True, True, True, True],
-        *[False] * 4,
-    ]
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.int64])

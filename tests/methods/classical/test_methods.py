@@ -3,12 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spike_zoo.errors import PlaneRangeError
 from spike_zoo.methods.classical import (
-    TFI,
     TFP,
     TFSTP,
     TFIModule,
@@ -54,26 +51,6 @@ def test_recordings_shorter_than_the_window_are_reconstructed() -> None:
     assert (TFPModule(window=41).reconstruct(short, [0, 2]) == 1).all()
     with pytest.raises(PlaneRangeError, match="plane 3"):
         TFPModule().reconstruct(short, [3])
-
-
-def test_windows_below_one_plane_are_rejected() -> None:
-    with pytest.raises(ValueError, match="at least 1 plane, got 0"):
-        TFPModule(window=0)
-    with pytest.raises(ValueError, match="at least 1 plane, got 0"):
-        TFIModule(average=0)
-
-
-@given(period=st.integers(2, 9), scale=st.floats(0.05, 1.0))
-def test_periodic_spikes_give_the_inverse_period_divided_by_the_rate_scale(
-    period: int, scale: float
-) -> None:
-    spikes = torch.zeros(1, 8 * period + 1, 2, 3)
-    spikes[:, ::period] = 1
-    expected = min(1.0, 1 / period / scale)
-    for method in (TFI(), TFI(average=3), TFP(window=2 * period)):
-        image = method(spikes, torch.tensor([scale]))
-        assert image.shape == (1, 1, 2, 3)
-        torch.testing.assert_close(image, torch.full_like(image, expected))
 
 
 def test_adjusted_returns_a_new_method_and_does_not_change_the_original() -> None:

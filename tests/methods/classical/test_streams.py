@@ -146,19 +146,3 @@ def test_wrong_arguments_raise_before_the_first_image() -> None:
         tfp_stream(recording, [3], window=0)
     with pytest.raises(ValueError, match="at least 1 plane, got 0"):
         tfi_stream(recording, [3], average=0)
-
-
-@settings(deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    density=st.sampled_from((0.0, 0.02, 0.3, 1.0)),
-    center=st.integers(0, 59),
-)
-def test_a_single_plane_has_the_same_value_as_among_all_planes(
-    seed: int, density: float, center: int
-) -> None:
-    spikes = np.random.default_rng(seed).random((60, 3, 13)) < density
-    recording = SpikeRecording.from_planes(spikes)
-    (alone,) = tfi_stream(recording, [center])
-    among = torch.cat(list(tfi_stream(recording)))
-    assert torch.equal(alone[0], among[center])

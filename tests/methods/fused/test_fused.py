@@ -61,13 +61,6 @@ def test_inputs_are_averages_of_rates_over_the_rate_scale() -> None:
     assert (inputs[-1] == -0.25).all()
 
 
-def test_an_image_does_not_depend_on_the_others_of_a_video() -> None:
-    recording = pattern_take(1, planes=151).recording
-    module = _with_noise(FusedModule(channels=8, lpips="off"))
-    together = module.reconstruct(recording, [70, 75, 80])
-    torch.testing.assert_close(module.reconstruct(recording, [75])[0], together[1])
-
-
 def test_isolated_pixels_that_never_or_always_fire_are_defective() -> None:
     planes = random_spikes(128, 20, 22, rate=0.4)
     planes[:, 3, 4], planes[:, 10, 11] = True, False

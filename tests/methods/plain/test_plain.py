@@ -94,20 +94,6 @@ def test_pixels_without_spikes_are_dark_at_any_rate_scale(rate_scale: float) -> 
     assert float(plain(torch.zeros(1, 81, 16, 18), scale).detach().max()) < 0.06
 
 
-def test_planes_outside_the_clip_do_not_change_the_image() -> None:
-    spikes = random_spikes(201, 16, 18, rate=0.4)
-    changed = spikes.copy()
-    changed[:60] ^= True
-    changed[141:] ^= True
-    module = PlainModule(channels=8, lpips="off")
-    module.network.load_state_dict(_with_noise(module.network).state_dict())
-    images = [
-        module.reconstruct(SpikeRecording.from_planes(planes), [100], rate_scale=0.5)
-        for planes in (spikes, changed)
-    ]
-    assert torch.equal(*images)
-
-
 def test_an_exported_merged_module_gives_the_same_images(tmp_path: Path) -> None:
     module = PlainModule(channels=8, lpips="off")
     _with_noise(module.network)

@@ -146,20 +146,6 @@ def test_analysis_gives_higher_psnr_than_its_features(run: Run) -> None:
     assert after > before + 0.5
 
 
-@pytest.mark.slow
-def test_checkpoints_load_without_the_checkpoints_of_earlier_stages(run: Run) -> None:
-    with SpikeArchive(run.sequence) as archive:
-        recording = archive[archive.names("test")[0]]
-        for name in ("kept-fem", "kept-motion", "kept-codec", "fam", "joint"):
-            module = cast("SCICodecModule", spike_zoo.load(run.folder / f"{name}.ckpt"))
-            image = module.reconstruct(recording, [48])
-            assert image.shape == (1, 1, 32, 32)
-            assert image.std() > 0.02, "images must not be constant"
-    with SpikeArchive(run.digits) as archive:
-        recogniser: Any = spike_zoo.load(run.folder / "recognition.ckpt")
-        assert recogniser.classify(archive[archive.names("test")[0]]).sum() == pytest.approx(1.0)
-
-
 def batches_of(archive: str, clip_length: int) -> list[Any]:
     """Return the batches of the test split with unpacked spikes."""
     data = ReconstructionDataModule(archive, clip_length=clip_length)

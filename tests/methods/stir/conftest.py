@@ -2,7 +2,6 @@
 
 import json
 import math
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,11 +82,6 @@ def official_weights(official_fp16: dict[str, NDArray[Any]]) -> dict[str, Tensor
         name: torch.from_numpy(value if value.dtype == np.int64 else value.astype(np.float32))
         for name, value in official_fp16.items()
     }
-
-
-@pytest.fixture(scope="session")
-def fp16_checksums(official_fp16: dict[str, NDArray[Any]]) -> dict[str, int]:
-    return {name: zlib.crc32(value.tobytes()) for name, value in official_fp16.items()}
 
 
 @pytest.fixture(scope="session")

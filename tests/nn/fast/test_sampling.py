@@ -53,28 +53,3 @@ def test_no_offset_reads_or_writes_outside_the_table(offset: float) -> None:
     if not abs(offset) < HEIGHT + 2:
         assert not columns.any()
         assert not offset_gradients[0].any()
-
-
-def test_a_thread_writes_only_its_groups() -> None:
-    table = np.ones((GROUPS, HEIGHT + 2, WIDTH + 2, GROUP_CHANNELS), np.float32)
-    table_gradient = np.zeros_like(table)
-    columns = np.zeros((HEIGHT * WIDTH, GROUPS, TAPS, GROUP_CHANNELS), np.float32)
-    offset_gradients = offsets_and_mask(0.0)[0], 0 * offsets_and_mask(0.0)[1]
-    tables, pair = (table, table_gradient), (columns, np.ones_like(columns))
-    sample_backwards(tables, offsets_and_mask(0.25), PLACE, (1, 2), pair, offset_gradients)
-    for written in (table_gradient, columns.swapaxes(0, 1), offset_gradients[1]):
-        assert not written[0].any()
-        assert written[1].any()
-
-
-def test_a_band_reads_and_writes_only_offsets_of_its_pixels() -> None:
-    table = np.ones((GROUPS, HEIGHT + 2, WIDTH + 2, GROUP_CHANNELS), np.float32)
-    numbered = offsets_and_mask(0.0)
-    offset_gradients = numbered[0].copy(), 0 * numbered[1]
-    numbered[1][:] = np.arange(HEIGHT * WIDTH)
-    columns = np.ones((4, GROUPS, TAPS, GROUP_CHANNELS), np.float32)
-    tables, pair = (table, np.zeros_like(table)), (columns, np.ones_like(columns))
-    place = 7, HEIGHT, WIDTH, 3
-    sample_backwards(tables, numbered, place, (0, GROUPS), pair, offset_gradients)
-    np.testing.assert_array_equal(columns[:, 0, 0, 0], [7, 8, 9, 10])
-    assert np.flatnonzero(offset_gradients[1][0, 0]).tolist() == [7, 8, 9, 10]

@@ -17,13 +17,6 @@ def rate(noise: CameraNoise, light: NDArray[np.float32] = LIGHT) -> float:
     return float(SpikeCamera(noise=noise, generator=3).expose(light).mean())
 
 
-def test_spurious_rate_is_one_in_140() -> None:
-    spikes = spurious_spikes((200, 50, 40), 0)
-    expected = spikes.size / 140
-    spread = 50 / 140 * np.sqrt(expected)  # of a renewal count
-    assert abs(spikes.sum() - expected) < 4 * spread + 0.01 * expected  # duplicates: about 0.3 %
-
-
 def test_given_gaps_repeat_and_negative_sums_are_counted_from_the_end() -> None:
     gaps = np.array([-1.5, 3.0, 2.6], dtype=np.float32)  # sums -1.5 1.5 4.1 2.6 5.6 8.2 6.7 9.7
     spikes = spurious_spikes((10, 1, 1), gaps)

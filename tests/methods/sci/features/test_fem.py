@@ -45,11 +45,6 @@ def test_binary_weights_have_two_values_per_channel_and_pass_gradients() -> None
     assert gradient.count_nonzero() == gradient.numel() - 1
 
 
-def test_the_ventral_pathway_has_no_parameters_of_the_dorsal_pathway() -> None:
-    names = [name for name, _ in FEM(pathway="ventral").named_parameters()]
-    assert not [name for name in names if name.startswith(("dorsal", "fusion", "add"))]
-
-
 @pytest.mark.parametrize(
     ("pathway", "pfu", "attention", "binarize"),
     [
