@@ -12,7 +12,6 @@ import spike_zoo
 from spike_zoo.methods.classical import TFI
 from spike_zoo.methods.plain import Plain, PlainModule, interval_rates
 from spike_zoo.methods.plain.network import PlainReconstruction
-from spike_zoo.simulation import SpikeCamera
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.testing import MethodTester, ReconstructionTester, pattern_take
 from tests.helpers.checkpoints import export
@@ -72,17 +71,6 @@ def test_rates_are_inverse_intervals_with_the_shortest_possible_at_the_ends_of_a
     torch.testing.assert_close(rates[0, :, 0, 1], torch.full((57,), 1 / 82))
     with pytest.raises(ValueError, match="81 planes, got 61"):
         interval_rates(spikes[:, :61])
-
-
-@pytest.mark.parametrize("level", [0.2, 0.7])
-def test_constant_light_keeps_its_level_divided_by_the_rate_scale(level: float) -> None:
-    camera = SpikeCamera(gain=0.6, generator=np.random.default_rng(0))
-    recording = camera.record([np.full((121, 24, 26), level, np.float32)])
-    module = PlainModule(channels=8, lpips="off")
-    image = module.reconstruct(recording, [60], rate_scale=0.6)
-    assert float(image.mean()) == pytest.approx(level, rel=0.02)
-    half = module.reconstruct(recording, [60], rate_scale=1.2)
-    torch.testing.assert_close(half, image / 2)
 
 
 @pytest.mark.parametrize("rate_scale", [0.3, 0.05, 0.001])

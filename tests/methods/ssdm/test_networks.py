@@ -234,26 +234,3 @@ def test_a_first_layer_without_a_valid_window_is_rejected_by_its_shape(
     assert window_length_of(state) == 21
     with pytest.raises(WeightsError, match=r"1 of another shape, first spike_enc\.0\.weight"):
         LDN.from_official(state)
-
-
-def test_files_without_the_fixed_shifts_load_with_the_default_shifts(
-    sr_weights: dict[str, Tensor],
-) -> None:
-    network = EDSR.from_official(sr_weights)
-    state = network.state_dict()
-    assert state["sub_mean.bias"].item() == pytest.approx(-0.446)
-    assert EDSR.from_official(state).state_dict().keys() == state.keys()
-
-
-def test_weights_of_another_network_are_rejected(
-    ldn_weights: dict[str, Tensor], sr_weights: dict[str, Tensor]
-) -> None:
-    with pytest.raises(WeightsError, match=r"BSN: 20 missing, first unet\.enc1\.conv1\.conv"):
-        BSN.from_official(ldn_weights)
-    with pytest.raises(
-        WeightsError, match=r"the published weights of LDN: .*missing, .*unexpected"
-    ):
-        LDN.from_official(sr_weights)
-    cut = {name: value for name, value in sr_weights.items() if name != "body.7.body.2.bias"}
-    with pytest.raises(WeightsError, match=r"EDSR: 1 missing, first body\.7\.body\.2\.bias"):
-        EDSR.from_official(cut)

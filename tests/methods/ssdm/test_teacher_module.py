@@ -10,16 +10,14 @@ from torch import Tensor, nn
 
 import spike_zoo
 from spike_zoo.data import DeblurDataModule
-from spike_zoo.errors import ConfigError, MissingFileError, WeightsError
+from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm import (
-    EDSR,
     BlurryInputModule,
     SSDMCascadeModule,
     SSDMStudentModule,
     SSDMTeacher,
     TeacherOptions,
 )
-from spike_zoo.methods.ssdm.teacher_module import load_teacher
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation.kinds.deblurring import deblur_scenes, simulate_exposures
 from spike_zoo.spikes import SpikeRecording
@@ -160,27 +158,3 @@ def test_a_network_without_a_file_is_named_in_the_error() -> None:
         SSDMCascadeModule(TeacherOptions(upsampler="bilinear")).setup("test")
     with pytest.raises(ConfigError, match=r"edsr: .* EDSR.*ssdm_upsample"):
         SSDMCascadeModule(TeacherOptions(use_bsn=False)).setup("test")
-
-
-def test_missing_and_foreign_files_are_rejected_by_their_path(
-    files: dict[str, str], tmp_path: Path
-) -> None:
-    with pytest.raises(MissingFileError, match=r"none\.ckpt: .*BSN.*configs/ssdm_denoise\.yaml"):
-        SSDMCascadeModule(TeacherOptions(str(tmp_path / "none.ckpt"), upsampler="nearest")).setup(
-            "test"
-        )
-    with pytest.raises(
-        WeightsError, match=r"edsr\.pth: it has no part teacher\.bsn and is not BSN"
-    ):
-        SSDMCascadeModule(TeacherOptions(files["edsr"], upsampler="nearest")).setup("test")
-
-
-@pytest.mark.parametrize("prefix", ["teacher.edsr.", ""])
-def test_the_upsampling_network_loads_files_without_shifts_of_the_mean(
-    prefix: str, tmp_path: Path
-) -> None:
-    trained, ours = EDSR().state_dict(), EDSR()
-    learned = {f"{prefix}{key}": value for key, value in trained.items() if "_mean." not in key}
-    torch.save(learned, tmp_path / "edsr.pth")
-    load_teacher(SSDMTeacher(nn.Identity(), ours), {"edsr": tmp_path / "edsr.pth"})
-    torch.testing.assert_close(ours.state_dict(), trained, rtol=0, atol=0)

@@ -12,27 +12,25 @@ from spike_zoo.methods.stir.decoder import RefiningDecoder
 from spike_zoo.methods.stir.encoder import EncoderStage
 from spike_zoo.nn.fast.layout import is_eager_inference
 
-# Parameters and multiply-accumulates per pixel of the published description's variants.
-PUBLISHED_COST = [
+# Parameters, and multiply-accumulates per pixel where published, of the described variants.
+PUBLISHED_COST: list[tuple[dict[str, Any], int, float | None]] = [
     ({}, 5_107_960, 442_665.3125),
     ({"flow_fields": 1}, 4_944_776, 284_297.3125),
     ({"flow_fields": 2}, 5_014_448, 351_753.3125),
     ({"flow_fields": 4}, 5_225_312, 557_033.3125),
     ({"flow_fields": 5}, 5_366_504, 694_857.3125),
-]
-PUBLISHED_PARAMETERS = [
-    ({"pyramid_levels": 3}, 831_722),
-    ({"pyramid_levels": 4}, 2_119_041),
-    ({"attention": "none"}, 4_966_946),
-    ({"attention": "self"}, 5_107_960),
-    ({"interaction": "warp_only"}, 4_626_584),
-    ({"interaction": "synthesis_only"}, 4_873_128),
-    ({"width": 0.5}, 1_600_816),
-    ({"width": 1.5}, 11_056_840),
-    ({"embedding": "tfp"}, 5_104_660),
-    ({"embedding": "resnet"}, 5_110_260),
-    ({"hidden_channels": 4}, 5_014_024),
-    ({"hidden_channels": 16}, 5_299_288),
+    ({"pyramid_levels": 3}, 831_722, None),
+    ({"pyramid_levels": 4}, 2_119_041, None),
+    ({"attention": "none"}, 4_966_946, None),
+    ({"attention": "self"}, 5_107_960, None),
+    ({"interaction": "warp_only"}, 4_626_584, None),
+    ({"interaction": "synthesis_only"}, 4_873_128, None),
+    ({"width": 0.5}, 1_600_816, None),
+    ({"width": 1.5}, 11_056_840, None),
+    ({"embedding": "tfp"}, 5_104_660, None),
+    ({"embedding": "resnet"}, 5_110_260, None),
+    ({"hidden_channels": 4}, 5_014_024, None),
+    ({"hidden_channels": 16}, 5_299_288, None),
 ]
 PUBLISHED_PARTS = {
     "embedding": (3_476, 10_197.0),
@@ -88,20 +86,13 @@ def small() -> STIR:
 
 @pytest.mark.parametrize(("switches", "parameters", "macs"), PUBLISHED_COST)
 def test_parameters_and_macs_equal_the_published_values(
-    switches: dict[str, Any], parameters: int, macs: float
+    switches: dict[str, Any], parameters: int, macs: float | None
 ) -> None:
     with torch.device("meta"):
         network = network_of(**switches)
     assert parameters_of(network) == parameters
-    assert count_flops(network, 96, 64).get_total_flops() / 2 == macs * 96 * 64
-
-
-@pytest.mark.parametrize(("switches", "parameters"), PUBLISHED_PARAMETERS)
-def test_variants_have_the_described_number_of_parameters(
-    switches: dict[str, Any], parameters: int
-) -> None:
-    with torch.device("meta"):
-        assert parameters_of(network_of(**switches)) == parameters
+    if macs is not None:
+        assert count_flops(network, 96, 64).get_total_flops() / 2 == macs * 96 * 64
 
 
 def test_cost_is_that_of_the_size_padded_to_a_multiple_of_16() -> None:

@@ -1,10 +1,8 @@
 """Tests of published weights: conversion of names, files, rejected files."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from torch import Tensor
 
 from spike_zoo.errors import WeightsError
@@ -23,30 +21,13 @@ def test_names_are_converted_and_converted_back(official_weights: dict[str, Tens
     assert list(to_official(natural)) == list(official_weights)
 
 
-def test_wrapped_state_dicts_load(official_weights: dict[str, Tensor]) -> None:
-    named: Any = {f"module.{name}": value for name, value in official_weights.items()}
-    network = STIR.from_official({"state_dict": named})
-    loaded = to_official(network.state_dict())
-    assert all(torch.equal(loaded[name], value) for name, value in official_weights.items())
-    assert not network.training
-
-
-def test_wrong_weights_are_rejected_with_the_first_of_each_kind_of_error(
-    official_weights: dict[str, Tensor], tmp_path: Path
+def test_wrong_weights_are_rejected_with_the_published_name(
+    official_weights: dict[str, Tensor],
 ) -> None:
     wrong = dict(official_weights)
     del wrong["resnet.bn1.weight"]
-    wrong["spynet.basic.weight"] = torch.zeros(1)
-    wrong["decorder_1st.predict_img.weight"] = torch.zeros(3, 48, 3, 3)
-    path = tmp_path / "other.pth"
-    torch.save(wrong, path)
-    with pytest.raises(WeightsError) as caught:
-        STIR.from_official(path)
-    message = str(caught.value)
-    assert "other.pth" in message
-    assert "1 missing, first resnet.bn1.weight" in message
-    assert "1 unexpected, first spynet.basic.weight" in message
-    assert "decorder_1st.predict_img.weight: (3, 48, 3, 3) instead of (1, 48, 3, 3)" in message
+    with pytest.raises(WeightsError, match=r"1 missing, first resnet\.bn1\.weight"):
+        STIR.from_official(wrong)
 
 
 def test_layers_of_ablations_keep_their_names_if_not_published() -> None:

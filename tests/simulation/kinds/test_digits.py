@@ -30,23 +30,6 @@ def test_training_images_have_several_motions_and_evaluation_images_one() -> Non
     assert len(digit_drifts("val", 5, motions=3)) == 5
 
 
-def test_the_motion_compensated_mean_of_the_spikes_is_the_digit() -> None:
-    drift = digit_drifts("test", 3)[2]
-    take = drift.take()
-    path = take.recording.meta["drift"]
-    gathered = np.zeros((48, 48))
-    for plane, spikes in enumerate(take.recording[:]):
-        shift = round(path["dy"] * plane), round(path["dx"] * plane)
-        gathered += np.roll(spikes, (-shift[0], -shift[1]), axis=(0, 1))
-    top, left = round(path["y"]), round(path["x"])
-    side = drift.spec.image_size(8, 8)[0]
-    assert side == 30
-    estimated = gathered[top : top + side, left : left + side] / 41 / 0.6
-    columns = np.linspace(0, 31, side).astype(int)
-    expected = np.kron(digit(1400), np.ones((4, 4)))[np.ix_(columns, columns)] / 255
-    assert np.corrcoef(estimated.ravel(), expected.ravel())[0, 1] > 0.85
-
-
 @pytest.mark.parametrize(("split", "count"), [("train", 1199), ("val", 201), ("test", 400)])
 def test_more_images_than_available_are_rejected(split: str, count: int) -> None:
     with pytest.raises(UsageError, match=rf"--{split} must be at most {count - 1} images"):

@@ -148,21 +148,6 @@ def test_channels_mean_codes_the_mean_and_affine_maps_with_fewer_bytes(
     assert float(module.prepared(scene).maps.abs().sum()) > 0  # type: ignore[union-attr]  # it has them
 
 
-@pytest.mark.parametrize(
-    ("kind", "codec"), [(CTAModule, "x264"), (ATCModule, "x265"), (CAASModule, "svtav1")]
-)
-def test_a_coarser_quantiser_takes_fewer_bytes(
-    kind: Any, codec: str, scene: CodedScene, weights: str
-) -> None:
-    options = {"weights": weights} if kind is CAASModule else {"reconstructor": "tfp"}
-    module = kind(codec, qps=[48, 20], **options)
-    coarse, images = encode_and_decode(module, scene, 0)
-    fine, _ = encode_and_decode(module, scene, 1)
-    assert 0 < coarse.n_bytes < fine.n_bytes
-    assert images.shape == scene.images.shape
-    assert 0 <= images.min() <= images.max() <= 1
-
-
 def test_weights_are_frozen_parameters_after_read_weights(weights: str) -> None:
     module = CAASModule(weights=weights)
     assert not list(module.parameters())
