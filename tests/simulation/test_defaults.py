@@ -103,9 +103,11 @@ def test_a_set_replaces_photographs_of_training_and_validation_only() -> None:
     assert scenes == default_scenes("test", 24, testing="eight")
 
 
-def test_unknown_mixes_are_rejected_with_the_known_ones() -> None:
+def test_unknown_mixes_and_splits_are_rejected() -> None:
     with pytest.raises(ValueError, match=r"training must be one of \['all', .*got 'everything'"):
         default_scenes("train", 1, training="everything")
+    with pytest.raises(ValueError, match="'dev'"):
+        default_scenes("dev", 1)  # type: ignore[arg-type]  # the point of the test
 
 
 def test_names_of_test_scenes_state_their_speed() -> None:
@@ -115,8 +117,3 @@ def test_names_of_test_scenes_state_their_speed() -> None:
         peak = Scene(spec).motions[0].peak_speed(spec.planes, (spec.width / 2, spec.height / 2))
         expected = {"slow": 0.08, "medium": 0.3, "fast": 0.8}[spec.name.split("-")[2]]
         assert 0.9 * expected <= peak <= expected
-
-
-def test_an_unknown_split_is_rejected() -> None:
-    with pytest.raises(ValueError, match="'dev'"):
-        default_scenes("dev", 1)  # type: ignore[arg-type]  # the point of the test

@@ -13,7 +13,7 @@ from lightning import Trainer
 from torch import Tensor
 
 from spike_zoo.data import ClassificationDataModule
-from spike_zoo.errors import ConfigError, PlaneRangeError
+from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks import ClassificationModule
 from spike_zoo.tasks.batch import LabelledBatch
@@ -180,11 +180,6 @@ def test_the_rate_scale_is_taken_from_the_recording_unless_given_as_argument() -
     with pytest.warns(UserWarning, match="1 is assumed.* dark .*--rate-scale R") as caught:
         module.classify(_recording(1, 2, rate_scale=None))
     assert len(caught) == 1
-
-
-def test_a_recording_shorter_than_a_clip_is_rejected_with_both_lengths() -> None:
-    with pytest.raises(PlaneRangeError, match="has 2 planes, one clip takes 4"):
-        Counts(classes=4).classify(_recording(1))
 
 
 def test_classify_restores_the_training_mode() -> None:

@@ -146,28 +146,24 @@ def test_sample_clips_have_the_measured_psnr(shared: Path, clip: str, image: str
         assert psnr == pytest.approx(measured, abs=0.05), name
 
 
-def test_centres_outside_the_clip_are_rejected_by_number() -> None:
-    with pytest.raises(PlaneRangeError, match=r"plane 12 .*planes 0\.\.11"):
-        tfi(torch.zeros(12, 2, 2), 12)
-    with pytest.raises(PlaneRangeError, match="plane -1"):
-        tfp(torch.zeros(12, 2, 2), -1, 5)
-
-
 @pytest.mark.parametrize(
-    ("rules", "message"),
+    ("method", "arguments", "error", "message"),
     [
-        ({"average": 0}, "at least 1 plane, got 0"),
-        ({"missing": "guess"}, "missing must be one of zero, bound, got 'guess'"),
-        ({"convention": "sideways"}, "convention must be one of forward, backward"),
+        (tfi, (12,), PlaneRangeError, r"plane 12 .*planes 0\.\.11"),
+        (tfp, (-1, 5), PlaneRangeError, "plane -1"),
+        (tfp, (3, 0), ValueError, "at least 1 plane, got 0"),
+        (tfi, (3, 0), ValueError, "at least 1 plane, got 0"),
+        (tfi, (3, 1, "sideways"), ValueError, "convention must be one of forward, backward"),
+        (tfi, (3, 1, "forward", "guess"), ValueError, "one of zero, bound, got 'guess'"),
     ],
 )
-def test_invalid_rules_are_rejected(rules: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        tfi(torch.zeros(12, 2, 2), 3, **rules)
+def test_invalid_centres_and_rules_are_rejected(
+    method: Any, arguments: tuple[Any, ...], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        method(torch.zeros(12, 2, 2), *arguments)
 
 
 def test_spikes_of_another_shape_are_rejected_with_the_shape() -> None:
     with pytest.raises(ValueError, match=r"got \(5, 4\)"):
         tfi(torch.zeros(5, 4), 3)
-    with pytest.raises(ValueError, match="at least 1 plane, got 0"):
-        tfp(torch.zeros(5, 4, 4), 3, 0)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from spike_zoo.errors import PlaneRangeError
 from spike_zoo.methods.classical import (
     TFP,
     TFSTP,
@@ -44,13 +43,6 @@ def test_a_clip_gives_the_image_of_the_recording_at_its_middle_plane(
     for module in (TFPModule(), TFIModule(average=9), TFSTPModule()):
         image = module(clip, torch.tensor([0.6]))
         torch.testing.assert_close(image[0], module.reconstruct(recording, [35])[0])
-
-
-def test_recordings_shorter_than_the_window_are_reconstructed() -> None:
-    short = SpikeRecording.from_planes(np.ones((3, 12, 12), np.bool_), rate_scale=1.0)
-    assert (TFPModule(window=41).reconstruct(short, [0, 2]) == 1).all()
-    with pytest.raises(PlaneRangeError, match="plane 3"):
-        TFPModule().reconstruct(short, [3])
 
 
 def test_adjusted_returns_a_new_method_and_does_not_change_the_original() -> None:

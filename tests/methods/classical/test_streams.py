@@ -90,33 +90,6 @@ def test_nearest_in_recording_returns_the_nearest_spike_of_each_pixel(
         assert back[y, x] == (sooner.max() if sooner.size else -np.inf)
 
 
-@given(
-    density=st.sampled_from([0.01, 0.05, 0.5]),
-    seed=st.integers(0, 1000),
-    limit=st.integers(1, 40),
-    boundaries=st.lists(st.integers(0, 60), min_size=2, max_size=8),
-)
-@settings(max_examples=60, deadline=None)
-def test_reusing_the_previous_boundary_does_not_change_the_nearest_spikes(
-    density: float, seed: int, limit: int, boundaries: list[int]
-) -> None:
-    spikes = np.random.default_rng(seed).random((60, 2, 11)) < density
-    recording = SpikeRecording.from_planes(spikes)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streams, "MAX_INTERVAL", limit)
-        for nearest in (streams.previous_spikes, streams.next_spikes):
-            cached = None
-            for boundary in boundaries:
-                cached, expected = (
-                    nearest(recording, boundary, cached),
-                    nearest(recording, boundary),
-                )
-                # a cached spike may be further away; such intervals are too long anyway
-                reached = (cached.planes - boundary).abs() <= limit
-                assert torch.equal(cached.planes[reached], expected.planes[reached])
-                assert expected.planes[~reached].isinf().all()
-
-
 def test_a_wide_window_reads_each_plane_at_most_twice_in_small_blocks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -26,15 +26,6 @@ class TestFusedModule(ReconstructionTester, MethodTester):
         return FusedModule(channels=16, learning_rate=3e-3, lpips="off")
 
 
-def _with_noise(module: FusedModule) -> FusedModule:
-    """Add noise to all weights, so that no layer is zero."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in module.network.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.03)
-    return module
-
-
 def test_the_network_has_236480_parameters() -> None:
     assert sum(parameter.numel() for parameter in Fused().parameters()) == 236_480
 

@@ -32,12 +32,9 @@ def _with_noise(network: Plain) -> Plain:
     return network
 
 
-def _parameters(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 def test_the_merged_network_has_187860_parameters() -> None:
-    assert _parameters(Plain().merged()) == 187_860
+    merged = Plain().merged()
+    assert sum(parameter.numel() for parameter in merged.parameters()) == 187_860
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 33), (5, 4)])

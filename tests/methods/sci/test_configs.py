@@ -18,7 +18,6 @@ from spike_zoo.cli.main import main
 from spike_zoo.media.coded_video import encode_video
 from spike_zoo.methods import sci
 from spike_zoo.tables import read_table_file
-from spike_zoo.tables.read import read_points
 from spike_zoo.tables.sweeps.spec import read_sweep
 from spike_zoo.training.result import RunResult
 from tests.conftest import ROOT
@@ -167,17 +166,6 @@ def reference_bpp(row: dict[str, Any], archive: str) -> float:
         spikes = opened[opened.names("test")[0]][:]
     coded = encode_video(spikes.astype(np.uint8) * 255, row["codec"], row["qps"][-1])
     return 8 * len(b"".join(coded.packets)) / spikes.size
-
-
-def test_published_points_of_table_iii_are_complete() -> None:
-    curves = read_points(SCI / "published" / "cta.csv")
-    assert {name: len(points) for name, points in curves.items()} == {
-        "CTA, VTM": 4,
-        "CTA, DCVC": 4,
-        "CTA, DCVC-DC": 4,
-    }
-    assert curves["CTA, VTM"][2] == (0.63, 17.42)
-    assert max(quality for points in curves.values() for _, quality in points) == 20.36
 
 
 def test_published_bit_savings_of_table_vii_agree_with_its_mean_rates() -> None:

@@ -10,7 +10,7 @@ import torch
 from lightning import seed_everything
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from spike_zoo.errors import ConfigError, PlaneRangeError, UsageError
+from spike_zoo.errors import PlaneRangeError, UsageError
 from spike_zoo.methods.classical import TFI, AlignedTFI, alignment, deblurring, intervals
 from spike_zoo.methods.classical.aligned_input import aligned_window, aligned_windows, with_errors
 from spike_zoo.methods.stir import STIR, AlignedSTIRModule, FlowOptions, STIROptions, streaming
@@ -274,10 +274,3 @@ def test_oracle_flow_is_used_for_alignment_in_tests(moving: tuple[Any, Any]) -> 
 def test_incompatible_options_are_rejected(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         aligned_module(**options)
-
-
-def test_clips_as_short_as_a_window_are_rejected(moving: tuple[Any, Any]) -> None:
-    _, batch = moving
-    short: Any = {**batch, "spikes": batch["spikes"][:, 45:106]}
-    with pytest.raises(ConfigError, match="STIRModule takes 151"):
-        aligned_module().eval().predict_step(short, 0)

@@ -14,22 +14,6 @@ def test_a_steady_spin_is_fastest_at_the_corners() -> None:
     assert motion.peak_speed(100, (30, 40)) == pytest.approx(chord)
 
 
-@given(
-    x=st.floats(-50, 50), y=st.floats(-50, 50), angle=st.floats(-4, 4), zoom=st.floats(-0.2, 0.2)
-)
-@settings(max_examples=30, deadline=None)
-def test_the_inverse_of_a_pose_maps_back_to_the_layer(
-    x: float, y: float, angle: float, zoom: float
-) -> None:
-    pose = Motion(origin=(x, y)).pose(0)._replace(angle=angle, zoom=zoom)
-    u, v = 3.0, -7.0
-    size = math.exp(zoom)
-    view_x = size * (math.cos(angle) * u - math.sin(angle) * v) + x
-    view_y = size * (math.sin(angle) * u + math.cos(angle) * v) + y
-    a, b, c, d, e, f = pose.inverse
-    assert (a * view_x + b * view_y + c, d * view_x + e * view_y + f) == pytest.approx((u, v))
-
-
 @given(seed=st.integers(0, 2**31), speed=st.floats(0.02, 1.0), follow=st.booleans())
 @settings(max_examples=25, deadline=None)
 def test_random_motion_reaches_its_speed_and_never_more(
