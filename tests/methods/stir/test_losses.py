@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torchvision
@@ -42,18 +41,6 @@ def test_terms_are_weighted_means_of_absolute_differences() -> None:
 def test_multi_scale_term_of_three_levels_is_divided_by_two() -> None:
     terms = STIRLoss()(constant_pyramid([0.5, 0.3, 0.1]), torch.full((2, 1, 32, 32), 0.5))
     assert terms["multi_scale"].item() == pytest.approx((0.5 * 0.2 + 0.25 * 0.4) / 2)
-
-
-def test_targets_of_coarser_images_are_block_means() -> None:
-    target = torch.rand(1, 1, 32, 32)
-    blocks = [
-        torch.from_numpy(
-            target.numpy().reshape(1, 1, 32 >> i, 1 << i, 32 >> i, 1 << i).mean(axis=(3, 5))
-        )
-        for i in range(5)
-    ]
-    terms = STIRLoss()(pyramid_of(blocks, 32, 32), target)
-    np.testing.assert_allclose([term.item() for term in terms.values()], 0.0, atol=1e-7)
 
 
 def test_padding_does_not_contribute_to_the_reconstruction_term() -> None:

@@ -6,12 +6,10 @@ from torch import nn
 
 from spike_zoo.nn.fast.layout import (
     has_rows,
-    is_channels_last,
     is_eager_cpu,
     is_eager_inference,
     join_channels,
     set_memory_format,
-    to_layer_format,
 )
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -40,21 +38,6 @@ def test_without_a_consumer_the_result_has_the_layout_of_the_last_part(
     joined = join_channels(parts)
     assert torch.equal(joined, torch.cat(parts, dim=1))
     assert has_rows(joined) is (layout is torch.channels_last)
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_gradients_have_the_memory_format_of_the_weights(layout: torch.memory_format) -> None:
-    convs = nn.Sequential(nn.Conv2d(4, 5, 3), nn.Conv2d(5, 2, 3))
-    set_memory_format(convs, layout)
-    first = convs[0]
-    assert isinstance(first, nn.Conv2d)
-    assert is_channels_last(first) is (layout is torch.channels_last)
-    for layout_of_input in LAYOUTS:
-        x = torch.rand(2, 4, 8, 9).to(memory_format=layout_of_input)
-        convs.zero_grad()
-        convs(to_layer_format(first, x)).sum().backward()
-        assert first.weight.grad is not None
-        assert first.weight.grad.is_contiguous(memory_format=layout)
 
 
 def test_fast_layers_apply_on_cpus_and_some_only_without_gradients() -> None:

@@ -1,10 +1,10 @@
-"""Tests of motion estimation, inversion, chaining and FMVR, and of the widths of layers."""
+"""Tests of motion estimation, inversion, chaining and FMVR."""
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.features.blocks import scale_channels, scale_repeats, warp_features
+from spike_zoo.methods.sci.features.blocks import warp_features
 from spike_zoo.methods.sci.features.motion_estimation import (
     FMVR,
     DISMotion,
@@ -113,13 +113,6 @@ def test_untrained_refinement_does_not_change_the_motion() -> None:
         optimiser.step()
     assert not torch.equal(refine(motion, feature), motion)
     assert all(value.grad is not None and value.grad.any() for value in refine.parameters())
-
-
-def test_channels_are_multiples_of_eight_and_repeats_are_rounded_half_to_even() -> None:
-    widths = [(64, 1.0), (64, 0.5), (64, 0.125), (32, 0.125), (144, 0.25), (96, 0.5)]
-    assert [scale_channels(*pair) for pair in widths] == [64, 32, 8, 8, 32, 48]
-    assert [scale_repeats(14, width) for width in (1.0, 0.5, 0.25, 0.125)] == [14, 7, 4, 2]
-    assert [scale_repeats(10, width) for width in (0.25, 0.05)] == [2, 1]
 
 
 def test_motion_of_nan_is_rejected_before_sampling() -> None:
