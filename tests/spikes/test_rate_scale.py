@@ -17,12 +17,8 @@ from spike_zoo.spikes.rate_scale import (
 )
 
 
-@pytest.mark.parametrize("option", [0.001, 0.6, 1.0, 1])
-def test_a_rate_scale_up_to_one_is_returned_unchanged(option: float) -> None:
-    assert user_rate_scale(option) == option
-
-
-def test_auto_states_no_rate_scale() -> None:
+def test_a_rate_scale_up_to_one_is_returned_unchanged_and_auto_states_none() -> None:
+    assert [user_rate_scale(option) for option in (0.001, 0.6, 1)] == [0.001, 0.6, 1]
     assert user_rate_scale("auto") is None
 
 

@@ -84,6 +84,20 @@ def test_p_frames_of_a_still_scene_take_at_most_2_bytes_and_do_not_change_it(
         assert torch.equal(frame.feature, other.feature)
 
 
+def begin_group(
+    codec: SCICodec, encoder: GroupEncoder, features: list[Tensor]
+) -> tuple[Inter, SymbolEncoder, FrameCoder, ReferenceFrame, Tensor]:
+    """Encode an I-frame; return parts of the coder, the reference and the next padded feature."""
+    assert codec.codec_networks is not None
+    intra, inter, gains, _ = codec.codec_networks
+    first, following = (pad_to_multiple(feature, STRIDE) for feature in features[:2])
+    symbols = SymbolEncoder(encoder)
+    coder = FrameCoder(symbols, gains, 3)
+    symbols.number(0, 2)  # the I-frame has the quality of the group
+    before = inter.start(intra.encode(coder, first, None).clamp(0, 1))
+    return inter, symbols, coder, before, following
+
+
 MODES = [FrameMode(*parts) for parts in itertools.product(*map(range, MODE_STOPS))]  # type: ignore[arg-type]
 FAST_MODES = FrameMode(False, False, True, 1), FrameMode(True, False, False, 7)
 
@@ -95,15 +109,11 @@ FAST_MODES = FrameMode(False, False, True, 1), FrameMode(True, False, False, 7)
 def test_every_mode_is_decoded_as_encoded(
     skipping: SCICodec, features: list[Tensor], mode: FrameMode
 ) -> None:
-    assert skipping.codec_networks is not None
-    (intra, inter, gains, _), encoder = skipping.codec_networks, GroupEncoder()
-    first, last = (pad_to_multiple(feature, STRIDE) for feature in features[:2])
-    motion = 2 + torch.rand(1, 2, *first.shape[-2:], generator=torch.Generator().manual_seed(0))
+    encoder = GroupEncoder()
     with exact_context(CPU):
-        symbols = SymbolEncoder(encoder)
-        coder = FrameCoder(symbols, gains, 3)
-        symbols.number(0, 2)  # the I-frame has the quality of the group
-        before = inter.start(intra.encode(coder, first, None).clamp(0, 1))
+        inter, symbols, coder, before, last = begin_group(skipping, encoder, features)
+        generator = torch.Generator().manual_seed(0)
+        motion = 2 + torch.rand(1, 2, *last.shape[-2:], generator=generator)
         inter.encode_mode(symbols, mode)
         frame = inter.continue_motion(before, mode.gap)
         if mode.affine:
@@ -125,21 +135,15 @@ def test_every_mode_is_decoded_as_encoded(
 def test_affine_motion_that_is_not_coded_again_continues(
     skipping: SCICodec, features: list[Tensor]
 ) -> None:
-    assert skipping.codec_networks is not None
-    (intra, inter, gains, _), encoder = skipping.codec_networks, GroupEncoder()
-    first, last = (pad_to_multiple(feature, STRIDE) for feature in features[:2])
-    motion = torch.tensor([3.0, -1.5]).view(1, 2, 1, 1).expand(1, 2, *first.shape[-2:])
+    encoder, expected = GroupEncoder(), torch.tensor([3.0, -1.5]).view(1, 2, 1, 1)
     with exact_context(CPU):
-        symbols = SymbolEncoder(encoder)
-        coder = FrameCoder(symbols, gains, 3)
-        symbols.number(0, 2)  # the I-frame has the quality of the group
-        start = inter.start(intra.encode(coder, first, None).clamp(0, 1))
+        inter, symbols, coder, start, last = begin_group(skipping, encoder, features)
+        motion = expected.expand(1, 2, *last.shape[-2:])
         inter.encode_mode(symbols, FrameMode(True, False, False, 0))
         before = inter.encode_affine(coder, last, motion, start, 0).reference(0)
         inter.encode_mode(symbols, FrameMode(False, False, False, 2))
         frame = inter.continue_motion(before, 2)
     _, *decoded = decode_group(skipping, encoder.finish(), 5, quality=3)
-    expected = torch.tensor([3.0, -1.5]).view(1, 2, 1, 1)
     for number, theirs in enumerate(decoded):
         assert torch.allclose(theirs.motion, expected.expand_as(theirs.motion), atol=0.5), number
         torch.testing.assert_close(theirs.motion, decoded[0].motion)

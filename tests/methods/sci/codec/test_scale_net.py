@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spike_zoo.coding.errors import DeviceNotExactError, NotFinalizedError
-from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet, joined, scaling
+from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet, scaling
 from spike_zoo.nn.threads import torch_threads
 
 HYPER, CONTEXT, HIDDEN, OUTPUTS = 8, 24, 16, 24
@@ -191,12 +191,3 @@ def test_factors_are_rounded_to_15_bits() -> None:
     for wrong in (2.0**14, float("nan")):
         with pytest.raises(ValueError, match="a factor above 16384"):
             scaling(torch.tensor([wrong], dtype=torch.float64))
-
-
-def test_symbols_are_clipped_and_hyper_symbols_are_repeated() -> None:
-    hyper = torch.tensor([[[[-200.0, 130.0]]]])
-    context = torch.tensor([-20.0, 3.0]).view(1, 2, 1, 1).expand(1, 2, 4, 8)
-    x = joined(hyper, [context], torch.float64)
-    assert x.shape == (1, 3, 4, 8)
-    assert x[0, 0, 3].tolist() == [-127.0] * 4 + [127.0] * 4
-    assert x[0, 1:, 0, 0].tolist() == [-15.0, 3.0]
