@@ -1,4 +1,4 @@
-"""Tests of STIR against reference outputs of the published implementation."""
+"""Tests of STIR and of the benchmarks' reference against the published implementation."""
 
 import copy
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.stir_reference import ReferenceSTIR, reference_loss
 from spike_zoo.methods.stir import STIR, STIRLossOptions
 from spike_zoo.methods.stir.losses import STIRLoss
 from spike_zoo.methods.stir.network import STIRPyramid
@@ -96,3 +97,29 @@ def _wrong_gradients(network: STIR, stir_golden: STIRGolden) -> list[str]:
         for name, norm in expected.items()
         if name not in noise and abs(norms[name] - norm) >= 5e-3 * norm + 1e-6
     ]
+
+
+@pytest.fixture(scope="module")
+def reference(official_network: STIR) -> ReferenceSTIR:
+    network = ReferenceSTIR()
+    network.load_state_dict(official_network.state_dict(), strict=True)
+    return network
+
+
+@pytest.mark.parametrize("case", ["case_a", "case_b"])
+def test_the_reference_gives_the_published_images(
+    case: str, reference: ReferenceSTIR, stir_golden: STIRGolden
+) -> None:
+    with torch.no_grad():
+        image = reference.eval()(stir_golden.spikes(case))
+    assert_near(image, stir_golden.tensor(f"{case}/image"), IMAGE_TOLERANCE)
+
+
+def test_the_reference_gives_the_published_training_loss(
+    reference: ReferenceSTIR, stir_golden: STIRGolden
+) -> None:
+    network = copy.deepcopy(reference).train()
+    target = stir_golden.tensor("train/ground_truth").float()
+    total = reference_loss(network.images(stir_golden.spikes("case_a")), target)
+    expected = float(stir_golden.arrays["train/loss_rec_msc"].sum())
+    assert total.item() == pytest.approx(expected, rel=1e-5)
