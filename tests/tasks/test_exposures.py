@@ -14,11 +14,6 @@ from spike_zoo.spikes.windows import whole_windows
 from spike_zoo.tasks.exposures import Exposure, check_pair
 
 
-def _exposure(planes: list[int], span: tuple[int, int]) -> Exposure:
-    empty = torch.zeros(1)
-    return Exposure(empty, empty, empty, "street", planes, span, 1.0)
-
-
 @given(
     start=st.integers(0, 50),
     length=st.integers(1, 100),
@@ -27,7 +22,8 @@ def _exposure(planes: list[int], span: tuple[int, int]) -> Exposure:
 def test_the_middle_image_is_nearest_to_the_middle_of_the_exposure(
     start: int, length: int, planes: list[int]
 ) -> None:
-    exposure = _exposure(planes, (start, start + length))
+    images = (torch.zeros(1),) * 3
+    exposure = Exposure(*images, "street", planes, (start, start + length), 1.0)
     distances = np.abs(np.array(planes) - exposure.middle)
     assert distances[exposure.middle_image] == distances.min()
 

@@ -5,17 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
-from lightning import Trainer
 
 from spike_zoo.checkpoints.loading import load
-from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.methods.classical import AlignedTFIModule, TFIModule, TFPModule, TFSTPModule
-from spike_zoo.testing import QUIET, ReconstructionTester, tiny_archive
+from spike_zoo.testing import ReconstructionTester
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from spike_zoo.methods.classical.module import ClassicalModule
     from spike_zoo.tasks import ReconstructionModule
 
@@ -23,26 +18,6 @@ if TYPE_CHECKING:
 class TestTFIModule(ReconstructionTester):
     def make_module(self) -> ReconstructionModule:
         return TFIModule(average=5, clip_length=31)
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        TFPModule(9, clip_length=31, lpips="off"),
-        TFIModule(9, clip_length=31, lpips="off"),
-        TFSTPModule(clip_length=31, lpips="off"),
-    ],
-)
-def test_testing_and_predicting_need_no_training(
-    tmp_path: Path, module: ReconstructionModule
-) -> None:
-    archive = tiny_archive(tmp_path / "tiny.h5", planes=31)
-    data = ReconstructionDataModule(str(archive), clip_length=31)
-    trainer = Trainer(logger=False, enable_checkpointing=False, **QUIET)
-    (metrics,) = trainer.test(module, data, verbose=False)
-    assert metrics["test/psnr"] > 15
-    (image,) = trainer.predict(module, data) or []
-    assert torch.as_tensor(image).shape == (1, 1, 40, 48)
 
 
 @pytest.mark.parametrize(

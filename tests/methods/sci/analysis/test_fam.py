@@ -73,16 +73,11 @@ def test_invalid_options_and_shapes_are_rejected(make: Callable[[], object], mes
         make()
 
 
-def numbered_features(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return features with the value of their index, and motion of 1 pixel between them."""
-    features = torch.arange(float(count)).view(1, count, 1, 1, 1).expand(1, count, 3, 8, 8)
-    links = torch.zeros(1, count, 2, 8, 8)
-    links[:, :, 0] = 1.0
-    return features, links
-
-
 def surroundings_of(count: int, target: int) -> tuple[list[float], list[float]]:
-    actual = gather_analysis_input(*numbered_features(count), target)
+    """Return inputs for features that are their index, with motion of 1 pixel between them."""
+    features = torch.arange(float(count)).view(1, count, 1, 1, 1).expand(1, count, 3, 8, 8)
+    links = torch.tensor([1.0, 0.0]).view(1, 1, 2, 1, 1).expand(1, count, 2, 8, 8)
+    actual = gather_analysis_input(features, links, target)
     return actual.features[0, :, 0, 0, 0].tolist(), actual.motions[0, :, 0, 4, 4].tolist()
 
 
