@@ -208,6 +208,18 @@ def test_flops_equal_a_convolution_forwards_and_backwards(device: str) -> None:
     assert counts == [(forward, 2 * forward)] * 2
 
 
+@pytest.mark.slow
+def test_convolution_can_be_exported() -> None:
+    class Layer(torch.nn.Module):
+        def forward(self, *case: Tensor) -> Tensor:
+            return Case(*case).convolve()
+
+    case = make_case(dtype=torch.float32)
+    program = torch.export.export(Layer(), tuple(tensor.detach() for tensor in case))
+    torch.testing.assert_close(program.module()(*case), case.convolve())
+    assert "spike_zoo" not in str(program.graph)  # programs are loaded without this package
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import spike_zoo
 from spike_zoo.data import DeblurDataModule
-from spike_zoo.errors import ConfigError
+from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.methods.ssdm import (
     BlurryInputModule,
     SSDMCascadeModule,
@@ -158,3 +158,5 @@ def test_a_network_without_a_file_is_named_in_the_error() -> None:
         SSDMCascadeModule(TeacherOptions(upsampler="bilinear")).setup("test")
     with pytest.raises(ConfigError, match=r"edsr: .* EDSR.*ssdm_upsample"):
         SSDMCascadeModule(TeacherOptions(use_bsn=False)).setup("test")
+    with pytest.raises(MissingFileError, match=r"none\.ckpt: .*BSN.*configs/ssdm_denoise\.yaml"):
+        SSDMCascadeModule(TeacherOptions("none.ckpt", upsampler="nearest")).setup("test")

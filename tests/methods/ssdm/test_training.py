@@ -21,6 +21,7 @@ from spike_zoo.methods.ssdm import (
 )
 from spike_zoo.methods.ssdm.san import SAN
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
+from tests.helpers.golden import Golden
 from tests.methods.ssdm.conftest import assert_agrees_in_bf16, fit
 
 #: Options of a teacher without networks, which is fast and has deterministic labels.
@@ -35,6 +36,32 @@ def step(module: SSDMStudentModule, batch: Any) -> tuple[Tensor, dict[str, Tenso
     if module.loss is None:
         module.setup("fit")
     return module.training_step(batch, 0), logged
+
+
+@pytest.mark.slow
+def test_the_loss_of_a_step_equals_the_published_loss_of_five_times(
+    ssdm_golden: Golden,
+    official_path: Path,
+    bsn_weights: dict[str, Tensor],
+    sr_weights: dict[str, Tensor],
+    vgg_path: Path,
+    tmp_path: Path,
+) -> None:
+    torch.save(bsn_weights, tmp_path / "bsn.pth")
+    torch.save(sr_weights, tmp_path / "edsr.pth")
+    module = SSDMStudentModule(
+        channel_order="bgr",
+        teacher=TeacherOptions(str(tmp_path / "bsn.pth"), str(tmp_path / "edsr.pth")),
+        loss=DistillationOptions(distance="lpips", backbone=str(vgg_path), clamp=True),
+    )
+    module.network.load_state_dict(LDN.from_official(official_path).state_dict())
+    blur = ssdm_golden.tensor("teacher.blur").flip(1)  # the module takes R,G,B
+    batch = {"blur": blur, "spikes": ssdm_golden.spikes("teacher.spike")}
+    batch["exposure"] = torch.tensor([[20, 117]] * len(blur))
+    loss, logged = step(module, batch)
+    terms = {"total": loss, "tea": logged["train/teacher"], "reblur_mse": logged["train/reblur"]}
+    for name, value in terms.items():
+        assert value.item() == pytest.approx(ssdm_golden.number(f"loss.{name}"), rel=1e-3)
 
 
 def test_network_and_labels_use_the_channel_order_of_the_weights() -> None:

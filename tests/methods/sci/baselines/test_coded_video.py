@@ -120,6 +120,7 @@ def test_nearly_lossless_video_of_features_gives_the_images_of_the_features(
             [networks.fam(*gather_analysis_input(features, backward, t)) for t in range(5)]
         )
     assert psnr(images, expected.clamp(0, 1)) > 38
+    assert 0 <= images.min() <= images.max() <= 1
 
 
 def test_without_an_analysis_images_are_the_mean_of_the_features(

@@ -153,6 +153,17 @@ def test_quantisation_starts_with_noise_and_ends_with_rounded_scale_indexes(
         assert (estimator._is_noisy, estimator._is_rounded) == (is_noisy, is_rounded)
 
 
+def test_patches_depend_on_seed_and_step_and_not_on_earlier_random_numbers() -> None:
+    seed_everything(3)
+    module, batch = small("codec", patch=16), scene_batch(3)
+    first = module.training_scenes(batch).features
+    torch.rand(7)
+    assert torch.equal(module.training_scenes(batch).features, first)
+    assert first.shape == (2, 3, 3, 16, 16)
+    seed_everything(4)
+    assert not torch.equal(module.training_scenes(batch).features, first)
+
+
 def test_pairs_and_rollouts_have_loss_terms_of_motion(all_stage_files: dict[str, str]) -> None:
     batch = scene_batch(3)
     terms = {}
