@@ -183,13 +183,6 @@ def test_options_of_another_format_are_rejected(tmp_path: Path) -> None:
         write_recording(random_spikes(2, 3, 8), tmp_path / "clip.tif")
 
 
-@pytest.mark.parametrize("wrong", [{"fps": -1.0}, {"rate_scale": 0.0}, {"rate_scale": np.inf}])
-def test_scale_options_must_be_positive_numbers(tmp_path: Path, wrong: dict[str, float]) -> None:
-    write_recording(random_spikes(2, 3, 8), tmp_path / "clip.npy")
-    with pytest.raises(UsageError, match="above 0"):
-        read_recording(tmp_path / "clip.npy", **wrong)  # type: ignore[arg-type]  # floats by name
-
-
 def test_reading_a_whole_clip_takes_little_more_memory_than_its_planes(tmp_path: Path) -> None:
     import tracemalloc
 

@@ -115,7 +115,9 @@ def test_the_rate_scale_of_an_archive_can_be_corrected(tmp_path: Path) -> None:
         find_takes(path, flip=False)
 
 
-@pytest.mark.parametrize("options", [{"rate_scale": 0.0}, {"fps": -1.0}, {"fps": 0.0}])
+@pytest.mark.parametrize(
+    "options", [{"rate_scale": 0.0}, {"rate_scale": np.inf}, {"fps": -1.0}, {"fps": 0.0}]
+)
 def test_camera_options_of_zero_or_less_are_rejected(options: dict[str, float]) -> None:
     name = next(iter(options)).replace("_", "-")
     with pytest.raises(UsageError, match=f"--{name} .*above 0"):
