@@ -4,6 +4,8 @@ import errno
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +18,7 @@ from spike_zoo.cli import main as main_module
 from spike_zoo.cli.main import COMMANDS, main
 from spike_zoo.cli.trainer_commands import TRAINER_VERBS
 from spike_zoo.errors import FormatError, MissingFileError
+from tests.conftest import ROOT
 from tests.helpers.archives import make_take
 from tests.helpers.commands import Zoo
 
@@ -114,6 +117,26 @@ def test_a_command_does_not_change_the_signal_handlers_of_its_caller(
 def test_a_command_may_be_called_in_a_thread() -> None:
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(main, ["archive", "info", "none.h5"]).result() == 2
+
+
+@pytest.mark.slow
+def test_a_terminated_command_leaves_no_partial_files(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    command = [sys.executable, "-m", "spike_zoo", "simulate", "--out", str(folder / "a.h5")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not list(folder.glob("*")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(60) == 143
+    finally:
+        process.kill()
+        process.wait()
+    assert not list(folder.glob("*"))
 
 
 def hang_up() -> None:

@@ -135,7 +135,8 @@ class FrameEncoder(NamedTuple):
 
         Either only the last feature is coded and the others are interpolated, or each half is
         encoded recursively, whichever costs less. Halves are not tried if interpolation has small
-        errors everywhere. Interpolation is not tried if its errors alone cost more than halves.
+        errors everywhere and the reference frame, too. Interpolation is not tried if its errors
+        alone cost more than halves.
 
         Args:
             symbols: Writer of symbols, or estimator of their bits.
@@ -198,7 +199,7 @@ class FrameEncoder(NamedTuple):
         return encoded._replace(frames=[iframe, *encoded.frames])
 
     def _may_gain(self, errors: Tensor, of_reference: Tensor) -> bool:
-        """Return whether costs are compared, from the square errors of interpolation.
+        """Return whether costs are compared, by the errors of interpolation and of the reference.
 
         A mean over the image does not show a small event, so each block is tested. Images up to
         :data:`SMALL_IMAGE` are always compared.

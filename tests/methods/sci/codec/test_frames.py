@@ -286,8 +286,12 @@ def test_the_motion_of_a_camera_is_decoded(
 
 @pytest.mark.parametrize(
     ("event", "quality", "expected"),
-    [(None, 1, [3, 3]), ("flash", 3, [0, 0, 0, 0])],  # two I-frames are tried at quality 1
-    ids=["none, only interpolated", "in all features, never interpolated"],
+    [
+        (None, 1, [3, 3]),  # two I-frames are tried at quality 1
+        (None, 3, [0, 0, 1, 0, 0, 1, 3]),
+        ("flash", 3, [0, 0, 0, 0]),
+    ],
+    ids=["none, only interpolated", "none, coarse reference", "in all, never interpolated"],
 )
 def test_an_encoder_does_not_try_what_cannot_cost_less(
     shipped: SCICodec,
