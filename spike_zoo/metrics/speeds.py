@@ -29,8 +29,8 @@ def photograph_of(name: str) -> str:
     The parts of one photograph (``upper``, ``left``) and the sample clips of one scene have the
     same name. A recording with another name is a photograph of its own.
 
-    >>> photograph_of("blur-test-casa-mila-fast-51"), photograph_of("astronaut-lower.light-0.05")
-    ('casa-mila', 'astronaut')
+    >>> photograph_of("blur-test-casa-mila-fast-51"), photograph_of("kitten.light-0.05")
+    ('casa-mila', 'kitten')
     >>> photograph_of("203_part2_key_id151"), photograph_of("digit-0-1413-motion-0")
     ('203', 'digit-0-1413-motion-0')
     """

@@ -12,13 +12,13 @@ from spike_zoo.simulation.camera.noise import NOISE_PRESETS, CameraNoise
 from spike_zoo.simulation.defaults import SHIPPED_PLAN, SPEEDS, default_scenes
 from spike_zoo.simulation.kinds.takes import MARGIN, simulate_take
 from spike_zoo.simulation.scenes.photograph_sets import PhotographSet, shipped_photographs
-from spike_zoo.simulation.scenes.photographs import TEST_IMAGES, Split
+from spike_zoo.simulation.scenes.photographs import Split
 from spike_zoo.simulation.scenes.scene import SceneSpec
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.take import Take
 
-CONDITIONS_SIMULATOR: Final = "spike_zoo.simulation conditions v1"
-SOFTNESS_SIMULATOR: Final = "spike_zoo.simulation softness v1"
+CONDITIONS_SIMULATOR: Final = "spike_zoo.simulation conditions v2"
+SOFTNESS_SIMULATOR: Final = "spike_zoo.simulation softness v2"
 PARALLAX_SIMULATOR: Final = "spike_zoo.simulation parallax v1"
 _LAYERS: Final = (2, 3, 4)  # layers before the background, in turn
 _DEPTHS: Final = (0.35, 0.85)  # range of their depths; the background has 1
@@ -60,7 +60,7 @@ class ConditionedScene:
 
     @property
     def name(self) -> str:
-        """Name of the recording, as ``chelsea.light-0.05``."""
+        """Name of the recording, as ``kitten.light-0.05``."""
         return f"{self.scene.name}.{self.condition}-{self.value:g}"
 
     def take(self) -> Take:
@@ -98,28 +98,28 @@ def conditioned_scenes(
     options: Mapping[str, Any],
     conditions: Mapping[str, tuple[float, ...]] = CONDITIONS,
 ) -> list[ConditionedScene]:
-    """Return up to eight test scenes, each under all values of all conditions.
+    """Return scenes of up to 24 shipped photographs, each under all values of all conditions.
 
-    Raises UsageError if ``count`` is larger than eight, or the split is not ``"test"``.
+    Raises UsageError if ``count`` is larger than their number, or the split is not ``"test"``.
     """
-    if split != "test" or count > len(TEST_IMAGES):
+    limit = len(shipped_photographs().names["test"])
+    if split != "test" or count > limit:
         raise UsageError(
-            f"this kind has at most {len(TEST_IMAGES)} scenes, all in the test split: "
-            f"got --{split} {count}"
+            f"this kind has at most {limit} scenes, all in the test split: got --{split} {count}"
         )
     scenes = default_scenes(
         split,
-        len(SPEEDS) * len(TEST_IMAGES),
+        len(SPEEDS) * limit,
         seed,
         height=options["height"],
         width=options["width"],
         planes=options["planes"],
         noise=options["noise"],
-        testing="eight",
+        testing=SHIPPED_PLAN,
     )
     medium = [scene for scene in scenes if "-medium-" in scene.name][:count]
     plain = [
-        replace(scene, name=scene.background.removeprefix("photo:"), rate_scale=0.6, speed=0.3)
+        replace(scene, name=scene.background.rpartition("/")[2], rate_scale=0.6, speed=0.3)
         for scene in medium
     ]
     return [

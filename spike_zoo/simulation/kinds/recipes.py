@@ -266,7 +266,7 @@ _CONDITIONS: Final = Recipe(
     out="data/conditions.h5",
     sizes={
         "small": _scenes(0, 0, 1, height=64, width=64, planes=CONDITION_PLANES),
-        "default": _scenes(0, 0, 8, height=160, width=208, planes=CONDITION_PLANES),
+        "default": _scenes(0, 0, 24, height=128, width=160, planes=CONDITION_PLANES),
     },
     options={"noise": "none"},
     least_planes=lambda values: CONDITION_PLANES,
