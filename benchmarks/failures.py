@@ -37,10 +37,10 @@ METHODS: Final = {
 }
 #: Recordings of data/conditions.h5 -> caption.
 CONDITIONS: Final = {
-    "flower.light-0.05": "light 0.05",
-    "flower.noise-4": "noise x 4",
-    "flower.hot-0.03": "3 % hot",
-    "flower.lost-0.1": "10 % lost",
+    "kitten.light-0.05": "light 0.05",
+    "kitten.noise-4": "noise x 4",
+    "kitten.hot-0.03": "3 % hot",
+    "kitten.lost-0.1": "10 % lost",
 }
 
 
