@@ -343,7 +343,7 @@ def runs_without_record(sweep: Path, profile: str) -> list[tuple[str, list[str]]
     missing = []
     for spec in needed_first(read_sweep(sweep)):
         records = read_records(spec.path.parent / "results" / profile / RECORDS_FILENAME)
-        for point in only_points(points_of(spec), ONLY if profile == SMOKE else None):
+        for point in only_points(points_of(spec), *([ONLY] if profile == SMOKE else [])):
             command = expand_command(spec, point, environment)
             files = [part.partition("=")[2] for part in command if part.startswith("--config=")]
             variant, _ = variant_and_profile(files)

@@ -82,7 +82,7 @@ def sweep(
     cluster: str | None = None,
     retry: bool = False,
     dry_run: bool = False,
-    only: str | None = None,
+    only: list[str] | None = None,
 ) -> int:
     """Run the unfinished runs of a W&B sweep file, each in its own process.
 
@@ -98,15 +98,15 @@ def sweep(
         jobs: Number of runs at a time; 0: one per core.
         retry: Run the runs again that failed in an earlier call.
         dry_run: Only print the commands.
-        only: NAME=VALUE of a parameter, such as seed_everything=0, to run only the runs with this
-            value.
+        only: NAME=VALUE of one or more parameters, such as seed_everything=0, to run only the runs
+            with these values.
     """
     jobs = jobs or usable_cores()
     profile = profile or os.environ.get("PROFILE") or DEFAULT_PROFILE
     environment = _environment(profile, jobs)
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=is_quiet())
     with console.status(f"reading the configurations of {source}"):  # 66 runs take half a minute
-        stages = _stages(source, environment, only, retry=retry)
+        stages = _stages(source, environment, only or [], retry=retry)
     waiting = _announce(stages, profile, jobs, console)
     if dry_run:
         for run in waiting:
@@ -144,7 +144,7 @@ def _environment(profile: str, jobs: int) -> dict[str, str]:
 
 
 def _stages(
-    source: str, environment: dict[str, str], only: str | None, *, retry: bool
+    source: str, environment: dict[str, str], only: list[str], *, retry: bool
 ) -> list[Stage]:
     """Plan and sort all runs; repeat finished runs whose lost checkpoint a waiting run needs."""
     specs = needed_first(read_sweep(source))
@@ -160,9 +160,9 @@ def _stages(
             "'wandb agent' applies it",
             sys.stderr,
         )
-    if only:
-        _check_only(specs[-1], only)
-    points = {spec.path: only_points(points_of(spec), only) for spec in specs}
+    for selection in only:
+        _check_only(specs[-1], selection)
+    points = {spec.path: only_points(points_of(spec), *only) for spec in specs}
     for spec in specs:
         check_commands(spec, points[spec.path], environment)
     from spike_zoo.tables.sweeps.line_reader import LineReader  # loads torch: after cheap checks

@@ -114,6 +114,8 @@ def test_only_the_selected_runs_are_planned(project: Path, clips_archive: Path, 
     assert output.code == 0
     assert "2 runs, 0 finished, 2 to do" in output.err
     assert output.out.count("--seed_everything=1") == 2
+    row = "config=experiments/own/variants/tfi_9.yaml"
+    assert "1 runs, 0 finished" in zoo(f"{SWEEP} --dry_run --only seed_everything=1 {row}").err
     for selection, message in (
         ("seed_everything=7", "seed_everything at 0, 1, 2"),
         ("seed_everything", "write NAME=VALUE"),

@@ -34,14 +34,14 @@ def points_of(spec: SweepSpec) -> list[Point]:
     return list(distinct.values())[: spec.run_cap]
 
 
-def only_points(points: list[Point], only: str | None) -> list[Point]:
-    """Return the points at which a parameter has a value; all points if no point has the value."""
-    if only is None:
-        return points
-    name, is_pair, value = only.partition("=")
-    if not is_pair:
-        raise UsageError(f"--only {only}: write NAME=VALUE, as seed_everything=0")
-    return [point for point in points if str(point.get(name)) == value] or points
+def only_points(points: list[Point], *only: str) -> list[Point]:
+    """Return the points with the values of ``only``, a value that no point has left out."""
+    for selection in only:
+        name, is_pair, value = selection.partition("=")
+        if not is_pair:
+            raise UsageError(f"--only {selection}: write NAME=VALUE, as seed_everything=0")
+        points = [point for point in points if str(point.get(name)) == value] or points
+    return points
 
 
 def _choices(parameter: Mapping[str, Any]) -> list[Any]:

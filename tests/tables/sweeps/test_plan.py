@@ -47,9 +47,9 @@ def spec(clips_archive: Path, tmp_path: Path) -> SweepSpec:
 
 
 def _planned(
-    spec: SweepSpec, reader: LineReader, profile: str = "smoke", only: str | None = None
+    spec: SweepSpec, reader: LineReader, profile: str = "smoke", *only: str
 ) -> list[PlannedRun]:
-    points = only_points(points_of(spec), only)
+    points = only_points(points_of(spec), *only)
     return planned_runs(spec, points, {"PROFILE": profile}, reader)
 
 
@@ -94,7 +94,7 @@ def test_other_parameters_are_distinguished_by_a_stable_digest(
     assert len({digest for _, digest in names}) == 2, "one digest for each average"
     parameters["seed_everything"] = {"value": 1}
     fewer = replace(spec, parameters=parameters)
-    (rerun,) = _planned(fewer, reader, only="model.init_args.average=5")
+    (rerun,) = _planned(fewer, reader, "smoke", "model.init_args.average=5")
     assert rerun.name in [run.name for run in runs]
 
 

@@ -46,10 +46,10 @@ def test_a_grid_keeps_one_of_equal_points_and_ends_at_run_cap() -> None:
 
 
 def test_option_only_selects_points_by_value_and_keeps_sweeps_without_the_parameter() -> None:
-    points = [{"seed": seed, "rate": 0.5} for seed in (0, 1)]
-    assert only_points(points, "seed=1") == [points[1]]
-    assert only_points(points, "rate=0.5") == points
+    points = [{"seed": seed, "rate": rate} for seed in (0, 1) for rate in (0.5, 1.0)]
+    assert only_points(points, "seed=1") == points[2:]
+    assert only_points(points, "seed=1", "rate=0.5") == [points[2]]
     assert only_points(points, "config=a.yaml") == points  # of a required sweep
-    assert only_points(points, None) == points
+    assert only_points(points) == points
     with pytest.raises(UsageError, match="NAME=VALUE"):
         only_points(points, "seed")
