@@ -82,9 +82,11 @@ class Column(NamedTuple):
     file: str
     table: str
     name: str
-    row_end: str = ""  # the rest of the names of rows
+    row_start: str = ""  # in front of the names of rows
+    row_end: str = ""  # after them
 
 
+THREE_DIGITS: Final = {"test/ssim", "test/accuracy"}
 _LONG, _ROBUST = "classical/table_long", "robustness/table"
 _SPEEDS: Final = {"": "", "slow": "_slow", "medium": "_medium", "fast": "_fast"}
 
@@ -101,9 +103,23 @@ def _conditions(table: str, *names: str) -> list[Column]:
     return [Column(name, _ROBUST, table, f"{name}, PSNR (dB)") for name in names]
 
 
-PLANES: Final = "Number of planes"
-CUT: Final = """Recordings are cut to this number of planes around the image. `tfp` averages all of
-them, `tfi` nine, `tfi-aligned` at most 65."""
+PLANES, RECOGNITION = "Number of planes", "Recognition"
+_TABLE_VI: Final = "Recognition without compression (Table VI)"
+#: Heading of a section -> its text.
+TEXTS: Final = {
+    PLANES: """Recordings are cut to this number of planes around the image. `tfp` averages all of
+them, `tfi` nine, `tfi-aligned` at most 65.""",
+    RECOGNITION: """Accuracy of the same classifier on moving images of [MNIST, CIFAR-10 and
+Caltech-101](data.md#your-images): 10,000, 10,000 and 1,736 test images; in the last column 1,000,
+with three seeds in rows 1 to 5 and one seed otherwise. Images of CIFAR-10 were compressed as JPEG
+before, those of Caltech-101 reduced to 128 pixels. `--model my_package.MyModule` trains and tests
+your own [`ClassificationModule`](howto/own-method.md#what-a-method-can-do) on the same images:
+
+```sh
+python -m spike_zoo simulate --kind s-cifar --images data/imagesets --out data/s-cifar.h5
+python -m spike_zoo fit --config configs/recognition/s-cifar.yaml --run_dir runs/s-cifar
+```""",
+}
 
 #: Heading of a section -> its columns.
 SECTIONS: Final = {
@@ -116,18 +132,32 @@ SECTIONS: Final = {
         "Noise and defects", "noise x 1", "noise x 4", "1 % dead", "1 % hot", "10 % lost"
     ),
     PLANES: [
-        Column(f"{planes} planes", _ROBUST, PLANES, "test/psnr", f", {planes} planes")
+        Column(f"{planes} planes", _ROBUST, PLANES, "test/psnr", row_end=f", {planes} planes")
         for planes in (9, 21, 41, 81)
     ],
+    RECOGNITION: [
+        Column(images, "sci/table", _TABLE_VI, "test/accuracy", row_start=f"{images}: ")
+        for images in ("S-MNIST", "S-CIFAR", "S-CALTECH", "S-CIFAR, 8,000 training images")
+    ],
+}
+#: Input of the classifier -> its rows.
+INPUTS: Final = {
+    "features of `sci`": ("SCI",),
+    "images of `plain`": ("images of plain",),
+    "images of `sci`": ("images of SCI",),
+    "images of `tfi`, mean of 9": ("TFI",),
+    "mean of 13 planes": ("playback",),
+    "13 planes": ("13 planes",),
+    "features of `sci`'s network with random weights": ("features, random weights",),
 }
 
 INTRODUCTION: Final = """# Benchmark
 
-Reconstruction methods of this package by speed, light, noise, defects and number of planes. PSNR is
-in dB; higher is better. On the web site a click on the heading of a column sorts a table. All
-scenes are [simulated](default-archives.md). The numbers are those of the committed records:
-[benchmark.json](benchmark.json) states record, archive and command of each. `make benchmark-page`
-writes this page.
+Reconstruction methods of this package by speed, light, noise, defects and number of planes, and
+inputs of recognition. PSNR is in dB; higher is better. On the web site a click on the heading of a
+column sorts a table. All scenes are [simulated](default-archives.md). The numbers are those of the
+committed records: [benchmark.json](benchmark.json) states record, archive and command of each.
+`make benchmark-page` writes this page.
 
 ![PSNR against light, speed, noise, defects and number of planes](pictures/robustness.png)
 
@@ -214,10 +244,11 @@ def filled(file: str, title: str, tables: Mapping[Path, list[FilledTable]]) -> F
 def values(tables: Mapping[Path, list[FilledTable]]) -> Iterator[dict[str, Any]]:
     """Yield each number with its origin."""
     for section, columns in SECTIONS.items():
-        for heading, file, title, name, row_end in columns:
+        for heading, file, title, name, start, end in columns:
             table = filled(file, title, tables)
-            for method, (rows, *_) in METHODS.items():
-                names = (f"{row}{row_end}" for row in rows)
+            methods = INPUTS if section == RECOGNITION else {m: METHODS[m].rows for m in METHODS}
+            for method, rows in methods.items():
+                names = (f"{start}{row}{end}" for row in rows)
                 row = next((name for name in names if table.runs.get(name)), None)
                 if row is None:
                     continue
@@ -251,9 +282,10 @@ def page(numbers: list[dict[str, Any]], costs: Mapping[str, Mapping[str, float]]
         file, title = columns[0].file, columns[0].table
         link = f"../experiments/{file.replace('/', '/results/')}.md"
         lines += ["", f"## {section}", "", f"[{title}]({link}): tests and claims.", ""]
-        if section == PLANES:
-            lines += [CUT, ""]
-        lines.append("| method | " + " | ".join(column.heading for column in columns) + " |")
+        if section in TEXTS:
+            lines += [TEXTS[section], ""]
+        first = "input" if section == RECOGNITION else "method"
+        lines.append(f"| {first} | " + " | ".join(column.heading for column in columns) + " |")
         lines.append("|---|" + "---:|" * len(columns))
         best = {
             c.heading: max(v for k, v in cells.items() if k[::2] == (section, c.heading))
@@ -262,8 +294,11 @@ def page(numbers: list[dict[str, Any]], costs: Mapping[str, Mapping[str, float]]
         for method in dict.fromkeys(key[1] for key in cells if key[0] == section):
             texts = []
             for column in columns:
-                value = cells[section, method, column.heading]
-                text = f"{value:.3f}" if column.heading == "SSIM" else f"{value:.2f}"
+                value = cells.get((section, method, column.heading))
+                if value is None:
+                    texts.append("not measured")
+                    continue
+                text = f"{value:.3f}" if column.name in THREE_DIGITS else f"{value:.2f}"
                 texts.append(f"**{text}**" if value == best[column.heading] else text)
             label = method.partition(",")[0] if section == PLANES else method
             lines.append(f"| {label} | {' | '.join(texts)} |")
