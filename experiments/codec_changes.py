@@ -84,7 +84,6 @@ CHANGES: Final[Mapping[str, Change]] = {
         patch=patching(frame_encoder, "LEAST_GAIN", 28.0)
     ),
     "least gain of 112 bits": Change(patch=patching(frame_encoder, "LEAST_GAIN", 112.0)),
-    "one quality of I-frames": Change(patch=patching(frames, "SHORT_GROUP", 0)),
     "motion by the network": Change(by_network=True),
     "bicubic warp": Change(patch=patching(inter, "warp_features", warp_bicubic)),
     "analysis in the decoder": Change("decoder"),
