@@ -35,6 +35,7 @@ class Result(StrEnum):
 
 
 WITHIN_NOISE: Final = "within noise"
+NO_SINGLE_VALUES: Final = "no values of single photographs"
 DECIDED: Final = (Result.SUPPORTED, Result.NOT_SUPPORTED)
 
 
@@ -118,7 +119,7 @@ def evaluate_claim(
         deciding.append(over_photographs)
     result, reason = _agreed(deciding)
     p_values = [one.p_value.value for one in deciding if one.p_value]
-    is_tested = not (over_photographs and over_photographs.size < MIN_PHOTOGRAPHS)
+    is_tested = not (over_photographs and math.isnan(over_photographs.noise.bound))
     tested = ClaimResult(
         claim,
         result,
@@ -196,8 +197,9 @@ def _over_photographs(
     claim: Claim, column: Column, differences: Sequence[float], count: int
 ) -> Test | None:
     """Return the paired test over photographs; None if the images are not known."""
-    if 0 < count < MIN_PHOTOGRAPHS:
-        reason = f"{count} photograph{'s' if count > 1 else ''}"
+    if 0 < count and (count < MIN_PHOTOGRAPHS or not differences):
+        few = f"{count} photograph{'s' if count > 1 else ''}"
+        reason = few if count < MIN_PHOTOGRAPHS else NO_SINGLE_VALUES
         return Test(Result.UNDECIDED, Noise(math.nan, 0), None, "", reason, count)
     if not differences or column.is_cost:
         return None

@@ -116,17 +116,27 @@ class Column:
         return fnmatchcase(name, self.scenes or "*") and speed in (None, speed_of(name))
 
     def by_recording(self, images: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
-        """Return name of a recording -> values of its images, for the averaged recordings."""
-        metric, _ = split_speed(self.measure)
-        values = defaultdict[str, list[float]](list)
+        """Return name of a recording -> values of its images, for the averaged recordings.
+
+        A metric of the middle images of exposures has only the values of these images.
+        """
+        measure, _ = split_speed(self.measure)
+        metric = measure.removesuffix(MIDDLE)
+        values = defaultdict[str, list[tuple[int, float]]](list)
         for image in images if self.metric.startswith("test/") else ():
             name, scale = str(image["name"]), self.rate_scale
             is_averaged = self.averages(name) and (
                 scale is None or scale[0] <= image["rate_scale"] < scale[1]
             )
             if is_averaged and image.get(metric) is not None:
-                values[name].append(image[metric])
-        return values
+                values[name].append((image.get("plane", 0), image[metric]))
+        if metric == measure:
+            return {name: [value for _, value in pairs] for name, pairs in values.items()}
+        middles = {name: sorted(p for p, _ in pairs) for name, pairs in values.items()}
+        return {
+            name: [v for p, v in pairs if p == middles[name][len(pairs) // 2]]
+            for name, pairs in values.items()
+        }
 
     @property
     def scale(self) -> float:

@@ -500,3 +500,17 @@ def test_other_recordings_or_diverged_ones_are_not_compared(
 def test_a_row_without_single_images_is_not_compared_with_zero(tmp_path: Path) -> None:
     runs = [make_run("half", 29.0), _run("full", GAINS)]
     assert filled(tmp_path, runs).claims[0].photographs is None
+
+
+def test_a_metric_without_values_of_single_images_leaves_a_claim_undecided(tmp_path: Path) -> None:
+    text = SPEC.replace("[test/psnr,", "[test/psnr, test/ssim,").replace(
+        "test/psnr}\n", "test/ssim}\n"
+    )
+    shares = {"half": (ZERO, 0.8), "full": (GAINS, 0.9)}
+    runs = [
+        _run(name, gains, metrics={"test/psnr": 30.0, "test/ssim": ssim})
+        for name, (gains, ssim) in shares.items()
+    ]
+    (tested,) = filled(tmp_path, runs, text).claims
+    assert tested.label == "undecided: no values of single photographs"
+    assert tested.p_value is None

@@ -68,3 +68,14 @@ def test_a_job_that_does_not_exist_is_rejected_with_suggestions(tmp_path: Path) 
     message = "costs/JOB/NUMBER, NUMBER one of macs, macs_per_pixel, seconds"
     with pytest.raises(ConfigError, match=message):
         read_table_file(write_spec(tmp_path, SPEC.replace("parameters]", "costs/compress/hours]")))
+
+
+def test_a_metric_of_middle_images_has_the_values_of_these_images_alone() -> None:
+    images = [
+        {"name": name, "plane": plane, "rate_scale": 0.6, "psnr": plane + gain}
+        for gain in (0.0, 0.5)  # two seeds
+        for name, planes in (("a", (20, 68, 116)), ("b", (44,)))
+        for plane in planes
+    ]
+    values = plain_column("test/psnr_middle").by_recording(images)
+    assert values == {"a": [68.0, 68.5], "b": [44.0, 44.5]}

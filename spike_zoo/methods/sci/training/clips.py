@@ -116,8 +116,9 @@ class ClipStageEvaluator(ReconstructionEvaluator):
         images = outputs.image.float().clamp(0.0, 1.0)
         evaluation = self.measure_clips(split, batch, images)
         if split == "test" and outputs.analysis is None:
-            norms = smoothness.laplacian_norms(outputs.feature.float())
-            self.smoothness.add_means(split, norms._asdict())
+            norms = smoothness.laplacian_norms(outputs.feature.float())._asdict()
+            self.smoothness.add_means(split, norms)
+            evaluation = evaluation._replace(values={**evaluation.values, **norms})
         samples = []
         for number, sample in enumerate(evaluation.samples):
             first = dict([next(iter(sample.images.items()))])

@@ -298,3 +298,4 @@ def test_a_test_measures_features_and_the_deviation_of_a_still_scene(tmp_path: P
         evaluation = module.evaluate(data.on_after_batch_transfer(batch, 0), "test", 0)
     captions = list(evaluation.samples[0].images)
     assert captions[1:] == ["feature", "reconstruction", "ground truth"]
+    assert len(evaluation.values["lap1"]) == len(batch["image"]), "a claim compares photographs"
