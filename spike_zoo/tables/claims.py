@@ -197,7 +197,7 @@ def _over_photographs(
     claim: Claim, column: Column, differences: Sequence[float], count: int
 ) -> Test | None:
     """Return the paired test over photographs; None if the images are not known."""
-    if 0 < count and (count < MIN_PHOTOGRAPHS or not differences):
+    if count > 0 and (count < MIN_PHOTOGRAPHS or not differences):
         few = f"{count} photograph{'s' if count > 1 else ''}"
         reason = few if count < MIN_PHOTOGRAPHS else NO_SINGLE_VALUES
         return Test(Result.UNDECIDED, Noise(math.nan, 0), None, "", reason, count)
