@@ -110,10 +110,11 @@ TEXTS: Final = {
     PLANES: """Recordings are cut to this number of planes around the image. `tfp` averages all of
 them, `tfi` nine, `tfi-aligned` at most 65.""",
     RECOGNITION: """Accuracy of the same classifier on moving images of [MNIST, CIFAR-10 and
-Caltech-101](data.md#your-images): 10,000, 10,000 and 1,736 test images; in the last column 1,000,
-with three seeds in rows 1 to 5 and one seed otherwise. Images of CIFAR-10 were compressed as JPEG
-before, those of Caltech-101 reduced to 128 pixels. `--model my_package.MyModule` trains and tests
-your own [`ClassificationModule`](howto/own-method.md#what-a-method-can-do) on the same images:
+Caltech-101](data.md#your-images): 10,000, 10,000 and 1,736 test images; in the last column 1,000.
+The linked table states the number of seeds. Images of CIFAR-10 were compressed as JPEG before,
+those of Caltech-101 reduced to 128 pixels. With `--model my_package.MyModule`, `fit`
+trains and tests your own [`ClassificationModule`](howto/own-method.md#what-a-method-can-do) on the
+same images:
 
 ```sh
 python -m spike_zoo simulate --kind s-cifar --images data/imagesets --out data/s-cifar.h5
