@@ -180,7 +180,7 @@ def test_tiny_runs_make_and_remove_tiny_files(methods: Path) -> None:
 
 
 def test_an_archive_is_made_only_if_it_is_missing_and_its_command_is_known(methods: Path) -> None:
-    command = "simulate --testing three --test 8 --out data/default.h5"
+    command = "simulate --testing photographs --test 24 --out data/default.h5"
     assert command in _dry_run(methods, "file", "data/default.h5")
     (methods / "data").mkdir()
     (methods / "data" / "default.h5").touch()
