@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +88,16 @@ class PerImageMetrics(EvaluationCallback):
         for index, (origin, offset, rate_scale) in enumerate(evaluation.measured):
             self._images.append((origin.name, "" if offset is None else offset))
             row = {"name": origin.name, "plane": origin.plane, "rate_scale": round(rate_scale, 6)}
-            self._rows.append(row | {name: column[index] for name, column in columns.items()})
+            of_some = evaluation.of_some.items()
+            single = {name: own[index] for name, own in of_some if index in own}
+            values = {name: column[index] for name, column in columns.items()}
+            self._rows.append(row | values | single)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file atomically."""
         if self._rows and trainer.is_global_zero:
-            write_rows(self.path, self._rows, list(self._rows[0]), end="\n")
+            names = list(dict.fromkeys(chain.from_iterable(self._rows)))
+            write_rows(self.path, self._rows, names, end="\n")
 
 
 def image_set_digest(images: Iterable[tuple[str, int | str]]) -> str:

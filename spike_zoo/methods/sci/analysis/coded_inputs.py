@@ -166,12 +166,23 @@ class CodedAccuracy(MetricCollection):
         }
         super().__init__(means, compute_groups=False)
 
-    def add(self, point: int, spikes: Tensor, n_bytes: Sequence[int], **values: Tensor) -> None:
-        """Add clips ``(B, T, H, W)`` that were coded at a rate point, with accuracy and PSNR."""
+    def add(
+        self, point: int, spikes: Tensor, n_bytes: Sequence[int], before: Tensor, **values: Tensor
+    ) -> dict[str, list[float]]:
+        """Add clips ``(B, T, H, W)`` that were coded at a rate point, with accuracy and PSNR.
+
+        Return the saved bits and, against the accuracy ``before`` coding, the lost accuracy of each
+        clip.
+        """
         shape = spikes.shape[1], spikes.shape[2], spikes.shape[3]
-        values["bpp"] = torch.tensor([rates.bpp(count, shape) for count in n_bytes])
-        for name, value in values.items():
+        bpp = [rates.bpp(count, shape) for count in n_bytes]
+        for name, value in (values | {"bpp": torch.tensor(bpp)}).items():
             self[f"{name}_q{point}"].update(value.float().cpu())
+        decrease = 100 * (before.float().cpu() - values["accuracy"].float().cpu())
+        return {
+            f"bit_saving_q{point}": [rates.bit_saving(rate) for rate in bpp],
+            f"accuracy_decrease_q{point}": decrease.tolist(),
+        }
 
     def results(self) -> tuple[dict[str, float], dict[str, list[tuple[float, float]]]]:
         """Return the means with saved bits and lost accuracy, and the curves; reset the metrics.

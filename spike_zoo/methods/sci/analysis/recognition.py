@@ -212,13 +212,17 @@ class SCIRecognitionModule(ClassificationModule):
         evaluation = super().evaluate(batch, split, batch_idx)
         share = self.coding_options.test if split == "test" else 0.0
         if rows := [row for row, _ in self.coding_options.rows_of(batch["name"], share)]:
-            self.coded["accuracy_not_coded"].update(evaluation.values["accuracy"][rows].cpu())
+            before = evaluation.values["accuracy"][rows].cpu()
+            self.coded["accuracy_not_coded"].update(before)
             labels, spikes = batch["label"][rows], batch["spikes"][rows]
-            coder = self._coder(batch, rows)
+            coder, of_clips = self._coder(batch, rows), dict[str, list[float]]()
             for point in range(QUALITIES):
                 inputs, n_bytes, psnr = coder(point)
                 is_correct = self.classifier.logits(inputs).argmax(dim=1) == labels
-                self.coded.add(point, spikes, n_bytes, accuracy=is_correct, psnr=psnr)
+                values = {"accuracy": is_correct, "psnr": psnr}
+                of_clips |= self.coded.add(point, spikes, n_bytes, before, **values)
+            of_some = {name: dict(zip(rows, own, strict=True)) for name, own in of_clips.items()}
+            evaluation = evaluation._replace(of_some=of_some)
         return evaluation
 
     def on_test_epoch_end(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import torch
 from lightning import Trainer, seed_everything
+from torch.utils.data import DataLoader
 
 import spike_zoo
 from spike_zoo.checkpoints.loading import save_weights
@@ -39,6 +41,8 @@ from spike_zoo.testing import (
     pattern_take,
 )
 from spike_zoo.testing.testers import QUIET
+from spike_zoo.training.evaluation import PerImageMetrics
+from spike_zoo.training.stored import read_per_image
 from tests.methods.sci.codecs import recording
 from tests.methods.sci.coding import small
 
@@ -148,6 +152,27 @@ def test_a_coder_returns_five_inputs_and_size_and_psnr_of_each_clip(
         assert sizes == sorted(sizes)
         assert len(set(sizes)) == 4
         assert (coded[3][2] > coded[0][2]).all()
+
+
+def test_only_coded_clips_have_saved_bits_and_lost_accuracy(
+    tmp_path: Path, joint_file: str
+) -> None:
+    coding: Any = {"coder": "jpeg", "test": 0.5}
+    module = SCIRecognitionModule(2, weights=joint_file, coding=coding, network=SMALL)
+    batches: Any = [
+        labelled_batch(41, 40, 48) | {"name": [f"clip {number}", f"clip {number + 1}"]}
+        for number in range(0, 12, 2)
+    ]
+    trainer = Trainer(logger=False, callbacks=[PerImageMetrics(tmp_path)], **QUIET)
+    (means,) = trainer.test(module, DataLoader(batches, batch_size=None))
+    clips = read_per_image(tmp_path)
+    is_coded = [clip["bit_saving_q0"] is not None for clip in clips]
+    assert is_coded == [bool(module.coding_options.rows_of([c["name"]], 0.5)) for c in clips]
+    assert 0 < sum(is_coded) < 12
+    for name in ("bit_saving_q0", "accuracy_decrease_q3"):
+        values = [clip[name] for clip in clips if clip[name] is not None]
+        assert len(values) == sum(is_coded)
+        assert statistics.fmean(values) == pytest.approx(means[f"test/{name}"], abs=1e-4)
 
 
 def test_a_share_of_the_training_clips_is_coded_each_at_one_rate(joint_file: str) -> None:
