@@ -36,6 +36,7 @@ METRICS: Final[dict[str, MetricFacts]] = {
     "psnr_stir": MetricFacts("PSNR as STIR", "dB"),
     "psnr_border10": MetricFacts("PSNR without borders", "dB"),
     "psnr_official": MetricFacts("PSNR as published", "dB"),
+    "psnr_not_coded": MetricFacts("PSNR before coding", "dB"),
     "ssim": MetricFacts("SSIM"),
     "ssim_stir": MetricFacts("SSIM as STIR"),
     "ssim_official": MetricFacts("SSIM as published"),

@@ -1,7 +1,7 @@
 """Evaluator of spike coding: rate and image quality of whole recordings at every rate point."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from lightning import LightningDataModule
@@ -27,6 +27,8 @@ CURVES = "rate_distortion"
 """Prefix of the curves' names in records, as in ``rate_distortion/psnr``."""
 PREVIEW_PLANES = 13  # window of the playback shown with decoded images
 MEASURES = {"psnr": psnr, "ssim": ssim}
+NOT_CODED = "psnr_not_coded"
+"""PSNR of the images that a method codes, before coding."""
 
 
 class CodedScene(NamedTuple):
@@ -73,11 +75,21 @@ class Coder(Protocol):
         ...
 
 
+@runtime_checkable
+class CodesImages(Protocol):
+    """A :class:`Coder` that codes images."""
+
+    def not_coded(self, prepared: Any) -> Tensor:  # noqa: ANN401  (the method's own)
+        """Return the images before coding, ``(N, 1, H, W)`` in [0, 1]."""
+        ...
+
+
 class CodingEvaluator(Evaluator[Coder, SceneBatch]):
     """Measure a coder at every rate point.
 
     A test measures ``test/bpp_q0``, ``test/psnr_q0``, ``test/ssim_q0`` and so on, without ``_q0``
-    for a single rate point. The rate is the mean over recordings, the quality the mean over images.
+    for a single rate point, and ``test/psnr_not_coded`` for methods that code images. The rate is
+    the mean over recordings, the quality the mean over images.
     The record contains the curves ``rate_distortion/psnr`` and ``rate_distortion/ssim``;
     ``per_image.csv`` lists every image with the rate of its recording.
 
@@ -124,16 +136,33 @@ class CodingEvaluator(Evaluator[Coder, SceneBatch]):
         for scene in coded_scenes(batch):
             prepared, by_caption = method.prepared(scene), {}
             planes, height, width = scene.spikes.shape
+            by_column = self._before_coding(split, scene, method, prepared)
             for number, name in enumerate(self.rate_points):
                 coded = method.compress(prepared, number)
                 images = method.decompress(coded, scene).float()
                 rates = rates_of(coded, (planes, height, width))
                 by_caption[f"{name}: {rates['bpp']:.4f} bpp"] = images
-                for column, values in self._measure(split, scene, number, rates, images).items():
-                    columns.setdefault(column, []).append(values)
+                by_column |= self._measure(split, scene, number, rates, images)
+            for column, values in by_column.items():
+                columns.setdefault(column, []).append(values)
             measured += [MeasuredImage(o, o.plane, scene.rate_scale) for o in scene.origins]
             samples += _captioned(scene, by_caption)
         return Evaluation(samples, measured, {name: torch.cat(x) for name, x in columns.items()})
+
+    def _before_coding(
+        self,
+        split: Split,
+        scene: CodedScene,
+        method: Coder,
+        prepared: Any,  # noqa: ANN401  (the method's own)
+    ) -> dict[str, Tensor]:
+        """Measure the images that a method codes, if it codes images; return their PSNR."""
+        if not isinstance(method, CodesImages):
+            return {}
+        images = method.not_coded(prepared)
+        values = {NOT_CODED: psnr(images, scene.images.to(images.device)).cpu()}
+        self.add_means(split, values)
+        return values
 
     def _measure(
         self,

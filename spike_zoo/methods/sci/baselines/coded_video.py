@@ -154,6 +154,10 @@ class ATCModule(ReconstructingModule):
         """Return the images of a recording as bytes ``(N, H, W)``."""
         return as_bytes(self.images_of(scene.spikes, scene)[:, 0]).cpu().numpy()
 
+    def not_coded(self, prepared: NDArray[Any]) -> Tensor:
+        """Return the images before coding, ``(N, 1, H, W)`` in [0, 1]."""
+        return torch.from_numpy(prepared)[:, None] / WHITE
+
     def decompress(self, coded: CompressedRecording, scene: CodedScene) -> Tensor:
         """Return the decoded images."""
         return self.decoded(coded)[:, None] / WHITE

@@ -93,6 +93,23 @@ def test_nearly_lossless_video_of_images_gives_the_images_of_the_reconstructor(
     assert images.shape == (5, 1, SIDE, SIDE)
 
 
+def test_images_are_also_measured_before_coding(scene: CodedScene) -> None:
+    batch: Any = {
+        "spikes": scene.spikes[None],
+        "images": scene.images[None],
+        "planes": torch.tensor([scene.planes]),
+        "rate_scale": torch.tensor([SCALE]),
+        "name": [scene.name],
+    }
+    module = ATCModule("x265", qps=[40, 4], reconstructor="tfp:window=9")
+    module.read_weights()
+    values = module.evaluator.evaluate(module, batch, "test", 0).values
+    pairs = zip(module.images_of(scene.spikes, scene), scene.images, strict=True)
+    expected = [psnr(*pair) for pair in pairs]
+    assert values["psnr_not_coded"].tolist() == pytest.approx(expected, abs=0.05)  # bytes
+    assert "psnr_not_coded" in module.evaluator.split_means("test")
+
+
 @pytest.mark.parametrize("name", ["tfp", "tfi", "tfi:average=9", "tfi-aligned", "tfp:window=13"])
 def test_a_baseline_has_the_options_of_the_command_reconstruct(name: str) -> None:
     module = ATCModule(reconstructor=name)
