@@ -102,10 +102,13 @@ class Jobs:
 
     def weights(self, path: str) -> None:
         """Restore weights from the history of the repository; without it, run their recipe."""
-        if commit := last_commit_with(path):
-            print(f"git show {commit}:{path} > {path}", flush=True)
+        former = recipes("formerly").get(path, path)
+        if commit := last_commit_with(former):
+            print(f"git show {commit}:{former} > {path}", flush=True)
             if not self.dry_run:
-                show = subprocess.run(["git", "show", f"{commit}:{path}"], check=True, stdout=PIPE)
+                show = subprocess.run(
+                    ["git", "show", f"{commit}:{former}"], check=True, stdout=PIPE
+                )
                 with new_file(Path(path), overwrite=True) as temporary:
                     temporary.write_bytes(show.stdout)
             return
