@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE
@@ -110,7 +110,7 @@ class Jobs:
                     ["git", "show", f"{commit}:{former}"], check=True, stdout=PIPE
                 )
                 with new_file(Path(path), overwrite=True) as temporary:
-                    temporary.write_bytes(show.stdout)
+                    temporary.write_bytes(with_current_names(show.stdout, recipes("renamed")))
             return
         command = recipes("weights")[path].split()
         for part in command:
@@ -411,6 +411,20 @@ def last_commit_with(path: str) -> str:
     """Return the last commit that contains a file; an empty text without the history."""
     log = ("log", "-n", "1", "--diff-filter=AM", "--no-renames", "--format=%H", "--", path)
     return subprocess.run(["git", *log], capture_output=True, text=True).stdout.strip()
+
+
+def with_current_names(content: bytes, renamed: Mapping[str, str]) -> bytes:
+    """Return a safetensors file whose metadata has the present names of arguments.
+
+    The digest of the weights does not change.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = content[8:end].decode()
+    for former, name in renamed.items():  # quoted twice: a text of JSON in JSON
+        header = header.replace(f'\\"{former}\\"', f'\\"{name}\\"')
+    encoded = header.encode()
+    encoded = encoded.ljust(math.ceil(len(encoded) / 8) * 8)
+    return len(encoded).to_bytes(8, "little") + encoded + content[end:]
 
 
 def stages_of(method: str) -> dict[str, str]:

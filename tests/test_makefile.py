@@ -1,5 +1,6 @@
 """Targets of the Makefile, and the jobs of ``experiments/run.py`` that they run."""
 
+import json
 import os
 import re
 import shutil
@@ -9,7 +10,10 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
+import torch
 import yaml
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from tests.conftest import ROOT
 from tests.helpers.jobs import dry_run
@@ -194,17 +198,22 @@ def _git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
-def test_removed_weights_are_restored_from_the_history(methods: Path) -> None:
+def test_removed_weights_are_restored_with_the_present_names_of_arguments(methods: Path) -> None:
+    former = "spike_zoo/weights/sci-small.safetensors"
     path = "experiments/sci/weights/sci_joint.safetensors"
     _git(methods, "init")
-    (methods / path).write_bytes(b"weights")
+    (methods / former).parent.mkdir(parents=True, exist_ok=True)
+    weights, arguments = {"w": torch.arange(3.0)}, {"coding": {"lambdas": [64.0]}}
+    save_file(weights, methods / former, {"hyper_parameters": json.dumps(arguments)})
     for step in ("add", "rm"):
-        _git(methods, step, path)
+        _git(methods, step, "--force", former)
         _git(methods, "commit", "-m", step)
     shutil.rmtree((methods / path).parent)  # a clone has no folder of ignored files
     command = [sys.executable, "experiments/run.py", "file", path]
     subprocess.run(command, cwd=methods, check=True, capture_output=True)
-    assert (methods / path).read_bytes() == b"weights"
+    with safe_open(methods / path, "pt") as file:
+        assert json.loads(file.metadata()["hyper_parameters"]) == {"coding": {"rd_weights": [64.0]}}
+        assert torch.equal(file.get_tensor("w"), weights["w"])
 
 
 def test_weights_are_trained_after_those_they_start_from_if_there_is_no_history(
