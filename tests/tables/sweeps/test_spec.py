@@ -201,7 +201,7 @@ def test_a_sweep_is_read_by_a_relative_path_from_its_folder(
 ) -> None:
     """A relative path has no parent folder; the required tables are in a sibling of the folder."""
     monkeypatch.chdir(ROOT / "experiments" / "stir")
-    command = "simulate --testing three --test 8"
+    command = "simulate --testing photographs --test 24"
     assert read_sweep("sweep.yaml").archives == {"data/default.h5": command}
 
 
