@@ -76,8 +76,8 @@ class Evaluation(NamedTuple):
     #: into a video. None if a video consists of the samples of one recording.
     sequence: Callable[[], Sequence[CaptionedImages]] | None = None
     labels: Labels | None = None  #: classes of the measured samples, for classification tasks
-    #: name of a metric of only some images -> index in ``measured`` -> value
-    of_some: Mapping[str, Mapping[int, float]] = {}
+    #: name of a metric that only some images have -> index in ``measured`` -> value
+    partial_values: Mapping[str, Mapping[int, float]] = {}
 
 
 def playback(spikes: Tensor, rate_scale: float | Tensor, center: int, window: int) -> Tensor:

@@ -88,10 +88,9 @@ class PerImageMetrics(EvaluationCallback):
         for index, (origin, offset, rate_scale) in enumerate(evaluation.measured):
             self._images.append((origin.name, "" if offset is None else offset))
             row = {"name": origin.name, "plane": origin.plane, "rate_scale": round(rate_scale, 6)}
-            of_some = evaluation.of_some.items()
-            single = {name: own[index] for name, own in of_some if index in own}
-            values = {name: column[index] for name, column in columns.items()}
-            self._rows.append(row | values | single)
+            row |= {name: column[index] for name, column in columns.items()}
+            partial = evaluation.partial_values.items()
+            self._rows.append(row | {name: own[index] for name, own in partial if index in own})
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file atomically."""

@@ -221,8 +221,8 @@ class SCIRecognitionModule(ClassificationModule):
                 is_correct = self.classifier.logits(inputs).argmax(dim=1) == labels
                 values = {"accuracy": is_correct, "psnr": psnr}
                 of_clips |= self.coded.add(point, spikes, n_bytes, before, **values)
-            of_some = {name: dict(zip(rows, own, strict=True)) for name, own in of_clips.items()}
-            evaluation = evaluation._replace(of_some=of_some)
+            partial = {name: dict(zip(rows, own, strict=True)) for name, own in of_clips.items()}
+            evaluation = evaluation._replace(partial_values=partial)
         return evaluation
 
     def on_test_epoch_end(self) -> None:
